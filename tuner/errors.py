@@ -19,7 +19,11 @@ class DatasetError(ValueError):
 
 
 class SweepError(RuntimeError):
-    """The user must act: the sweep cannot go on as it stands, or there is nothing to rank."""
+    """The user must act: the sweep cannot go on as it stands."""
+
+
+class NothingToRank(SweepError):
+    """The user must act: not one trial of the sweep has a score."""
 
 
 class TrialDiverged(RuntimeError):

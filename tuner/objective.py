@@ -6,6 +6,7 @@ Knows nothing of trials, samplers or networks: only how two values, or the epoch
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from tuner.errors import SpecError
 
@@ -37,7 +38,7 @@ class Objective:
         return cls(metric, mode)
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["maximize", "minimize"]:
         """Optuna's word for the mode: `maximize` or `minimize`."""
         return "maximize" if self.mode == "max" else "minimize"
 

@@ -1,0 +1,160 @@
+"""The places that a sweep can run in: one row of TARGETS each, from a name in the spec to a connected cluster.
+
+Owns starting and ending a Ray of our own, connecting to one that runs, and keeping Ray quiet. Knows nothing of what will run there.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cluster.errors import ClusterError
+from cluster.resources import Capacity, Node
+
+# Set before Ray is imported or started. Each line silences or disarms something that users of a sweep should never meet.
+ENVIRONMENT = {
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # do not blank CUDA_VISIBLE_DEVICES for the driver
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # Tune would change the working folder of every trial
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Tune's own CSV, JSON and TensorBoard files per trial
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+# Ray's memory monitor kills a worker when the machine runs full, and Ray Tune 2.60 then ends the whole sweep with it
+# (ray/air/execution/_internal/actor_manager.py raises on OutOfMemoryError). In a Ray of our own the limits of the trials' processes bite instead.
+OWN_RAY = {"RAY_memory_monitor_refresh_ms": "0"}
+
+
+class ClusterSection(BaseModel):
+    """`[cluster]`: where the sweep runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    target: Literal["local", "address"] = Field(
+        "local", description="local: all CPUs and GPUs of this machine, in a Ray of its own. address: a Ray cluster that runs."
+    )
+    address: str | None = Field(
+        None, description='For target = "address": the cluster\'s address, such as "10.0.0.1:6379", or "auto" on one of its nodes.'
+    )
+    cpus: int | None = Field(None, ge=1, description="For target = \"local\": how many CPUs of this machine to use; none: all.")
+    gpus: int | None = Field(None, ge=0, description="For target = \"local\": how many GPUs of this machine to use; none: all.")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connected cluster.
+
+    Attributes:
+        capacity: what it offers, node by node.
+        description: one line for people.
+        scratch: a folder that may be made on each node for what the sweep needs while it runs; gone when the connection ends.
+    """
+
+    capacity: Capacity
+    description: str
+    scratch: str
+
+
+@contextmanager
+def connect(section: ClusterSection) -> Iterator[Cluster]:
+    """Connect to the place that the section names, and leave it as it was found: a Ray of our own ends, another one is only left.
+
+    Raises:
+        ClusterError: the cluster cannot be reached or started.
+    """
+    os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
+    with TARGETS[section.target](section) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _local(section: ClusterSection) -> Iterator[Cluster]:
+    """A Ray of our own on this machine. Its folder is made here, so that nothing of it stays behind."""
+    import ray
+
+    if section.address is not None:
+        raise ClusterError(f"cluster.address: got {section.address!r} with target 'local'; say target = \"address\", or leave the address out")
+    saved = {name: os.environ.get(name) for name in OWN_RAY}
+    os.environ.update(OWN_RAY)
+    folder = tempfile.mkdtemp(prefix="tuner-ray-")  # short on purpose: Unix sockets live in it, and their paths end at 107 characters
+    try:
+        ray.init(
+            address="local",
+            num_cpus=section.cpus or _usable_cpus(),
+            num_gpus=section.gpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=True,
+            logging_level=logging.ERROR,
+            _temp_dir=folder,
+        )
+        yield Cluster(_capacity(), "this machine", f"{folder}/sweep")
+    finally:
+        ray.shutdown()
+        for name, value in saved.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _address(section: ClusterSection) -> Iterator[Cluster]:
+    """A cluster that somebody else started, and will end."""
+    import ray
+
+    if section.address is None:
+        raise ClusterError("cluster.address: missing with target 'address'; expected the cluster's address, such as \"10.0.0.1:6379\" or \"auto\"")
+    if section.cpus is not None or section.gpus is not None:
+        raise ClusterError("cluster.cpus and cluster.gpus: only for target 'local'; a cluster that runs brings its own")
+    try:
+        ray.init(address=section.address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ClusterError(f"cluster.address: {section.address!r} cannot be reached ({reason}); is it `ray start --head`'s address, and up?") from error
+    scratch = f"{tempfile.gettempdir()}/tuner-{secrets.token_hex(8)}"
+    try:
+        yield Cluster(_capacity(), section.address, scratch)
+    finally:
+        _on_every_node(shutil.rmtree, scratch, True)
+        ray.shutdown()
+
+
+TARGETS: dict[str, Callable] = {"local": _local, "address": _address}
+
+
+def _on_every_node(function: Callable, *arguments: Any) -> None:
+    """Call a function once on each node that is alive, and wait for all."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in ray.nodes() if node["Alive"]]
+    ray.wait([task.options(scheduling_strategy=place).remote(*arguments) for place in places], num_returns=len(places), timeout=30)
+
+
+def _usable_cpus() -> int:
+    """Return the CPUs that this process may run on: fewer than the machine has in a container or under taskset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _capacity() -> Capacity:
+    import ray
+
+    nodes = []
+    for node in ray.nodes():
+        if not node["Alive"]:
+            continue
+        has = dict(node["Resources"])
+        known = ("CPU", "GPU", "memory", "object_store_memory")
+        custom = {name: amount for name, amount in has.items() if name not in known and not name.startswith(("node:", "accelerator_type:"))}
+        nodes.append(
+            Node(node["NodeManagerHostname"], has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", 0.0), tuple(sorted(custom.items()))),
+        )
+    return Capacity(tuple(nodes))

@@ -1,0 +1,164 @@
+"""From a configuration to a compiled Keras model: finds the builder, calls it, and checks that its model fits the problem.
+
+Must not know any space: the built-in networks and a user's own are built alike. Keras is imported inside the functions that run in a trial's process;
+`find` alone is for the driver, and looks at the builder's source without running it.
+"""
+
+import ast
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.errors import SearchSpaceError, nearest
+from search_spaces.optimizers import optimizer_of
+
+if TYPE_CHECKING:
+    import keras
+
+# task -> (loss, metric) that an uncompiled model is given.
+TASKS = {"classification": ("sparse_categorical_crossentropy", "accuracy"), "regression": ("mean_squared_error", "mae")}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a network must fit.
+
+    Attributes:
+        task: `classification` or `regression`.
+        input_shape: the shape of one example, without a batch axis: `(784,)`, `(28, 28)` or `(32, 32, 3)`.
+        outputs: how many classes, or how many targets.
+        steps_per_epoch: batches in an epoch.
+        epochs: the horizon of learning-rate schedules.
+    """
+
+    task: str
+    input_shape: tuple[int, ...]
+    outputs: int
+    steps_per_epoch: int
+    epochs: int
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise SearchSpaceError(f"task: unknown {self.task!r}; {nearest(self.task, TASKS)}")
+        sizes = {"outputs": self.outputs, "steps_per_epoch": self.steps_per_epoch, "epochs": self.epochs}
+        for name, size in {**sizes, **{f"input_shape[{axis}]": length for axis, length in enumerate(self.input_shape)}}.items():
+            if size < 1:
+                raise SearchSpaceError(f"{name}: got {size}; expected at least 1")
+
+
+def batch_size(configuration: Mapping[str, Any]) -> int:
+    """Return how many examples a step takes: the configuration's `batch_size`, or 128 where its space has none."""
+    return configuration.get("batch_size", 128)
+
+
+def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "keras.Model":
+    """Return the compiled model of a configuration.
+
+    A model that its builder has compiled stays so; any other gets the optimizer that the configuration describes (Adam where it describes none) and the
+    loss and metric of the task. Random weights follow Keras's global seed, which is the caller's.
+
+    Args:
+        builder: `module:function`; the function takes the configuration and the problem and returns a `keras.Model`.
+        configuration: a checked configuration.
+        problem: what the network must fit.
+
+    Raises:
+        SearchSpaceError: there is no such function, it returns no model, or the model does not fit the problem.
+    """
+    import keras
+
+    model = _imported(builder)(dict(configuration), problem)
+    if not isinstance(model, keras.Model):
+        raise SearchSpaceError(f"{builder}: returned {type(model).__name__}; expected a keras.Model")
+    _check_shapes(builder, model, problem)
+    if not model.compiled:
+        loss, metric = TASKS[problem.task]
+        model.compile(optimizer=optimizer_of(configuration, problem), loss=loss, metrics=[metric])
+    return model
+
+
+def find(builder: str, search_path: Sequence[str | Path] = ()) -> Path:
+    """Return the file that defines a builder, without running any of it: the driver's check before the first trial.
+
+    Args:
+        builder: `module:function`.
+        search_path: folders to look in before those of `sys.path`.
+
+    Raises:
+        SearchSpaceError: the name is malformed, or there is no such module or function.
+    """
+    module, function = _parts(builder)
+    path = [*map(str, search_path), *sys.path]
+    spec: ModuleSpec | None = None
+    for depth, _ in enumerate(module.split("."), 1):
+        spec = PathFinder.find_spec(".".join(module.split(".")[:depth]), path)
+        if spec is None:
+            raise SearchSpaceError(f"{builder}: there is no module {module!r}; expected it in {', '.join(map(str, search_path)) or 'the Python path'}")
+        path = list(spec.submodule_search_locations or [])
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise SearchSpaceError(f"{builder}: {module!r} has no source; expected a Python file")
+    try:
+        names = _names_of(Path(spec.origin).read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise SearchSpaceError(f"{spec.origin}: is not Python ({error}); mend the file") from error
+    if function not in names and "*" not in names:
+        raise SearchSpaceError(f"{builder}: {module!r} has no {function!r}; {nearest(function, names) if names else 'it defines nothing'}")
+    return Path(spec.origin)
+
+
+def _parts(builder: str) -> tuple[str, str]:
+    module, colon, function = builder.partition(":")
+    if not (colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+        raise SearchSpaceError(f"builder: got {builder!r}; expected 'module:function'")
+    return module, function
+
+
+def _imported(builder: str) -> Any:
+    module, function = _parts(builder)
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # A module that the user's own imports and that is missing is not the same mistake as a misspelt builder.
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise SearchSpaceError(f"{builder}: there is no module {error.name!r}; expected it beside sweep.toml or in the Python path") from error
+    if not callable(getattr(found, function, None)):
+        raise SearchSpaceError(f"{builder}: {module!r} has no function {function!r}; {nearest(function, [name for name in dir(found) if name[0] != '_'])}")
+    return getattr(found, function)
+
+
+def _names_of(source: bytes) -> set[str]:
+    """Return the names that a module binds at its top level; `*` where it imports all of another."""
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        else:
+            names.update(child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store))
+            names.update(child.name for child in ast.walk(node) if isinstance(child, ast.FunctionDef | ast.ClassDef))
+    return names
+
+
+def _check_shapes(builder: str, model: "keras.Model", problem: Problem) -> None:
+    import numpy
+
+    expected = ((None, *problem.input_shape), (None, problem.outputs))
+    found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None)) if model.built else (None, None)
+    if found[0] is None or found[1] is None:
+        # A subclassed or unbuilt model has no shapes of its own: two examples of zeros tell them, and build it.
+        found = (expected[0], (None, *model(numpy.zeros((2, *problem.input_shape), "float32"), training=False).shape[1:]))
+    if not (_fits(found[0], expected[0]) and _fits(found[1], expected[1])):
+        raise SearchSpaceError(f"{builder}: the model maps {found[0]} to {found[1]}; expected {expected[0]} to {expected[1]}")
+
+
+def _fits(found: Any, expected: tuple[int | None, ...]) -> bool:
+    """Say whether shapes agree, where an axis of any length (None) agrees with all."""
+    if not isinstance(found, tuple) or len(found) != len(expected) or not all(length is None or isinstance(length, int) for length in found):
+        return False
+    return all(length is None or wanted is None or length == wanted for length, wanted in zip(found, expected, strict=True))

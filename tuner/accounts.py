@@ -1,0 +1,175 @@
+"""The accounts of a search: every report, every end and every budget of its trials, kept in the study by one object.
+
+The searcher and the scheduler both act through it, so that Ray may call them in any order, twice, or not at all: each entry is written before
+the decision that follows from it is handed to Ray, and making an entry again changes nothing. Owns which trial of Ray is which trial of the
+study, what a result says, and whether the budget allows another epoch. Must not know how configurations are chosen or which trials are stopped.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune.result import AUTO_RESULT_KEYS, DEBUG_METRICS, SHOULD_CHECKPOINT
+
+from tuner.study import Cause, Study
+
+# What a result says besides the metrics: our own keys, and those that Ray adds to each result.
+NOT_METRICS = {"number", "epoch", "ended", "last"} | {*DEBUG_METRICS, *AUTO_RESULT_KEYS, SHOULD_CHECKPOINT, "checkpoint_dir_name"}
+LOST_AT_MOST = 3
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may spend in all, over every run of it; None is no limit.
+
+    Attributes:
+        trials: number of trials, failed ones included.
+        epochs: number of epochs, summed over all trials.
+        seconds: wall-clock time of searching.
+    """
+
+    trials: int | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+
+
+class Accounts:
+    """What the trials of a search have done and spent.
+
+    Args:
+        study: the record.
+        max_epochs: number of epochs of a full training.
+        budget: what the search may spend; what earlier runs of this study spent counts.
+        clock: returns seconds; a virtual one in a simulation.
+    """
+
+    def __init__(self, study: Study, *, max_epochs: int, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+        self.study = study
+        self.max_epochs = max_epochs
+        self.budget = budget
+        self.epochs = sum(len(trial.intermediate_values) for trial in study.trials())
+        self._clock = clock
+        self._began = clock() - float(study.facts.get("search_seconds", 0.0))
+        self._numbers: dict[str, int] = {}
+        self._running: dict[int, int] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of searching so far, earlier runs of this study included."""
+        return self._clock() - self._began
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Numbers of the trials that Ray has been given and that have not ended."""
+        return tuple(self._running)
+
+    def overspent(self) -> str | None:
+        """Say which budget forbids another epoch, in one line; None while all allow it."""
+        if self.budget.epochs is not None and self.epochs >= self.budget.epochs:
+            return f"the budget of {self.budget.epochs} epochs is spent"
+        if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
+            return f"the budget of {self.budget.seconds:g} s is spent"
+        return None
+
+    def begin(self, ray_id: str, number: int) -> None:
+        """Note that a trial of Ray trains this trial of the study from now on."""
+        self._numbers[ray_id] = number
+        self._running[number] = 0
+
+    def number_of(self, ray_id: str) -> int | None:
+        """Return the study's number of a trial of Ray; None if it is not one of ours."""
+        return self._numbers.get(ray_id)
+
+    def is_running(self, number: int) -> bool:
+        """Say whether the trial was begun in this run and has not ended."""
+        return number in self._running
+
+    def report(self, number: int, result: Mapping[str, Any]) -> int | None:
+        """Record the epoch that a result tells of; return it, or None where the result holds no epoch or the trial has ended.
+
+        Args:
+            number: the trial.
+            result: flat; `epoch`, the metrics, and `facts/<name>` for facts of the trial.
+        """
+        if number not in self._running:
+            return None
+        for key, value in result.items():
+            if key.startswith("facts/") and value is not None:
+                self.study.set_trial_fact(number, key.removeprefix("facts/"), value)
+        epoch = result.get("epoch")
+        if not epoch or self.study.objective.metric not in result:
+            return None
+        if epoch > self._running[number]:
+            if epoch not in self.history(number):
+                self.study.report(number, epoch, {name: float(value) for name, value in result.items() if _is_metric(name, value)})
+                self.epochs += 1
+            self._running[number] = epoch
+        return epoch
+
+    def history(self, number: int) -> Mapping[int, float]:
+        """Return the trial's recorded values by epoch."""
+        return self.study.trials()[number].intermediate_values
+
+    def end(self, number: int, state: str, cause: Cause | None = None) -> None:
+        """Record that a trial ended as `complete`, `pruned` or `failed`; nothing happens where it had ended before."""
+        if self._running.pop(number, None) is not None:
+            self.study.finish(number, state, cause)
+            self.study.set_fact("search_seconds", self.seconds)
+
+    def conclude(self, number: int, result: Mapping[str, Any]) -> None:
+        """Record the end of a trial that Ray has stopped training, from its last result.
+
+        It failed where the result carries a cause, is complete at its last epoch, and otherwise waits to be continued.
+        """
+        if number not in self._running:
+            return
+        epoch = self.report(number, result)
+        ended = _cause_of(result)
+        if ended is not None:
+            self.end(number, "failed", ended)
+        elif epoch is not None and (epoch >= self.max_epochs or result.get("last")):
+            self.end(number, "complete")
+        else:
+            self.release(number)
+
+    def lose(self, number: int) -> None:
+        """Record that the actor or the node under a trial is gone: it waits to be continued, at most three times."""
+        if number not in self._running:
+            return
+        lost = int(self.study.trials()[number].user_attrs.get("lost", 0)) + 1
+        self.study.set_trial_fact(number, "lost", lost)
+        if lost >= LOST_AT_MOST:
+            self.end(number, "failed", Cause("lost", f"its worker was lost {lost} times"))
+        else:
+            self.release(number)
+
+    def release(self, number: int) -> None:
+        """Let a trial wait to be continued."""
+        if self._running.pop(number, None) is not None:
+            self.study.release(number)
+
+    def release_all(self) -> None:
+        """Let every trial that has not ended wait: an interrupt stopped the run without telling searcher and scheduler."""
+        for number in self.running:
+            self.release(number)
+        self.study.set_fact("search_seconds", self.seconds)
+
+
+def seed_of(sweep_seed: int, number: int, purpose: str = "trial") -> int:
+    """Return the seed of a trial: the first 31 bits of SHA-256 over `<purpose>/<sweep seed>/<number>`."""
+    digest = hashlib.sha256(f"{purpose}/{sweep_seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _is_metric(name: str, value: Any) -> bool:
+    return name not in NOT_METRICS and "/" not in name and isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cause_of(result: Mapping[str, Any]) -> Cause | None:
+    """Return the cause that a result carries, as a nested dict or flattened by Ray to `ended/kind`, ..."""
+    ended = result.get("ended") or {key.removeprefix("ended/"): value for key, value in result.items() if key.startswith("ended/")}
+    if not ended:
+        return None
+    return Cause(str(ended.get("kind", "error")), str(ended.get("message", "")), str(ended.get("details") or ""))

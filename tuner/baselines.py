@@ -1,0 +1,143 @@
+"""Trains the hand-tuned networks again, as they were trained, and sets the result beside what was published.
+
+Owns what "as they were trained" means: all 60,000 training images of MNIST, no validation, the notebooks' batches and epochs. The networks
+themselves are data in `search_spaces.notebooks`. A reproduction compares; it chooses nothing by a test score.
+"""
+
+import json
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from cluster import targets
+from cluster.resources import Resources
+from search_spaces import SPACES
+from search_spaces.errors import nearest
+from search_spaces.notebooks import BASELINES, GRID_SEARCH
+from tuner import data, evaluate
+from tuner import spec as specs
+from tuner.accounts import seed_of
+from tuner.console import View
+from tuner.errors import SpecError
+from tuner.process import Limits
+from tuner.sweep import run_sweep
+from tuner.training import Recipe
+from tuner.trial import Work
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A published score beside ours.
+
+    Attributes:
+        name: the baseline, or the optimizer of the grid search.
+        published: accuracies, empty where none was.
+        reproduced: one accuracy per seed, or per fold mean.
+    """
+
+    name: str
+    published: tuple[float, ...]
+    reproduced: tuple[float, ...]
+    parameters: int | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Our mean minus the nearest published score."""
+        if not self.published:
+            return None
+        ours = mean(self.reproduced)
+        return min((ours - score for score in self.published), key=abs)
+
+
+def reproduce(mnist: Path | None, *, only: Sequence[str], seeds: int, seed: int, view: View, interrupted: threading.Event) -> list[Reproduction]:
+    """Train the baselines and test them on MNIST's own test split.
+
+    Args:
+        mnist: an `mnist.npz`; None: Keras's own, downloaded once.
+        only: names, or empty for all.
+        seeds: how often each is trained.
+        seed: what their seeds derive from.
+
+    Raises:
+        SpecError: a name is unknown.
+        DatasetError: MNIST is not at hand.
+    """
+    for name in only:
+        if name not in BASELINES:
+            raise SpecError(f"--only {name}: unknown baseline; {nearest(name, BASELINES)}")
+    names = list(only) or list(BASELINES)
+    section = _mnist(mnist)
+    view.stage("data", text=section.source)
+    dataset, test = data.load(section, seed)
+    jobs = [(name, index) for name in names for index in range(seeds)]
+    with targets.connect(targets.ClusterSection()) as cluster:
+        template = _recipe(names[0], 0)
+        work = Work(dataset.x, dataset.y, (), template, Limits(threads=1), cluster.scratch, cluster.scratch)
+        workers = evaluate.Workers(Resources(), interrupted)
+        view.stage("retrain", text=f"{len(names)} networks, {seeds} seed{'s' * (seeds != 1)} each, on all {len(dataset.y)} training images")
+        tasks = [evaluate.Job(_recipe(name, seed_of(seed, index, f"baseline {name}")), BASELINES[name].epochs) for name, index in jobs]
+        runs = evaluate.retrain(work, dataset, tasks, workers=workers, view=view)
+        view.stage("test", text=f"{test.rows} images")
+        x, y = evaluate.open_test(test, record=lambda reason: view.note(f"the test split is opened: {reason}"), reason="published against reproduced scores")
+        results = evaluate.score(work, dataset, runs, x, y, workers=workers)
+    found = []
+    for name in names:
+        mine = [index for index, (other, _) in enumerate(jobs) if other == name]
+        scores = tuple(results[index].metrics["test_accuracy"] for index in mine)
+        found.append(Reproduction(name, BASELINES[name].published, scores, runs[mine[0]].parameters))
+    return found
+
+
+def reproduce_grid(mnist: Path | None, *, seed: int, view: View, interrupted: threading.Event) -> list[Reproduction]:
+    """Run the notebooks' grid search over optimizers as a sweep: every configuration once, mean accuracy over the folds of the training images."""
+    grid = GRID_SEARCH
+    with tempfile.TemporaryDirectory(prefix="tuner-grid-") as folder:
+        section = _mnist(mnist).model_copy(update={"folds": grid.folds})
+        spec = specs.check(
+            {
+                "name": "grid-search",
+                "seed": seed,
+                "folder": folder,
+                "dataset": section.model_dump(exclude_defaults=True),
+                "space": {"name": grid.space, **grid.choices},
+                "search": {"sampler": "grid", "trials": len(grid.published)},
+                "scheduler": {"name": "fifo", "grace_period": 1},
+                "training": {"max_epochs": grid.epochs},
+                "evaluation": {"enabled": False},
+            }
+        )
+        board = run_sweep(spec, view=view, interrupted=interrupted)
+    by_optimizer = {record.configuration["optimizer"]: record for record in board.ranked}
+    return [
+        Reproduction(name, (score,), (by_optimizer[name].score or 0.0,), by_optimizer[name].parameters) for name, score in grid.published.items() if name in by_optimizer
+    ]
+
+
+def table(rows: Sequence[Reproduction], title: str) -> str:
+    """Return the comparison as text."""
+    lines = [f"{title:<22}{'parameters':>11}  {'published':<16}{'reproduced':<19}difference"]
+    for row in rows:
+        published = " / ".join(f"{score:.4f}" for score in row.published) or "-"
+        ours = f"{mean(row.reproduced):.4f}" + (f" ± {stdev(row.reproduced):.4f}" if len(row.reproduced) > 1 else "")
+        gap = "" if row.difference is None else f"{row.difference:+.4f}"
+        lines.append(f"{row.name:<22}{row.parameters or 0:>11,}  {published:<16}{ours:<19}{gap}")
+    return "\n".join(lines)
+
+
+def to_json(rows: Sequence[Reproduction]) -> list[dict[str, Any]]:
+    """Return the comparison for machines."""
+    return [json.loads(json.dumps({**vars(row), "difference": row.difference})) for row in rows]
+
+
+def _mnist(path: Path | None) -> data.DatasetSection:
+    return data.DatasetSection(source="mnist") if path is None else data.DatasetSection(source="npz", path=str(path))
+
+
+def _recipe(name: str, seed: int) -> Recipe:
+    baseline = BASELINES[name]
+    builder = SPACES[baseline.space].builder
+    return Recipe(builder, dict(baseline.configuration), task="classification", outputs=10, epochs=baseline.epochs, seed=seed)

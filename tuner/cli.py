@@ -1,0 +1,200 @@
+"""The command line: words in, one room called, exit code out.
+
+Owns commands, options, signals and exit codes; every decision is made in the rooms below. Exit codes:
+
+    0    done                      3    nothing to rank: no trial has a score
+    2    bad input                 130  interrupted (Ctrl-C); 143: terminated. Run the same command again to go on.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from tuner.errors import EXPECTED, NothingToRank
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, one object a line.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="keras-sweep-tuner", prog_name="tuner")
+def cli() -> None:
+    """Search the hyperparameters of Keras networks, on a laptop, on several GPUs, or on a Ray cluster.
+
+    \b
+    tuner init sweep.toml          write a commented example
+    tuner run sweep.toml           search, rank, retrain the best, test it
+    tuner leaderboard DIR          read the result
+    """
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the spec, such as --set search.trials=50. Repeatable.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only the result.")
+@JSON_OPTION
+def run(spec: Path, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Run the sweep that SPEC (a TOML file) describes.
+
+    Run it again after an interruption, and it goes on where it stopped. Everything is written to the sweep's folder: the study's journal,
+    leaderboard.parquet, model.keras, its card, and report.html.
+    """
+    from tuner import spec as specs
+    from tuner.console import view_for
+    from tuner.sweep import run_sweep
+
+    checked = specs.load(spec, overrides)
+    view = view_for(quiet=quiet, as_json=as_json)
+    with _signals() as interruption:
+        try:
+            run_sweep(checked, view=view, interrupted=interruption.event, search_path=(str(spec.resolve().parent),))
+        finally:
+            view.close()
+    if interruption.signal is not None:
+        click.echo(f"interrupted; run the same command again to go on: tuner run {spec}", err=True)
+        raise SystemExit(128 + interruption.signal)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="sweep.toml")
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+def init(path: Path, force: bool) -> None:
+    """Write a commented example of a sweep to PATH (default: sweep.toml)."""
+    from tuner import spec as specs
+
+    if path.exists() and not force:
+        raise specs.SpecError(f"{path}: exists already; --force replaces it")
+    if not path.parent.is_dir():
+        raise specs.SpecError(f"{path.parent}: no such folder")
+    path.write_text(specs.EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    click.echo(f"{path}: written; `tuner run {path}` runs it")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON schema of sweep.toml, for editors and other programs."""
+    from tuner import spec as specs
+
+    click.echo(json.dumps(specs.schema(), indent=2))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="How many rows.")
+@JSON_OPTION
+def leaderboard(folder: Path, top: int, as_json: bool) -> None:
+    """Show the leaderboard of the sweep in FOLDER (or of a leaderboard.parquet)."""
+    from tuner.leaderboard import Leaderboard
+    from tuner.report import render
+    from tuner.report.tables import text
+
+    board = Leaderboard.read(folder)
+    click.echo(render(board, "json") if as_json else text(board, top=top), nl=not as_json)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "form", default="md", show_default=True, help="md, csv, json, latex or html.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of printing.")
+def report(folder: Path, form: str, output: Path | None) -> None:
+    """Write a report of the sweep in FOLDER: a view of its leaderboard, which is never changed by it."""
+    from tuner.leaderboard import Leaderboard
+    from tuner.report import render
+
+    text = render(Leaderboard.read(folder), form)
+    if output is None:
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        output.write_text(text, encoding="utf-8")
+        click.echo(f"{output}: written", err=True)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the predictions (.csv or .parquet); default: CSV to standard output."
+)
+def predict(folder: Path, data: Path, output: Path | None) -> None:
+    """Write the predictions of the sweep's saved model (FOLDER/model.keras) for DATA: a table or an .npz in the shape of the sweep's own."""
+    from tuner.prediction import predict as write
+
+    write(folder, data, output)
+
+
+@cli.command()
+@click.option("--data", type=click.Path(dir_okay=False, path_type=Path), help="An mnist.npz; default: Keras's own copy, downloaded once.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this baseline. Repeatable.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How often each is trained.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What all their seeds derive from.")
+@click.option("--grid/--no-grid", default=True, show_default=True, help="Also the grid search over optimizers with 4-fold cross-validation.")
+@JSON_OPTION
+def baselines(data: Path | None, only: tuple[str, ...], seeds: int, seed: int, grid: bool, as_json: bool) -> None:
+    """Train the hand-tuned networks that Tuner grew out of, as they were trained, and compare with what was published."""
+    from tuner import baselines as reproductions
+    from tuner.console import view_for
+
+    view = view_for(as_json=as_json)
+    with _signals() as interruption:
+        networks = reproductions.reproduce(data, only=only, seeds=seeds, seed=seed, view=view, interrupted=interruption.event)
+        optimizers = reproductions.reproduce_grid(data, seed=seed, view=view, interrupted=interruption.event) if grid else []
+    text = reproductions.table(networks, "network")
+    if optimizers:
+        text += "\n\n" + reproductions.table(optimizers, "grid search, 4 folds")
+    view.result(text, {"baselines": reproductions.to_json(networks), "grid_search": reproductions.to_json(optimizers)})
+
+
+class _Interruption:
+    """Which signal asked the sweep to stop, if any did."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.signal: int | None = None
+
+
+@contextmanager
+def _signals() -> Iterator[_Interruption]:
+    """Turn the first SIGINT or SIGTERM into a request to stop cleanly; a second one ends the program at once."""
+    interruption = _Interruption()
+
+    def ask(number: int, frame: object) -> None:
+        if interruption.signal is not None:
+            os._exit(128 + number)
+        interruption.signal = number
+        interruption.event.set()
+        print("stopping after the epochs that are being trained; once more to stop at once", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main() -> None:
+    """Run the command line: expected errors become one line and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        raise SystemExit(130) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(2) from None
+    except NothingToRank as error:
+        click.echo(f"tuner: {error}", err=True)
+        raise SystemExit(3) from None
+    except EXPECTED as error:
+        click.echo(f"tuner: {error}", err=True)
+        raise SystemExit(2) from None
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None

@@ -1,0 +1,265 @@
+"""What people and machines see of a running sweep: a live view on a terminal, plain lines in a pipe, JSON lines, or nothing.
+
+Owns words and drawing only. Views are told what happened (`Event`s in the order in which they happened) and decide nothing.
+Progress goes to standard error and the result to standard output, so that output pipes; `--json` puts both on standard output, one object a line.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+
+class View(Protocol):
+    """What every view can be told."""
+
+    def stage(self, name: str, **facts: Any) -> None:
+        """A stage of the journey begins (`data`, `cluster`, `search`, `retrain`, `test`, `report`)."""
+
+    def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
+        """A trial reported an epoch, and is now `running`, `complete`, `pruned` or `failed`."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
+    def result(self, text: str, facts: Mapping[str, Any]) -> None:
+        """The sweep is over: its result for people, and for machines."""
+
+    def close(self) -> None: ...
+
+
+def view_for(*, quiet: bool = False, as_json: bool = False) -> View:
+    """Return the view that fits where the output goes."""
+    if as_json:
+        return JsonView(sys.stdout)
+    if quiet:
+        return QuietView(sys.stdout)
+    return LiveView(sys.stderr, sys.stdout) if sys.stderr.isatty() else PlainView(sys.stderr, sys.stdout)
+
+
+@dataclass
+class Progression:
+    """How far a search is: counts, the best so far, epochs per second, and the estimated end. Shared by the views that show it."""
+
+    trials: int | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    max_epochs: int = 1
+    maximise: bool = True
+    metric: str = ""
+    clock: Any = time.monotonic
+    states: dict[int, str] = field(default_factory=dict)
+    running: dict[int, tuple[int, float | None]] = field(default_factory=dict)
+    best: float | None = None
+    best_trial: int | None = None
+    done_epochs: int = 0
+    started: float = 0.0
+
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        for name in ("trials", "epochs", "seconds", "max_epochs", "maximise", "metric"):
+            if name in facts:
+                setattr(self, name, facts[name])
+        self.started = self.clock()
+
+    def update(self, number: int, epoch: int, value: float | None, state: str) -> bool:
+        """Take a report; say whether it is a new best."""
+        self.states[number] = state
+        self.done_epochs += state != "failed"
+        if state == "running":
+            self.running[number] = (epoch, value)
+        else:
+            self.running.pop(number, None)
+        if value is None or not (self.best is None or (value > self.best if self.maximise else value < self.best)):
+            return False
+        self.best, self.best_trial = value, number
+        return True
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.clock() - self.started
+
+    @property
+    def ended(self) -> int:
+        return sum(state != "running" for state in self.states.values())
+
+    @property
+    def fraction(self) -> float:
+        """The share of the tightest budget that is used, from 0 to 1."""
+        shares = [0.0]
+        if self.trials:
+            # A running trial counts by its epochs, so that the bar moves between ends of trials.
+            under_way = sum(epoch / self.max_epochs for epoch, _ in self.running.values())
+            shares.append((self.ended + under_way) / self.trials)
+        if self.epochs:
+            shares.append(self.done_epochs / self.epochs)
+        if self.seconds:
+            shares.append(self.elapsed_s / self.seconds)
+        return min(1.0, max(shares))
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the tightest budget is used up, if it goes on as it has; None while too little is known."""
+        return self.elapsed_s * (1 - self.fraction) / self.fraction if self.fraction > 0.02 else None
+
+    def summary(self) -> str:
+        """Return the state of the search in one line."""
+        counts = {state: sum(other == state for other in self.states.values()) for state in ("running", "complete", "pruned", "failed")}
+        words = [f"{self.ended}{f'/{self.trials}' if self.trials else ''} trials"]
+        words += [f"{count} {state}" for state, count in counts.items() if count]
+        words.append(f"{self.done_epochs} epochs, {self.done_epochs / max(self.elapsed_s, 1e-9):.2g}/s")
+        words.append(f"{duration(self.elapsed_s)} gone" + (f", about {duration(self.remaining_s)} left" if self.remaining_s is not None else ""))
+        return " · ".join(words)
+
+    def best_text(self) -> str:
+        return "no score yet" if self.best is None else f"best {self.metric} {self.best:.4f} (trial {self.best_trial})"
+
+
+class PlainView:
+    """Lines for a pipe or a log: stages, new bests, ends of trials, and a summary at most every ten seconds."""
+
+    def __init__(self, progress: IO[str], output: IO[str]) -> None:
+        self._progress, self._output = progress, output
+        self._state = Progression()
+        self._told = 0.0
+
+    def stage(self, name: str, **facts: Any) -> None:
+        if name == "search":
+            self._state.begin(facts)
+        self._line(f"{name}: {facts['text']}" if facts.get("text") else name)
+
+    def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
+        new_best = self._state.update(number, epoch, value, state)
+        if state == "failed":
+            self._line(f"trial {number} failed at epoch {epoch}: {cause}")
+        if new_best:
+            self._line(f"trial {number} epoch {epoch}: {self._state.best_text()}")
+        if time.monotonic() - self._told > 10:
+            self._told = time.monotonic()
+            self._line(self._state.summary())
+
+    def note(self, text: str) -> None:
+        self._line(text)
+
+    def result(self, text: str, facts: Mapping[str, Any]) -> None:
+        print(text, file=self._output, flush=True)
+
+    def close(self) -> None:
+        pass
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._progress, flush=True)
+
+
+class QuietView:
+    """Only the result."""
+
+    def __init__(self, output: IO[str]) -> None:
+        self._output = output
+
+    def stage(self, name: str, **facts: Any) -> None:
+        pass
+
+    def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def result(self, text: str, facts: Mapping[str, Any]) -> None:
+        print(text, file=self._output, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class JsonView:
+    """One JSON object a line; the last one is the result."""
+
+    def __init__(self, output: IO[str]) -> None:
+        self._output = output
+
+    def stage(self, name: str, **facts: Any) -> None:
+        self._write("stage", name=name, **facts)
+
+    def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
+        self._write("epoch", trial=number, epoch=epoch, value=value, state=state, cause=cause)
+
+    def note(self, text: str) -> None:
+        self._write("note", text=text)
+
+    def result(self, text: str, facts: Mapping[str, Any]) -> None:
+        self._write("result", **facts)
+
+    def close(self) -> None:
+        pass
+
+    def _write(self, event: str, **values: Any) -> None:
+        print(json.dumps({"event": event, **values}, allow_nan=False), file=self._output, flush=True)
+
+
+class LiveView:
+    """A picture on the terminal that is redrawn four times a second: a bar, the counts, the best, the running trials."""
+
+    def __init__(self, progress: IO[str], output: IO[str]) -> None:
+        self._console = Console(file=progress)
+        self._output = output
+        self._state = Progression()
+        self._live: Live | None = None
+        self._bar = Progress(TextColumn("search"), BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %"), expand=True)
+        self._task = self._bar.add_task("search", total=1.0)
+
+    def stage(self, name: str, **facts: Any) -> None:
+        self._stop_live()
+        self._console.print(f"[bold]{name}[/bold] {facts.get('text', '')}", highlight=False)
+        if name == "search":
+            self._state.begin(facts)
+            self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+
+    def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
+        self._state.update(number, epoch, value, state)
+        if state == "failed":
+            self._console.print(f"trial {number} failed at epoch {epoch}: {cause}", style="red", markup=False, highlight=False)
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False)
+
+    def result(self, text: str, facts: Mapping[str, Any]) -> None:
+        self._stop_live()
+        print(text, file=self._output, flush=True)
+
+    def close(self) -> None:
+        self._stop_live()
+
+    def _stop_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            self._console.print(self._state.summary(), markup=False, highlight=False)
+
+    def _picture(self) -> Group:
+        self._bar.update(self._task, completed=self._state.fraction)
+        running = Table.grid(padding=(0, 2))
+        for number, (epoch, value) in sorted(self._state.running.items())[:16]:
+            shown = "" if value is None else f"{self._state.metric} {value:.4f}"
+            running.add_row(f"  trial {number}", f"epoch {epoch}/{self._state.max_epochs}", shown)
+        return Group(self._bar, self._state.summary(), self._state.best_text(), running)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration for people: `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

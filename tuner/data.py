@@ -1,0 +1,262 @@
+"""The data of a sweep: a pool that the search may see, and a sealed test split that it may not.
+
+Owns how what a source gives becomes numbers, splits and facts. Which sources there are, how tables are read and rows are drawn stands in `tuner/datasets/`.
+Must not know networks, trials or Ray, and must not import TensorFlow.
+"""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tuner.datasets import features as features_room
+from tuner.datasets import scaling as scaling_room
+from tuner.datasets import sources, splits
+from tuner.datasets.features import Features
+from tuner.datasets.scaling import Scaling, apply
+from tuner.datasets.section import DEFAULT_SHARE, DatasetSection
+from tuner.datasets.sources import SOURCES, Examples, Raw
+from tuner.datasets.splits import Fold
+from tuner.errors import DatasetError
+
+__all__ = ["SOURCES", "Dataset", "DatasetSection", "Features", "Fold", "Scaling", "SealedTest", "apply", "assemble", "load"]
+
+# Whole numbers with at most this many distinct values, and two rows or more of each on average, are taken as classes.
+MAX_INFERRED_CLASSES = 100
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All that a search may see.
+
+    Attributes:
+        name: the source's name.
+        task: `classification` or `regression`.
+        x: the pool, every row that is not in the test split: (n, *input_shape), uint8 (images) or float32 (NaN = missing); read-only.
+        y: (n,) int32 classes, or float32 targets (n,) or (n, k); read-only.
+        folds: one for a held-out validation split, k for cross-validation.
+        classes: the labels' names, in the order of their numbers; empty for regression.
+        features: how a raw example becomes a row of x.
+        facts: JSON values for the record: source, content hash, rows, splits, seed, shapes, scaling, versions.
+        scale: the scaling's method: `none`, `unit`, `standard` or `minmax`.
+        largest: the largest value that a pixel can take.
+        rows: (n,) int64: the pool's row numbers in the source; empty: 0, 1, ...
+        test_rows: int64: the test split's row numbers in the source, or in its own file.
+    """
+
+    name: str
+    task: str
+    x: np.ndarray
+    y: np.ndarray
+    folds: tuple[Fold, ...]
+    classes: tuple[str, ...]
+    features: Features
+    facts: dict[str, Any]
+    scale: str = "none"
+    largest: float = 255.0
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    test_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        if self.task not in ("classification", "regression"):
+            raise ValueError(f"Dataset.task: got {self.task!r}; expected 'classification' or 'regression'")
+        if len(self.x) != len(self.y):
+            raise ValueError(f"Dataset: got {len(self.x)} examples and {len(self.y)} labels; expected as many")
+        if self.x.dtype not in (np.uint8, np.float32) or self.y.dtype != (np.int32 if self.task == "classification" else np.float32):
+            raise ValueError(f"Dataset: got x of {self.x.dtype} and y of {self.y.dtype}; expected uint8 or float32, and int32 classes or float32 targets")
+        if not self.folds or max(int(rows[-1]) for fold in self.folds for rows in (fold.train, fold.validation)) >= len(self.x):
+            raise ValueError("Dataset.folds: expected at least one, with row numbers within the pool")
+        if not len(self.rows):
+            object.__setattr__(self, "rows", np.arange(len(self.x), dtype=np.int64))
+        for values in (self.x, self.y, self.rows, self.test_rows):
+            values.flags.writeable = False
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example, without the batch axis."""
+        return tuple(self.x.shape[1:])
+
+    @property
+    def outputs(self) -> int:
+        """How many values a network must give: classes, or targets."""
+        if self.task == "classification":
+            return len(self.classes)
+        return 1 if self.y.ndim == 1 else int(self.y.shape[1])
+
+    def scaling(self, rows: np.ndarray | None) -> Scaling:
+        """Return the scaling fitted on these rows of the pool only (none: on all of it, for the final retraining)."""
+        plain = self.features.plain if self.features.columns else None
+        return scaling_room.fit(self.scale, self.x, rows=rows, fill=self.features.missing, largest=self.largest, plain=plain)
+
+    def indices(self) -> dict[str, np.ndarray]:
+        """Return the row numbers, in the source, of every split.
+
+        Returns:
+            `train` and `validation`, or `train_1`, `validation_1`, `train_2`, ... for folds; and `test` (in its own file where the data bring it).
+        """
+        found: dict[str, np.ndarray] = {}
+        for number, fold in enumerate(self.folds, start=1):
+            suffix = "" if len(self.folds) == 1 else f"_{number}"
+            found[f"train{suffix}"] = self.rows[fold.train]
+            found[f"validation{suffix}"] = self.rows[fold.validation]
+        found["test"] = self.test_rows
+        return found
+
+
+class SealedTest:
+    """The test split. It cannot be pickled or copied, so that it reaches no worker by accident; opening it is put on record first."""
+
+    __slots__ = ("_give", "rows")
+
+    rows: int
+
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        self.rows = len(x)
+        for values in (x, y):
+            values.flags.writeable = False
+        # A closure, not an attribute: nothing that walks over attributes (a logger, a serialiser) meets the rows.
+        self._give = lambda: (x, y)
+
+    def open(self, record: Callable[[str], None], reason: str) -> tuple[np.ndarray, np.ndarray]:
+        """Give out the test split, after the opening has been recorded.
+
+        Args:
+            record: called with the reason; the rows are given out only once it has returned.
+            reason: why it is opened; not empty.
+
+        Returns:
+            x and y, as in `Dataset`, not yet scaled; read-only.
+        """
+        if not reason.strip():
+            raise ValueError("SealedTest.open: expected a reason; every opening of the test split is recorded with one")
+        record(reason)
+        return self._give()
+
+    def __repr__(self) -> str:
+        return f"SealedTest(rows={self.rows})"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("the test split is sealed: it is neither pickled nor copied; send x and y of SealedTest.open only where they are evaluated")
+
+
+def load(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
+    """Read, split and encode the data of a sweep.
+
+    Args:
+        section: `[dataset]`.
+        seed: of the splits, unless the section has its own.
+
+    Returns:
+        What a search may see, and the test split.
+
+    Raises:
+        DatasetError: one line that says what is wrong with the data.
+    """
+    return assemble(SOURCES[section.source](section), section, seed)
+
+
+def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
+    """Split and encode what a source gave; see `load`."""
+    if section.split_seed is not None:
+        seed = section.split_seed
+    y, classes, task = _targets(raw, section.task)
+    stratify = y if task == "classification" else None
+
+    def labels(rows: np.ndarray) -> np.ndarray | None:
+        return None if stratify is None else stratify[rows]
+
+    pool = np.arange(len(y))
+    _check_given(raw, section)
+    if stratify is not None:
+        least = (section.folds or 2) + (raw.test is None)
+        splits.check_classes(stratify, classes, least=least, why=f"to be in {'every fold' if section.folds else 'train, validation'}{' and test' if raw.test is None else ''}")
+    test = np.zeros(0, dtype=np.int64)
+    share_left = 1.0
+    if raw.test is None:
+        count = splits.count_of(DEFAULT_SHARE if section.test is None else section.test, len(pool), "test")
+        share_left = 1 - count / len(pool)
+        pool, test = splits.hold_out(pool, labels(pool), count=count, seed=seed, key="test")
+    if section.max_rows is not None:
+        pool = splits.sample(pool, labels(pool), count=section.max_rows, seed=seed)
+    if stratify is not None:
+        splits.check_classes(stratify[pool], classes, least=section.folds or 2, why="among the rows to train and validate on")
+    folds = _folds(section, labels(pool), len(pool), share_left, seed)
+
+    fitted = _features(raw, section, pool)
+    x = fitted.encode(_take(raw.pool.x, pool))
+    if raw.test is None:
+        test_x, test_y, test_rows = fitted.encode(_take(raw.pool.x, test)), y[test], raw.pool.rows[test]
+    else:
+        test_x, test_y, test_rows = fitted.encode(raw.test.x), _given_targets(raw, raw.test, classes, task, y), raw.test.rows
+    scale = section.scaling if section.scaling != "auto" else "unit" if x.dtype == np.uint8 else "standard"
+    facts: dict[str, Any] = {
+        "source": section.source,
+        "path": section.path,
+        "task": task,
+        "content_hash": raw.content_hash,
+        "pool_rows": len(x),
+        "train_rows": [len(fold.train) for fold in folds],
+        "validation_rows": [len(fold.validation) for fold in folds],
+        "test_rows": len(test_x),
+        "test_given": raw.test is not None,
+        "seed": seed,
+        "input_shape": list(x.shape[1:]),
+        "dtype": str(x.dtype),
+        "scaling": scale,
+        "missing": section.missing,
+        "classes": list(classes),
+        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "scikit-learn", "pyarrow")},
+    }
+    dataset = Dataset(section.source, task, x, _take(y, pool), folds, classes, fitted, facts, scale, raw.largest, raw.pool.rows[pool], test_rows)
+    facts["split_hash"] = _split_hash(dataset.indices())
+    return dataset, SealedTest(test_x, test_y)
+
+
+def _check_given(raw: Raw, section: DatasetSection) -> None:
+    if raw.test is not None and section.test is not None:
+        raise DatasetError(f"dataset.test: got {section.test}, but {section.source} brings a test split of {len(raw.test.y)} rows, which is kept as it is; remove the key")
+
+
+def _folds(section: DatasetSection, labels: np.ndarray | None, rows: int, share_left: float, seed: int) -> tuple[Fold, ...]:
+    if section.folds:
+        return splits.folds(labels, rows=rows, count=section.folds, seed=seed)
+    share = DEFAULT_SHARE if section.validation is None else section.validation
+    # A fraction is one of all rows that came, test split included, so that 0.2 and 0.2 leave 0.6.
+    count = splits.count_of(min(share / share_left, 1.0) if isinstance(share, float) else share, rows, "validation")
+    train, validation = splits.hold_out(np.arange(rows), labels, count=count, seed=seed, key="validation")
+    return (Fold(train, validation),)
+
+
+def _features(raw: Raw, section: DatasetSection, pool: np.ndarray) -> Features:
+    if isinstance(raw.pool.x, np.ndarray):
+        return features_room.of_array(raw.pool.x, section.missing)
+    raise NotImplementedError
+
+
+def _take(values: Any, rows: np.ndarray) -> Any:
+    """Return these rows; all of them without a copy."""
+    if len(rows) == len(values):
+        return values
+    return values[rows] if isinstance(values, np.ndarray) else values.take(rows)
+
+
+def _targets(raw: Raw, asked: str | None) -> tuple[np.ndarray, tuple[str, ...], str]:
+    """Return the pool's targets as numbers, the names of the classes, and the task."""
+    labels, numbers = np.unique(raw.pool.y, return_inverse=True)
+    return numbers.astype(np.int32), raw.class_names or tuple(map(str, labels)), "classification"
+
+
+def _given_targets(raw: Raw, test: Examples, classes: tuple[str, ...], task: str, y: np.ndarray) -> np.ndarray:
+    labels = np.unique(raw.pool.y)
+    return np.searchsorted(labels, test.y).astype(np.int32)
+
+
+def _split_hash(indices: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(indices):
+        digest.update(f"{name} {len(indices[name])}\n".encode())
+        digest.update(indices[name].astype("<i8").tobytes())
+    return digest.hexdigest()

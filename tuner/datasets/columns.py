@@ -1,0 +1,209 @@
+"""Columns of a table as numbers: which kind each is, its categories, its holes.
+
+Owns what is a feature, what a missing value means and one-hot encoding. Must not know files, splits or scaling.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tuner.datasets.features import FILLED, Column, Features, to_float32, unknown_column
+from tuner.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A column of many words that are nearly all numbers is a column of numbers with a slip in it.
+SLIP_MIN_WORDS, SLIP_SHARE = 20, 0.9
+
+
+def kind_of(type_: "pa.DataType") -> str | None:
+    """Return `number`, `boolean` or `category`; none for a type that cannot be a feature."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(type_):
+        return kind_of(type_.value_type)
+    if types.is_boolean(type_):
+        return "boolean"
+    if types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_):
+        return "number"
+    if types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_):
+        return "category"
+    return None
+
+
+def normalise(table: "pa.Table", kinds: "dict[str, str] | None" = None) -> "pa.Table":
+    """Return the table with float64, boolean and large_string columns only; NaN becomes null, one word for missing.
+
+    Args:
+        table: feature columns.
+        kinds: column -> kind that is expected; none: whatever each column is.
+
+    Raises:
+        DatasetError: a column is of a type that cannot be a feature, or not of the kind expected.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    target = {"number": pa.float64(), "boolean": pa.bool_(), "category": pa.large_string()}
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = kind_of(column.type)
+        expected = kinds[name] if kinds else kind
+        if expected is not None and pa.types.is_null(column.type):
+            kind = expected
+        if kind is None and pa.types.is_null(column.type):
+            raise DatasetError(f"column {name!r}: holds no value at all; exclude = [{name!r}] leaves it out")
+        if kind is None:
+            raise DatasetError(f"column {name!r}: got values of type {column.type}; expected numbers, booleans or strings; convert it, or exclude = [{name!r}]")
+        if kind != expected:
+            raise DatasetError(f"column {name!r}: got values of type {column.type}; expected a {expected} as in the rows to train on")
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        column = column.cast(target[kind], safe=False)
+        if kind == "number":
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+        columns.append(column)
+    return pa.table(columns, names=table.column_names)
+
+
+def fit(table: "pa.Table", *, missing: str, indicators: bool = False, max_categories: int = 1000) -> Features:
+    """Fit categories on normalised rows to train and validate on.
+
+    Args:
+        table: see `normalise`.
+        missing: what a missing value means.
+        indicators: adds a column for each number or boolean column with holes.
+        max_categories: a column with more distinct words is refused.
+
+    Raises:
+        DatasetError: a column is empty, has too many categories, or cannot be told in float32.
+    """
+    columns = []
+    for name, values in zip(table.column_names, table.columns, strict=True):
+        kind = str(kind_of(values.type))
+        if values.null_count == len(values):
+            raise DatasetError(f"column {name!r}: holds no value in the rows to train on; exclude = [{name!r}] leaves it out")
+        holes = missing in FILLED and values.null_count > 0
+        if kind == "category":
+            columns.append(Column(name, kind, _categories(name, values, max_categories), holes))
+        else:
+            if kind == "number":
+                _check_precision(name, values)
+            columns.append(Column(name, kind, (), holes and indicators))
+    return Features((sum(len(column.outputs) for column in columns),), "float32", tuple(columns), missing)
+
+
+def encode(table: "pa.Table", features: Features) -> np.ndarray:
+    """Return (n, features) float32; see `Features.encode`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for column in features.columns:
+        if column.name not in table.column_names:
+            raise DatasetError(f"data: no column {column.name!r}; {unknown_column(column.name, list(table.column_names))}")
+    table = normalise(table.select([column.name for column in features.columns]), {column.name: column.kind for column in features.columns})
+    if features.missing not in FILLED:
+        check_no_holes(table, features.missing)
+    x = np.zeros((table.num_rows, *features.shape), dtype=np.float32)
+    at = 0
+    for column, values in zip(features.columns, table.columns, strict=True):
+        holes = values.is_null().to_numpy()
+        if column.kind == "category":
+            found = pc.fill_null(pc.index_in(values, value_set=pa.array(column.categories, pa.large_string())), -1).to_numpy()
+            known = np.flatnonzero(found >= 0)
+            x[known, at + found[known]] = 1
+        else:
+            numbers = values.cast(pa.uint8()).cast(pa.float64()) if column.kind == "boolean" else values
+            x[:, at] = to_float32(numbers.to_numpy(), f"column {column.name!r}")
+        if column.missing:
+            x[holes, at + len(column.outputs) - 1] = 1
+        at += len(column.outputs)
+    return x
+
+
+def check_no_holes(table: "pa.Table", missing: str) -> None:
+    """Check that no value of a normalised table is missing.
+
+    Raises:
+        DatasetError: names the first column with a hole.
+    """
+    for name, values in zip(table.column_names, table.columns, strict=True):
+        if values.null_count:
+            first = int(np.argmax(values.is_null().to_numpy()))
+            raise DatasetError(
+                f"column {name!r}: {values.null_count} of {len(values)} values are missing, the first in row {first}; "
+                f"expected none (dataset.missing = {missing!r}; \"mean\", \"median\" and \"zero\" fill, \"drop\" leaves such rows out of training)"
+            )
+
+
+def whole_rows(table: "pa.Table") -> np.ndarray:
+    """Return (n,) bool: the rows without a missing value.
+
+    Raises:
+        DatasetError: there is no such row.
+    """
+    whole = np.ones(table.num_rows, dtype=bool)
+    for values in table.columns:
+        whole &= values.is_valid().to_numpy()
+    if not whole.any():
+        worst = max(table.column_names, key=lambda name: table.column(name).null_count)
+        raise DatasetError(f"dataset.missing: \"drop\" leaves no row; column {worst!r} alone misses {table.column(worst).null_count} of {table.num_rows} values")
+    return whole
+
+
+def targets(table: "pa.Table", names: Sequence[str]) -> np.ndarray:
+    """Return target columns without holes as labels (n,) of their own type, or as targets (n, k).
+
+    Raises:
+        DatasetError: a value is missing, or a column cannot be a target.
+    """
+    import pyarrow as pa
+
+    columns = []
+    for name in names:
+        values = table.column(name)
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        kind = kind_of(values.type)
+        if values.null_count:
+            first = int(np.argmax(values.is_null().to_numpy()))
+            raise DatasetError(f"target {name!r}: {values.null_count} of {len(values)} values are missing, the first in row {first}; expected a value in every row, or dataset.missing = \"drop\"")
+        if kind is None or (kind != "number" and len(names) > 1):
+            raise DatasetError(f"target {name!r}: got values of type {values.type}; expected {'numbers, as there are several targets' if len(names) > 1 else 'numbers, booleans or strings'}")
+        if pa.types.is_decimal(values.type):
+            values = values.cast(pa.float64())
+        columns.append(values.to_numpy().astype(str) if kind == "category" else values.to_numpy())
+    return columns[0] if len(columns) == 1 else np.stack([column.astype(np.float64) for column in columns], axis=1)
+
+
+def _categories(name: str, values: "pa.ChunkedArray", most: int) -> tuple[str, ...]:
+    words = sorted(word for word in values.unique().to_pylist() if word is not None)
+    if len(words) > SLIP_MIN_WORDS:
+        slips = [word for word in words if not _is_number(word)]
+        if slips and len(slips) <= (1 - SLIP_SHARE) * len(words):
+            raise DatasetError(f"column {name!r}: nearly all its values are numbers, but {slips[0]!r} is none; mend or empty such fields, or exclude = [{name!r}]")
+    if len(words) > most:
+        raise DatasetError(f"column {name!r}: {len(words)} distinct words, and each becomes a column of x; expected at most {most}; exclude = [{name!r}], or raise dataset.max_categories")
+    return tuple(words)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_precision(name: str, values: "pa.ChunkedArray") -> None:
+    numbers = values.drop_null().to_numpy()
+    if not np.isfinite(numbers).all():
+        return  # told with its row by the encoding
+    with np.errstate(over="ignore"):
+        lost = float(np.max(np.abs(numbers - numbers.astype(np.float32))))
+    spread = float(np.std(numbers))
+    if np.isfinite(lost) and spread > 0 and lost > 0.01 * spread and np.ptp(numbers) > 0:
+        raise DatasetError(f"column {name!r}: values near {numbers[0]:g} with a deviation of {spread:.3g} lose their differences in float32; subtract a constant first, or exclude = [{name!r}]")

@@ -1,0 +1,63 @@
+"""Where a path leads: a local file or folder, or a bucket behind a URL.
+
+Owns the file systems and what is said when nothing is there. Must not know what is in a file.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search_spaces.errors import nearest
+from tuner.errors import DatasetError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+SHOWN_NAMES = 8
+
+
+def is_url(path: str) -> bool:
+    """Say whether a path names another file system, such as s3://bucket/data."""
+    return "://" in path
+
+
+def locate(path: str) -> tuple["FileSystem", str, bool]:
+    """Return the file system of a path, its path there, and whether it is a folder.
+
+    Raises:
+        DatasetError: nothing is there, or it is out of reach.
+    """
+    import pyarrow as pa
+    from pyarrow import fs
+
+    try:
+        system, inner = fs.FileSystem.from_uri(path) if is_url(path) else (fs.LocalFileSystem(), str(Path(path).expanduser()))
+        info = system.get_file_info(inner)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DatasetError(f"{path}: out of reach ({one_line(error)}); expected a path, or an s3:// or gs:// URL that this machine may read") from error
+    if info.type == fs.FileType.NotFound:
+        raise DatasetError(f"{path}: no such file or folder; {_what_is_there(path)}")
+    return system, inner, info.type == fs.FileType.Directory
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _what_is_there(path: str) -> str:
+    """Return the tail of a message: the nearest name in the folder, or what the folder holds."""
+    if is_url(path):
+        return "check the bucket and the name"
+    wanted = Path(path).expanduser()
+    folder = wanted.parent
+    if not folder.is_dir():
+        return f"there is no folder {folder} either"
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        return f"its folder cannot be listed ({error.strerror})"
+    found = nearest(wanted.name, names) if names else ""
+    if found.startswith("did you mean"):
+        return found
+    return f"{folder} holds {', '.join(names[:SHOWN_NAMES])}{', ...' if len(names) > SHOWN_NAMES else ''}" if names else f"{folder} is empty"

@@ -1,0 +1,111 @@
+"""`[dataset]` of sweep.toml: which data a sweep uses, and how they are split and scaled.
+
+Owns the keys, their ranges and what must hold between them. Must not read any data.
+"""
+
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+# A TOML array arrives as a list.
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+# A fraction of the rows, or a number of rows.
+Share = Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(ge=1)]
+
+DEFAULT_SHARE = 0.2
+FROM_FILE = ("npz", "table")
+
+
+class DatasetSection(BaseModel):
+    """`[dataset]`: the data, their splits and their scaling."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    source: Literal["digits", "mnist", "fashion_mnist", "cifar10", "npz", "table"] = Field(
+        "digits",
+        description="Where the data come from: digits (comes with Tuner, no network), mnist, fashion_mnist, cifar10 (Keras's own loaders), npz (a NumPy archive), table (CSV, Parquet, Arrow, Feather).",
+    )
+    path: str | None = Field(None, description="npz, table: the file, the folder of files, or an s3:// or gs:// URL. An archive holds x_train and y_train (and x_test, y_test), or x and y.")
+    test_path: str | None = Field(None, description="table: a file, folder or URL with the test split; it is kept as it is. none: a test split is drawn from the rows at path.")
+    format: Literal["csv", "parquet", "feather", "arrow"] | None = Field(None, description="table: the files' format. none: told by the ending.")
+    separator: str = Field(",", min_length=1, max_length=1, description="table: what separates the columns of a CSV file.")
+    target: str | Names | None = Field(None, description="table: the column to predict; a list of columns is a regression with several targets.")
+    task: Literal["classification", "regression"] | None = Field(None, description="none: classification for strings, booleans and whole numbers with few values, else regression.")
+    features: Names | None = Field(None, description="table: the columns to predict from. none: every column but the target.")
+    exclude: Names = Field((), description="table: columns to leave out.")
+    missing: Literal["error", "drop", "mean", "median", "zero"] = Field(
+        "error", description="What a missing value means: an error, its row is dropped, or it is filled (fitted on training rows only; a missing string becomes a category of its own)."
+    )
+    missing_indicators: bool = Field(False, description="table: adds a column that is 1 where a value was missing, for each number column with holes.")
+    max_categories: int = Field(1000, ge=2, description="table: a string column with more distinct values than this is refused.")
+    scaling: Literal["auto", "none", "unit", "standard", "minmax"] = Field(
+        "auto",
+        description="auto: unit for images of bytes, else standard. unit: divided by the largest possible value; standard: mean 0, deviation 1; minmax: 0 to 1. Fitted on training rows only.",
+    )
+    validation: Share | None = Field(None, description=f"Rows to validate on: a fraction or a number of rows. none: {DEFAULT_SHARE}, unless folds are given.")
+    test: Share | None = Field(None, description=f"Rows to keep apart as the test split: a fraction or a number of rows. none: {DEFAULT_SHARE}, unless the data bring a test split.")
+    folds: int | None = Field(None, ge=2, description="Cross-validation with this many folds instead of one validation split.")
+    max_rows: int | None = Field(None, ge=2, description="For a quick look: at most this many rows to train and validate on, drawn by the seed. The test split stays whole.")
+    split_seed: int | None = Field(None, ge=0, lt=2**31, description="Seed of the splits. none: the sweep's seed.")
+
+    @field_validator("path", "test_path")
+    @classmethod
+    def _hold_no_credentials(cls, path: str | None) -> str | None:
+        if path is not None and "://" in path and "@" in urlsplit(path).netloc:
+            raise ValueError("got a URL with credentials in it, which every record of the sweep would show; expected them in the environment or in the provider's own credentials file")
+        return path
+
+    @model_validator(mode="after")
+    def _check_between(self) -> Self:
+        if self.source in FROM_FILE and not self.path:
+            raise ValueError(f'path: missing; source = "{self.source}" needs the file')
+        if self.source == "table" and not self.targets:
+            raise ValueError("target: missing; a table needs the column to predict")
+        # A key that this source cannot use would be dropped in silence.
+        meant_for = {"path": FROM_FILE, "missing": FROM_FILE, "task": FROM_FILE}
+        for key in sorted(self.model_fields_set):
+            only = meant_for.get(key, ("table",) if key in _TABLE_ONLY else None)
+            if only and self.source not in only and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f'{key}: means nothing for source = "{self.source}"; expected it with source = {" or ".join(only)} only')
+        if self.missing_indicators and self.missing in ("error", "drop"):
+            raise ValueError(f'missing_indicators: means nothing with missing = "{self.missing}"; expected missing = mean, median or zero')
+        if self.test is not None and self.test_path is not None:
+            raise ValueError("test: got it beside test_path; expected one of the two")
+        if self.folds is not None and self.validation is not None:
+            raise ValueError("validation: got it beside folds; expected one of the two")
+        shares = [share for share in (self._validation_share, self._test_share) if isinstance(share, float)]
+        if sum(shares) >= 1:
+            raise ValueError(f"validation + test: got {' + '.join(map(str, shares))}; expected less than 1 together, so that rows are left to train on")
+        if self.features is not None:
+            if not self.features:
+                raise ValueError("features: got an empty list; expected at least one column")
+            both = sorted(set(self.features) & set(self.exclude))
+            if both:
+                raise ValueError(f"features: {both[0]!r} is also in exclude; expected it in one of the two")
+        for key, names in (("features", self.features or ()), ("exclude", self.exclude), ("target", self.targets)):
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{key}: {twice!r} is there twice")
+        leaked = sorted(set(self.targets) & set(self.features or ()))
+        if leaked:
+            raise ValueError(f"features: {leaked[0]!r} is the target; a network that sees it has nothing to learn")
+        return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns; empty where none is named."""
+        if self.target is None or self.target == "":
+            return ()
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def _validation_share(self) -> float | int | None:
+        return None if self.folds else self.validation if self.validation is not None else DEFAULT_SHARE
+
+    @property
+    def _test_share(self) -> float | int | None:
+        return None if self.test_path else self.test if self.test is not None else DEFAULT_SHARE
+
+
+_TABLE_ONLY = ("test_path", "format", "separator", "target", "features", "exclude", "missing_indicators", "max_categories")

@@ -1,0 +1,109 @@
+"""Hands the trials of a search to Ray Tune: searcher, scheduler and trainable meet here, and nowhere else.
+
+Owns how Ray Tune is called and what is switched off in it: its experiment state is never read (the study is the record), its console output and
+signal handling are replaced by ours. Must not know what a trial trains, or how configurations are chosen.
+"""
+
+import os
+import threading
+from typing import Any
+
+from ray import tune
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune.experiment import Trial as RayTrial
+
+from cluster.resources import Resources
+from tuner.accounts import Accounts
+from tuner.console import View
+from tuner.errors import SweepError
+from tuner.scheduler import StudyScheduler
+from tuner.searcher import StudySearcher
+from tuner.study import STATES
+
+
+class _Here:
+    """Stays in the driver: Ray 2.60 pickles all that a run is given into a file that nobody reads back."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Stopper(_Here, tune.Stopper):
+    """Ends the whole run when the user asked for it, or when the search is over."""
+
+    def __init__(self, interrupted: threading.Event) -> None:
+        self._interrupted = interrupted
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._interrupted.is_set()
+
+
+class _Watcher(_Here, tune.Callback):
+    """Tells the view what happened."""
+
+    def __init__(self, view: View, accounts: Accounts) -> None:
+        self._view = view
+        self._accounts = accounts
+
+    def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:
+        # Searcher and scheduler have written the report and its consequence by now, so the study says in which state the trial is.
+        record = self._accounts.study.trial(result["number"])
+        cause = record.user_attrs.get("cause", {}).get("message", "")
+        value = record.intermediate_values.get(result["epoch"])
+        self._view.epoch(record.number, result["epoch"], value, STATES[record.state], cause)
+
+    def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        self._view.note(f"trial {trial.config.get('number')}: its worker was lost; it is tried again")
+
+
+def dispatch(
+    trainable: type,
+    searcher: StudySearcher,
+    scheduler: StudyScheduler,
+    *,
+    resources: Resources,
+    slots: int,
+    scratch: str,
+    view: View,
+    interrupted: threading.Event,
+) -> None:
+    """Run trials until the searcher has no more, a budget is spent, or `interrupted` is set.
+
+    Args:
+        trainable: the class trainable, with its work bound to it.
+        searcher: proposes; its accounts are the scheduler's too.
+        scheduler: stops.
+        resources: what each trial holds.
+        slots: how many trials run at a time.
+        view: is told of every report.
+        scratch: a folder for what Ray insists on writing; it is not read again.
+        interrupted: set from a signal handler; trials then stop and wait to be continued.
+
+    Raises:
+        SweepError: Ray Tune itself failed.
+    """
+    os.environ["TUNE_DISABLE_SIGNAL_HANDLER"] = "1"  # the command line owns the signals
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # Ray's snapshots are never read; each costs a copy of the whole folder
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots))
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, tune.PlacementGroupFactory([resources.bundle()])),
+        tune_config=TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=-1, max_concurrent_trials=slots, reuse_actors=True),
+        run_config=RunConfig(
+            name="search",
+            storage_path=scratch,
+            stop=_Stopper(interrupted),
+            callbacks=[_Watcher(view, searcher.accounts)],
+            verbose=0,
+            failure_config=FailureConfig(max_failures=0),
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    try:
+        tuner.fit()
+    except tune.TuneError as error:
+        raise SweepError(f"Ray Tune ended the search: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        searcher.accounts.release_all()

@@ -1,0 +1,179 @@
+"""One epoch of one network: the whole of it in a single TensorFlow function, or Keras's own `fit` where that cannot be.
+
+`fit` returns to Python after every batch; on small networks that costs more than the arithmetic. Here the loop over the batches, the gathering
+of rows, their scaling and Keras's own training step run inside one compiled function. Both ways train on the same batches in the same order.
+
+Runs in a trial's process. Must not know where the data came from, what the network is, or what is done with the figures.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Rows per step where nothing is trained: large enough that the step's own cost vanishes, small enough to stay in the processor's cache.
+EVALUATION_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How raw values become a network's inputs: `(where(isnan(x), fill, x) - center) * factor`, float32, one number or one per feature."""
+
+    center: np.ndarray
+    factor: np.ndarray
+    fill: np.ndarray
+
+
+class Epoch:
+    """Trains a compiled Keras model epoch by epoch over rows of a pool held in memory.
+
+    Attributes:
+        path: `compiled epoch` or `fit`.
+        reason: why it is `fit`; empty otherwise.
+    """
+
+    def __init__(self, model: Any, batch_size: int, scaling: Scaling) -> None:
+        """Prepare a model.
+
+        Args:
+            model: a compiled Keras model with one input.
+            batch_size: rows per training step.
+            scaling: what makes a network's input out of a row.
+        """
+        self.model = model
+        self.batch_size = batch_size
+        self.reason = obstacle(model)
+        self.path = "fit" if self.reason else "compiled epoch"
+        self._scaling = scaling
+        self._built = False
+        self._functions: dict[str, Any] = {}
+
+    def train(self, x: Any, y: Any, order: np.ndarray) -> dict[str, float]:
+        """Train on every row of `order` once, the last and smaller batch included.
+
+        Args:
+            x: tensor `(rows of the pool, *input_shape)`, uint8 or float32.
+            y: tensor of labels or targets, as many rows.
+            order: row numbers in the order of training, int64.
+
+        Returns:
+            The loss and the compiled metrics over the epoch. A loss that is no finite number ends the epoch early.
+        """
+        if self.reason:
+            history = self.model.fit(self._batches(x, y, order, self.batch_size), verbose=0, shuffle=False)
+            return {name: float(values[-1]) for name, values in history.history.items()}
+        return self._run("train", x, y, order)
+
+    def evaluate(self, x: Any, y: Any, rows: np.ndarray) -> dict[str, float]:
+        """Return the loss and the compiled metrics over some rows; nothing is trained. Arguments as for `train`."""
+        if self.reason:
+            return {name: float(value) for name, value in self.model.evaluate(self._batches(x, y, rows, EVALUATION_ROWS), verbose=0, return_dict=True).items()}
+        return self._run("evaluate", x, y, rows)
+
+    def predict(self, x: Any, rows: np.ndarray) -> np.ndarray:
+        """Return the network's outputs for some rows of `x`, float32, in the order of `rows`."""
+        import tensorflow as tf
+
+        chunks = (tf.gather(x, rows[start : start + EVALUATION_ROWS]) for start in range(0, len(rows), EVALUATION_ROWS))
+        return np.concatenate([np.asarray(self.model(self._scaled(chunk), training=False), dtype="float32") for chunk in chunks])
+
+    def variables(self, x: Any, y: Any) -> list[Any]:
+        """Return everything that the next epoch depends on: weights, random states, optimizer; always in the same order."""
+        self._build(x, y)
+        return [*self.model.variables, *(self.model.optimizer.variables if self.model.optimizer else ())]
+
+    def _run(self, name: str, x: Any, y: Any, rows: np.ndarray) -> dict[str, float]:
+        import tensorflow as tf
+
+        if name not in self._functions:
+            self._build(x, y)
+            step, size = (self.model.train_step, self.batch_size) if name == "train" else (self.model.test_step, EVALUATION_ROWS)
+            self._functions[name] = self._loop(step, size, x, y)
+        self.model.reset_metrics()
+        return {key: float(value) for key, value in self._functions[name](x, y, tf.constant(rows, tf.int64)).items()}
+
+    def _build(self, x: Any, y: Any) -> None:
+        """Create every variable now: none may be created inside the loop, nor after a checkpoint was read."""
+        if self._built:
+            return
+        inputs = self._scaled(x[:1])
+        outputs = self.model(inputs, training=False)
+        self.model.compute_loss(inputs, y[:1], outputs, training=False)
+        self.model.compute_metrics(inputs, y[:1], outputs)
+        self.model.reset_metrics()
+        if self.model.optimizer is not None:
+            self.model.optimizer.build(self.model.trainable_variables)
+        self._built = True
+
+    def _loop(self, step: Any, size: int, x: Any, y: Any) -> Any:
+        import tensorflow as tf
+
+        model = self.model
+        if model.jit_compile:
+            step = tf.function(step, jit_compile=True)
+
+        def epoch(x: Any, y: Any, rows: Any) -> Mapping[str, Any]:
+            count = tf.size(rows, out_type=tf.int64)
+
+            def unfinished(start: Any, loss: Any) -> Any:
+                return (start < count) & tf.math.is_finite(loss)
+
+            def batch(start: Any, loss: Any) -> Any:
+                chosen = rows[start : tf.minimum(start + size, count)]
+                logs = step((self._scaled(tf.gather(x, chosen)), tf.gather(y, chosen)))
+                return start + size, tf.cast(logs["loss"], tf.float32)
+
+            tf.while_loop(unfinished, batch, [tf.constant(0, tf.int64), tf.constant(0.0)], parallel_iterations=1)
+            return model.get_metrics_result()
+
+        signature = [tf.TensorSpec([None, *x.shape[1:]], x.dtype), tf.TensorSpec([None, *y.shape[1:]], y.dtype), tf.TensorSpec([None], tf.int64)]
+        return tf.function(epoch, input_signature=signature, autograph=False)
+
+    def _scaled(self, batch: Any) -> Any:
+        import tensorflow as tf
+
+        scaling = self._scaling
+        whole = batch.dtype.is_integer
+        batch = tf.cast(batch, tf.float32)
+        if not whole:
+            batch = tf.where(tf.math.is_nan(batch), scaling.fill, batch)
+        if np.any(scaling.center):
+            batch = batch - scaling.center
+        if np.any(np.asarray(scaling.factor) != 1):
+            batch = batch * scaling.factor
+        return batch
+
+    def _batches(self, x: Any, y: Any, rows: np.ndarray, size: int) -> Any:
+        import tensorflow as tf
+
+        batches = tf.data.Dataset.from_tensor_slices(tf.constant(rows, tf.int64)).batch(size)
+        return batches.map(lambda chosen: (self._scaled(tf.gather(x, chosen)), tf.gather(y, chosen)))
+
+
+def obstacle(model: Any) -> str:
+    """Say why a model must be trained by `fit`, in one line; empty where the compiled epoch does the same."""
+    import keras
+
+    base = keras.Model
+    for name in ("fit", "train_step", "test_step", "evaluate", "compute_metrics", "reset_metrics", "get_metrics_result"):
+        if getattr(type(model), name) is not getattr(base, name) and getattr(type(model), name) is not getattr(keras.Sequential, name):
+            return f"the model has its own {name}()"
+    if model.run_eagerly:
+        return "the model is compiled with run_eagerly=True"
+    if len(model.inputs or [None]) != 1:
+        return f"the model has {len(model.inputs)} inputs"
+    if model.optimizer is None or model.optimizer.use_ema:
+        return "the optimizer averages the weights (use_ema)" if model.optimizer else "the model has no optimizer"
+    if not model.trainable_variables:
+        return "the model has nothing to train"
+    return ""
+
+
+def tensor_of(array: np.ndarray) -> Any:
+    """Return a tensor over the array's own memory, without a copy where TensorFlow allows that. The array must never be changed."""
+    import tensorflow as tf
+
+    if array.flags.writeable and array.flags.c_contiguous and array.ctypes.data % 64 == 0 and array.size:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.convert_to_tensor(array)

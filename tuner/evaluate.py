@@ -1,0 +1,296 @@
+"""After the search: the winner is retrained on all rows that a search may see, and the test split is opened, once.
+
+The only room that opens the test split. The order is the point: first every network is trained and written down, then the opening is recorded,
+and only then are the test rows read. Owns what is computed from the predictions on them. Must not choose anything by a test score: the saved
+model is the one of the first seed, not of the luckiest.
+"""
+
+import math
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import ray
+
+from cluster.resources import Resources
+from tuner.accounts import seed_of
+from tuner.console import View
+from tuner.data import Dataset, SealedTest
+from tuner.errors import SweepError, TrialDiverged
+from tuner.process import ProcessDied, TrainingProcess, store
+from tuner.training import Recipe
+from tuner.trial import Work, own_gpus
+
+MODEL = "model.keras"
+MISTAKES_SHOWN = 24
+CALIBRATION_BINS = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training of its own.
+
+    Attributes:
+        recipe: what to train, its seed included. Learning-rate schedules keep the horizon of the recipe, however long the training is.
+        epochs: how long.
+    """
+
+    recipe: Recipe
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A network that was trained on the whole pool.
+
+    Attributes:
+        job: what was asked for.
+        seconds: training time.
+        state: its checkpoint, file name -> bytes.
+        model: the saved model (a `.keras` file).
+        layers: what it consists of: name, type, shape, parameters.
+        parameters: number of its weights.
+    """
+
+    job: Job
+    seconds: float
+    state: Mapping[str, bytes]
+    model: bytes
+    layers: tuple[Mapping[str, Any], ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What one network does on the test split: metrics (`test_loss`, ...) and predictions (n, outputs) float32."""
+
+    metrics: Mapping[str, float]
+    predictions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where trainings run: what each holds, and how the user asks them to stop."""
+
+    resources: Resources
+    interrupted: threading.Event
+
+
+def retrain(work: Work, dataset: Dataset, jobs: Sequence[Job], *, workers: Workers, view: View) -> list[Retrained]:
+    """Train networks on the whole pool: train and validation rows, scaled by all of them.
+
+    Args:
+        work: as the trials had it; its folds are replaced.
+        dataset: the search pool.
+        jobs: one network each.
+        workers: where.
+        view: is told of each that is done.
+
+    Returns:
+        One result per job, in their order.
+
+    Raises:
+        SweepError: a training failed, or the user asked to stop.
+    """
+    whole = replace(work, folds=((np.arange(len(dataset.y)), None, dataset.scaling(None)),))
+    done: dict[int, Retrained] = {}
+    for index, result in _run(_retrain, whole, [(job,) for job in jobs], workers):
+        done[index] = result
+        view.note(f"retrained {len(done)} of {len(jobs)}: {jobs[index].epochs} epochs in {result.seconds:.1f} s, seed {jobs[index].recipe.seed}")
+    return [done[index] for index in range(len(jobs))]
+
+
+def open_test(test: SealedTest, *, record: Callable[[str], None], reason: str) -> tuple[np.ndarray, np.ndarray]:
+    """Open the test split: the only place where it happens. The opening has been recorded before a row is read.
+
+    Returns:
+        The test rows, and their labels or targets.
+    """
+    return test.open(record, reason)
+
+
+def score(work: Work, dataset: Dataset, runs: Sequence[Retrained], x: np.ndarray, y: np.ndarray, *, workers: Workers) -> list[Tested]:
+    """Evaluate retrained networks on the opened test split; one result per run, in their order.
+
+    Raises:
+        SweepError: an evaluation failed, or the user asked to stop.
+    """
+    opened = replace(work, x=x, y=y, folds=((None, np.arange(len(y)), dataset.scaling(None)),))
+    done = dict(_run(_test, opened, [(run.job, dict(run.state)) for run in runs], workers))
+    return [done[index] for index in range(len(runs))]
+
+
+def final_seeds(seed: int, count: int) -> list[int]:
+    """Return the seeds of the final trainings: none that a trial of the search had."""
+    return [seed_of(seed, number, "final") for number in range(count)]
+
+
+def summary(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Sequence[Retrained], results: Sequence[Tested]) -> dict[str, Any]:
+    """Return what the test split says of the retrained networks, as JSON: the `final` fact without what the search knows of it.
+
+    The mean and spread (sample standard deviation) are over all runs; everything about single rows is of the saved model, the first run.
+    """
+    names = list(results[0].metrics)
+    values = {name: [result.metrics[name] for result in results] for name in names}
+    found: dict[str, Any] = {
+        "parameters": runs[0].parameters,
+        "layers": [dict(layer) for layer in runs[0].layers],
+        "runs": [{"seed": run.job.recipe.seed, "metrics": dict(result.metrics), "seconds": run.seconds} for run, result in zip(runs, results, strict=True)],
+        "mean": {name: float(np.mean(values[name])) for name in names},
+        "spread": {name: float(np.std(values[name], ddof=1)) if len(results) > 1 else None for name in names},
+        "saved_seed": runs[0].job.recipe.seed,
+        "saved": dict(results[0].metrics),
+        "model": MODEL,
+    }
+    predictions = results[0].predictions
+    found["test"] = _classified(dataset, x, y, predictions) if dataset.task == "classification" else _regressed(y, predictions)
+    return found
+
+
+def save_model(run: Retrained, folder: Path) -> Path:
+    """Write the model, whole or not at all."""
+    target = folder / MODEL
+    aside = folder / f".{MODEL}.aside"
+    aside.write_bytes(run.model)
+    aside.replace(target)
+    return target
+
+
+# ---- on the workers
+
+
+def _retrain(work: Work, job: Job) -> Retrained:
+    with _process(work, job, "pool") as process:
+        seconds = sum(process.run_epoch(work.epoch_timeout_s)["seconds"] for _ in range(job.epochs))
+        with tempfile.TemporaryDirectory(dir=work.scratch) as folder:
+            process.save(Path(folder) / "state")
+            process.export(Path(folder) / MODEL)
+            state = {file.name: file.read_bytes() for file in (Path(folder) / "state").iterdir()}
+            return Retrained(job, seconds, state, (Path(folder) / MODEL).read_bytes(), tuple(process.layers()), process.parameters)
+
+
+def _test(work: Work, job: Job, state: dict[str, bytes]) -> Tested:
+    with _process(work, job, "test") as process, tempfile.TemporaryDirectory(dir=work.scratch) as folder:
+        for name, content in state.items():
+            (Path(folder) / name).write_bytes(content)
+        process.restore(folder)
+        metrics, predictions = process.evaluate()
+        return Tested({f"test_{name}": value for name, value in metrics.items()}, predictions)
+
+
+def _process(work: Work, job: Job, arrays: str) -> TrainingProcess:
+    return TrainingProcess(job.recipe, store(Path(work.scratch) / arrays, work.x, work.y), folds=work.folds, limits=own_gpus(work.limits))
+
+
+def _guarded(function: Callable, *arguments: Any) -> Any:
+    """Call a worker's function; a training that failed comes back as the line that says why."""
+    try:
+        return function(*arguments)
+    except TrialDiverged as diverged:
+        return f"diverged: {diverged}"
+    except ProcessDied as died:
+        return f"{died.kind}: {died.message}"
+
+
+def _run(function: Callable, work: Work, calls: Sequence[tuple], workers: Workers) -> Iterator[tuple[int, Any]]:
+    """Run a function on the cluster once per call, and yield (index, result) as they come."""
+    bundle = workers.resources.bundle()
+    options: dict[str, Any] = {"num_cpus": bundle.pop("CPU"), "num_gpus": bundle.pop("GPU", 0), "memory": bundle.pop("memory", None), "resources": bundle}
+    task = ray.remote(_guarded).options(max_retries=3, **options)
+    shared = ray.put(work)
+    indices = {task.remote(function, shared, *arguments): index for index, arguments in enumerate(calls)}
+    waiting = list(indices)
+    while waiting:
+        ready, waiting = ray.wait(waiting, num_returns=1, timeout=0.5)
+        if workers.interrupted.is_set():
+            for job in waiting:
+                ray.cancel(job, force=True)
+            raise SweepError("interrupted after the search; run the same command again to go on")
+        for job in ready:
+            result = ray.get(job)
+            if isinstance(result, str):
+                raise SweepError(f"the final training failed: {result}")
+            yield indices[job], result
+
+
+# ---- what the predictions say
+
+
+def _classified(dataset: Dataset, x: np.ndarray, y: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    labels = np.arange(dataset.outputs)
+    precision, recall, f1, support = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
+    right = predicted == y
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    wrong = np.flatnonzero(~right)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
+    return {
+        "rows": len(y),
+        "classes": list(dataset.classes),
+        "confusion": confusion_matrix(y, predicted, labels=labels).tolist(),
+        "per_class": [
+            {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+            for name, p, r, f, s in zip(dataset.classes, precision, recall, f1, support, strict=True)
+        ],
+        "calibration": [
+            {"confidence": float(confidence[bins == b].mean()), "accuracy": float(right[bins == b].mean()), "count": int((bins == b).sum())}
+            for b in range(CALIBRATION_BINS)
+            if (bins == b).any()
+        ],
+        "mistakes": [
+            {
+                "row": int(row),
+                "truth": dataset.classes[y[row]],
+                "predicted": dataset.classes[predicted[row]],
+                "confidence": float(confidence[row]),
+                "image": _picture(x[row], dataset.largest),
+            }
+            for row in worst
+        ],
+        "intervals": {"test_accuracy": wilson(int(right.sum()), len(y))},
+    }
+
+
+def _regressed(y: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    truth, predicted = y.reshape(len(y), -1), predicted.reshape(len(y), -1)
+    residuals = truth - predicted
+    total = ((truth - truth.mean(axis=0)) ** 2).sum()
+    shown = np.linspace(0, len(y) - 1, min(len(y), 500)).astype(int)
+    return {
+        "rows": len(y),
+        "rmse": float(np.sqrt((residuals**2).mean())),
+        "r2": float(1 - (residuals**2).sum() / total) if total > 0 else None,
+        "residuals": {"mean": float(residuals.mean()), "quantiles": [float(q) for q in np.quantile(residuals, [0.025, 0.25, 0.5, 0.75, 0.975])]},
+        "scatter": [[float(truth[row, 0]), float(predicted[row, 0])] for row in shown],
+    }
+
+
+def _picture(x: np.ndarray, largest: float) -> list | None:
+    """Return an image as rows of brightness 0..255 (the mean over colours), or None where the data are no images."""
+    if x.ndim not in (2, 3) or x.dtype != np.uint8 or x.shape[0] > 64:
+        return None
+    grey = x if x.ndim == 2 else x.mean(axis=2)
+    return np.rint(grey * (255 / largest)).astype(int).tolist()
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> list[float]:
+    """Return the interval of a proportion, [low, high] within 0 to 1.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
+    """
+    if trials < 1:
+        raise ValueError(f"wilson: {trials} trials; expected at least 1")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / trials
+    centre = share + z * z / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    return [max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)]

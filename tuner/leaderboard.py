@@ -1,0 +1,389 @@
+"""The leaderboard: every trial of a sweep, ranked by its best epoch, in one Parquet file.
+
+Owns what a trial looks like once the search is over (`TrialRecord`), how trials are ranked, and the file `leaderboard.parquet`. Reports are
+views of it and are never read back. Must not know how trials were run, nor what any hyperparameter means; reading a leaderboard needs pyarrow
+and nothing else, neither Ray nor TensorFlow nor Optuna.
+
+The file has one row per trial: the ranked ones first, in order of rank, then the others in order of their numbers.
+
+    column          type          unit     meaning
+    rank            int32                  1 is the best; null: not ranked, because it failed or has no score
+    number          int32                  the trial's number, from 0 in the order of creation
+    state           string                 complete, pruned, failed, waiting or running
+    score           double                 the objective at its best epoch
+    best_epoch      int32         epoch    the earliest epoch with the best objective, from 1
+    epochs          int32         epoch    how many epochs were trained
+    seconds         double        s        time that the trial was at work
+    parameters      int64                  trainable parameters of the network
+    seed            int64                  the seed of the trial's own random draws
+    baseline        string                 the name of the hand-tuned network that it is; null: it was proposed
+    source          string                 how it was proposed: random, model, ...
+    gain            double                 score beyond the best baseline's; positive is better whatever the mode
+    started_at      double        s        since the start of the sweep
+    worker          string                 where it ran: host/slot
+    cause.kind      string                 why it ended otherwise than at its last epoch, in one word
+    cause.message   string                 the same in one line
+    cause.details   string                 a traceback, or nothing
+    config.<name>   by its values          a hyperparameter; null: it was not active
+    curve.<metric>  list<double>           one value per epoch, from epoch 1; null: not a finite number
+
+The metadata of the Arrow schema holds `tuner.leaderboard` (the version of this format) and `tuner.facts` (JSON): what is known of the sweep as a
+whole, its objective above all. `tuner/report/schema.py` lists every fact that a report reads; all of them may be missing.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tuner.errors import SweepError
+from tuner.objective import Objective
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+FILE = "leaderboard.parquet"
+VERSION = 1
+STATES = ("complete", "pruned", "failed", "waiting", "running")
+
+_OPTUNA_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "waiting", "RUNNING": "running"}
+_CAUSE = ("kind", "message", "details")
+# Column -> type, unit and meaning: the table in the docstring above, word for word (a test compares them).
+COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
+    "rank": (pa.int32(), "", "1 is the best; null: not ranked, because it failed or has no score"),
+    "number": (pa.int32(), "", "the trial's number, from 0 in the order of creation"),
+    "state": (pa.string(), "", "complete, pruned, failed, waiting or running"),
+    "score": (pa.float64(), "", "the objective at its best epoch"),
+    "best_epoch": (pa.int32(), "epoch", "the earliest epoch with the best objective, from 1"),
+    "epochs": (pa.int32(), "epoch", "how many epochs were trained"),
+    "seconds": (pa.float64(), "s", "time that the trial was at work"),
+    "parameters": (pa.int64(), "", "trainable parameters of the network"),
+    "seed": (pa.int64(), "", "the seed of the trial's own random draws"),
+    "baseline": (pa.string(), "", "the name of the hand-tuned network that it is; null: it was proposed"),
+    "source": (pa.string(), "", "how it was proposed: random, model, ..."),
+    "gain": (pa.float64(), "", "score beyond the best baseline's; positive is better whatever the mode"),
+    "started_at": (pa.float64(), "s", "since the start of the sweep"),
+    "worker": (pa.string(), "", "where it ran: host/slot"),
+    "cause.kind": (pa.string(), "", "why it ended otherwise than at its last epoch, in one word"),
+    "cause.message": (pa.string(), "", "the same in one line"),
+    "cause.details": (pa.string(), "", "a traceback, or nothing"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as the leaderboard shows it. Units and meanings: the table in the module's docstring.
+
+    Attributes:
+        rank: from 1; None for a trial that failed or has no score.
+        cause: `kind`, `message` and `details`, or None.
+        configuration: the active hyperparameters, by name.
+        curves: metric -> one value per epoch, from epoch 1; None where the value was not a finite number.
+
+    Raises:
+        ValueError: the values do not fit together.
+    """
+
+    number: int
+    state: str
+    rank: int | None = None
+    score: float | None = None
+    best_epoch: int | None = None
+    epochs: int = 0
+    seconds: float | None = None
+    parameters: int | None = None
+    seed: int | None = None
+    baseline: str | None = None
+    source: str | None = None
+    gain: float | None = None
+    cause: Mapping[str, str] | None = None
+    started_at: float | None = None
+    worker: str | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.state not in STATES:
+            raise ValueError(f"trial {self.number}: state {self.state!r}; expected one of {', '.join(STATES)}")
+        if (self.score is None) != (self.best_epoch is None):
+            raise ValueError(f"trial {self.number}: score {self.score} at best epoch {self.best_epoch}; expected both or neither")
+        if self.score is not None and not math.isfinite(self.score):
+            raise ValueError(f"trial {self.number}: score {self.score}; expected a finite number or None")
+        if self.best_epoch is not None and not 1 <= self.best_epoch <= self.epochs:
+            raise ValueError(f"trial {self.number}: best epoch {self.best_epoch}; expected 1 to {self.epochs}, its epochs")
+        if self.rank is not None and (self.score is None or self.state == "failed"):
+            raise ValueError(f"trial {self.number}: rank {self.rank} for a trial that is {self.state} with score {self.score}; expected no rank")
+        for metric, values in self.curves.items():
+            if len(values) != self.epochs:
+                raise ValueError(f"trial {self.number}: {len(values)} values of {metric}; expected {self.epochs}, one per epoch")
+
+    @property
+    def name(self) -> str:
+        """What people call it: its baseline's name, else `trial 12`."""
+        return self.baseline or f"trial {self.number}"
+
+    def at_best(self, metric: str) -> float | None:
+        """Return another metric at the best epoch, or None where it has no value there."""
+        values = self.curves.get(metric)
+        return values[self.best_epoch - 1] if values and self.best_epoch else None
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The ranked trials of a sweep and the facts of the sweep as a whole.
+
+    Attributes:
+        records: the ranked ones first, by rank; then the others by number.
+        facts: JSON; every key is optional (see `tuner/report/schema.py`).
+
+    Raises:
+        ValueError: the records are not in that order, or two have the same number.
+    """
+
+    records: tuple[TrialRecord, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "records", tuple(self.records))
+        ranks = [record.rank for record in self.records if record.rank is not None]
+        if ranks != list(range(1, len(ranks) + 1)) or any(record.rank is not None for record in self.records[len(ranks) :]):
+            raise ValueError("leaderboard: the ranks are not 1, 2, 3, ... from the first record on; expected the records as rank_trials() returns them")
+        if len({record.number for record in self.records}) < len(self.records):
+            raise ValueError("leaderboard: two trials have the same number")
+
+    @classmethod
+    def of(cls, trials: "Iterable[FrozenTrial]", objective: Objective, facts: Mapping[str, Any]) -> "Leaderboard":
+        """Return the leaderboard of a study's trials; the objective is added to the facts."""
+        records = rank_trials([record_of(trial, objective) for trial in trials], objective)
+        return cls(records, {**facts, "objective": {"metric": objective.metric, "mode": objective.mode}})
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What was optimised. Facts without an objective read as a `score` of which more is better."""
+        stated = self.facts.get("objective") or {}
+        return Objective(stated.get("metric", "score"), stated.get("mode", "max"))
+
+    @property
+    def ranked(self) -> tuple[TrialRecord, ...]:
+        """The trials with a rank, best first."""
+        return tuple(record for record in self.records if record.rank is not None)
+
+    @property
+    def best(self) -> TrialRecord:
+        """The trial of rank 1.
+
+        Raises:
+            SweepError: no trial has a rank.
+        """
+        if not self.ranked:
+            causes = sorted({record.cause["kind"] for record in self.records if record.cause})
+            why = f" (their causes: {', '.join(causes)})" if causes else ""
+            raise SweepError(f"nothing to rank: none of {len(self.records)} trials has a score{why}; expected at least one trained epoch")
+        return self.records[0]
+
+    @property
+    def best_baseline(self) -> TrialRecord | None:
+        """The best of the ranked baselines, or None where the sweep had none."""
+        return next((record for record in self.ranked if record.baseline), None)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that has a learning curve, in the order in which they first occur."""
+        return tuple(dict.fromkeys(metric for record in self.records for metric in record.curves))
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """Every hyperparameter of any trial: first those of the space in its order, then those that only occur in trials."""
+        used = dict.fromkeys(name for record in sorted(self.records, key=lambda record: record.number) for name in record.configuration)
+        space = [name for name in self.facts.get("space") or {} if name in used]
+        return (*space, *(name for name in used if name not in space))
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """The hyperparameters that differ between trials; not being active is a difference."""
+        configurations = [record.configuration for record in self.records if record.configuration]
+        return tuple(name for name in self.hyperparameters if len({repr(configuration.get(name)) for configuration in configurations}) > 1)
+
+    def find(self, number: int) -> TrialRecord:
+        """Return a trial by its number.
+
+        Raises:
+            SweepError: there is none.
+        """
+        for record in self.records:
+            if record.number == number:
+                return record
+        raise SweepError(f"trial {number}: not in this leaderboard; expected one of its {len(self.records)} trials")
+
+    def table(self) -> pa.Table:
+        """Return it as an Arrow table, as the module's docstring describes."""
+        columns = dict(_columns(self.records, self.hyperparameters, self.metrics))
+        schema = pa.schema(
+            [column for column, _ in columns.values()],
+            metadata={"tuner.leaderboard": str(VERSION), "tuner.facts": json.dumps(self.facts, allow_nan=False)},
+        )
+        return pa.Table.from_arrays([pa.array(values, type=column.type) for column, values in columns.values()], schema=schema)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the file, whole or not at all, and return its path.
+
+        Args:
+            path: the file, or the sweep's folder.
+
+        Raises:
+            SweepError: it cannot be written.
+        """
+        target = _file(path)
+        aside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            try:
+                with aside.open("wb") as file:
+                    pq.write_table(self.table(), file, compression="zstd")
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(target)
+            finally:
+                aside.unlink(missing_ok=True)
+        except OSError as error:
+            raise SweepError(f"{target}: cannot be written ({error.strerror or error}); expected a folder with write permission and space left") from error
+        return target
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Leaderboard":
+        """Read a leaderboard.
+
+        Args:
+            path: the file, or the sweep's folder.
+
+        Raises:
+            SweepError: there is none, or the file is not one.
+        """
+        source = _file(path)
+        try:
+            table = pq.ParquetFile(source).read()
+        except FileNotFoundError as error:
+            raise SweepError(f"{path}: no leaderboard there; expected the folder of a sweep that has ended, or its {FILE}") from error
+        except (pa.ArrowException, OSError) as error:
+            raise SweepError(f"{source}: cannot be read as Parquet; expected a {FILE} that Tuner wrote") from error
+        metadata = table.schema.metadata or {}
+        version = metadata.get(b"tuner.leaderboard")
+        if version is None or not set(COLUMNS) <= set(table.column_names):
+            raise SweepError(f"{source}: a Parquet file, but not a leaderboard; expected a {FILE} that Tuner wrote")
+        if version != str(VERSION).encode():
+            found = version.decode(errors="replace")
+            raise SweepError(f"{source}: a leaderboard of format {found}; expected format {VERSION}: read it with the Tuner that wrote it")
+        try:
+            return cls(tuple(_records(table)), json.loads(metadata[b"tuner.facts"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SweepError(f"{source}: a damaged leaderboard ({error}); expected a {FILE} as Tuner wrote it") from error
+
+
+def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
+    """Return a trial of a study as a record, still without rank and gain.
+
+    Reads the facts that `tuner/study.py` lists: `configuration`, `seed`, `baseline`, `parameters`, `seconds`, `started_at`, `worker`, `source`,
+    `cause` and one `epoch_<n>` per epoch.
+    """
+    facts = trial.user_attrs
+    reports = {int(name.removeprefix("epoch_")): value for name, value in facts.items() if name.startswith("epoch_") and name[6:].isdecimal()}
+    history = {epoch: value for epoch, value in trial.intermediate_values.items() if math.isfinite(value)}
+    epochs = max([0, *reports, *history])
+    metrics = dict.fromkeys(metric for epoch in sorted(reports) for metric in reports[epoch])
+    curves = {metric: tuple(_finite(reports.get(epoch, {}).get(metric)) for epoch in range(1, epochs + 1)) for metric in metrics}
+    if history:
+        known = curves.get(objective.metric, (None,) * epochs)
+        curves[objective.metric] = tuple(history.get(epoch, value) for epoch, value in enumerate(known, start=1))
+    best_epoch = objective.best_epoch(history) if history else None
+    return TrialRecord(
+        number=trial.number,
+        state=_OPTUNA_STATES[trial.state.name],
+        score=history[best_epoch] if best_epoch else None,
+        best_epoch=best_epoch,
+        epochs=epochs,
+        cause={part: str(facts["cause"].get(part, "")) for part in _CAUSE} if facts.get("cause") else None,
+        configuration=facts.get("configuration") or {},
+        curves=curves,
+        **{name: facts.get(name) for name in ("seconds", "parameters", "seed", "baseline", "source", "started_at", "worker")},
+    )
+
+
+def rank_trials(records: Iterable[TrialRecord], objective: Objective) -> tuple[TrialRecord, ...]:
+    """Rank by the score, ties by the trial's number, and measure every score's gain over the best baseline.
+
+    Failed trials and those without a score stay unranked and stand at the end: a network that diverged is no candidate, however well it began.
+    """
+    records = sorted(records, key=lambda record: record.number)
+    ranked = sorted((record for record in records if record.score is not None and record.state != "failed"), key=lambda record: objective.cost(_score(record)))
+    baselines = [record for record in ranked if record.baseline]
+    best_baseline = objective.cost(_score(baselines[0])) if baselines else None
+    in_order = [replace(record, rank=rank) for rank, record in enumerate(ranked, start=1)]
+    rest = [replace(record, rank=None) for record in records if record.score is None or record.state == "failed"]
+    return tuple(
+        replace(record, gain=best_baseline - objective.cost(_score(record)) if best_baseline is not None and record.score is not None else None)
+        for record in in_order + rest
+    )
+
+
+def _score(record: TrialRecord) -> float:
+    return math.nan if record.score is None else record.score
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _file(path: str | Path) -> Path:
+    return Path(path) / FILE if Path(path).is_dir() else Path(path)
+
+
+def _columns(records: Sequence[TrialRecord], hyperparameters: Sequence[str], metrics: Sequence[str]) -> Iterator[tuple[str, tuple[pa.Field, list]]]:
+    for name, (kind, unit, meaning) in COLUMNS.items():
+        if name.startswith("cause."):
+            values = [record.cause[name.removeprefix("cause.")] if record.cause else None for record in records]
+        else:
+            values = [getattr(record, name) for record in records]
+        yield name, (pa.field(name, kind, metadata={"unit": unit, "meaning": meaning}), values)
+    for name in hyperparameters:
+        values = [record.configuration.get(name) for record in records]
+        kind, as_json = _kind(values)
+        if as_json:
+            values = [None if value is None else json.dumps(value) for value in values]
+        metadata = {"unit": "", "meaning": "a hyperparameter; null: it was not active", **({"encoding": "json"} if as_json else {})}
+        yield f"config.{name}", (pa.field(f"config.{name}", kind, metadata=metadata), values)
+    for metric in metrics:
+        metadata = {"unit": "", "meaning": "one value per epoch, from epoch 1; null: not a finite number"}
+        column = pa.field(f"curve.{metric}", pa.list_(pa.float64()), metadata=metadata)
+        yield column.name, (column, [record.curves.get(metric) for record in records])
+
+
+def _kind(values: Iterable[Any]) -> tuple[pa.DataType, bool]:
+    """Return the narrowest type that holds all values, and whether they must be written as JSON because no type of Arrow's does."""
+    kinds = {type(value) for value in values if value is not None}
+    for allowed, kind in (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64()), ({str}, pa.string())):
+        if kinds <= allowed:
+            return kind, False
+    return pa.string(), True
+
+
+def _records(table: pa.Table) -> Iterator[TrialRecord]:
+    fields = {column.name: column for column in table.schema}
+    encoded = {name for name, column in fields.items() if (column.metadata or {}).get(b"encoding") == b"json"}
+    for row in table.to_pylist():
+        cause = {part: row[f"cause.{part}"] or "" for part in _CAUSE} if row["cause.kind"] is not None else None
+        yield TrialRecord(
+            **{name: row[name] for name in COLUMNS if not name.startswith("cause.")},
+            cause=cause,
+            configuration={
+                name.removeprefix("config."): json.loads(value) if name in encoded else value
+                for name, value in row.items()
+                if name.startswith("config.") and value is not None
+            },
+            curves={name.removeprefix("curve."): tuple(value) for name, value in row.items() if name.startswith("curve.") and value is not None},
+        )

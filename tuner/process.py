@@ -1,0 +1,395 @@
+"""A process of its own for one training: started, bounded, asked, ended.
+
+Owns the limits of a trial (threads, memory, GPUs, time), how data reaches it, and what its death means. The process is forked from the node's server
+(forkserver.py), or started afresh where forking is not safe: with GPUs, and on systems other than Linux. Parent and child speak JSON, strictly one
+answer to one request; arrays lie in files that every child of a node maps. Must not know Ray or the search.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+
+from tuner import forkserver
+from tuner.errors import TrialDiverged
+from tuner.training import Fold, Recipe
+
+SLICE_S = 0.1
+LOG_TAIL = 4000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a trial's process may use.
+
+    Attributes:
+        threads: CPUs that it computes on.
+        memory_bytes: what it may allocate beside TensorFlow itself and the data; None: no limit. Linux only.
+        gpus: ids of the GPUs that it sees; the others are hidden from it.
+        gpu_memory_bytes: what it may take of each of them; None: as much as it needs, growing.
+    """
+
+    threads: int = 1
+    memory_bytes: int | None = None
+    gpus: tuple[str, ...] = ()
+    gpu_memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "memory_bytes", "gpu_memory_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"limits.{name}: got {value}; expected at least 1")
+
+    def with_gpus(self, gpus: tuple[str, ...]) -> "Limits":
+        """Return the same limits with other GPUs."""
+        return replace(self, gpus=gpus)
+
+
+class ProcessDied(RuntimeError):
+    """A trial's process could not go on.
+
+    Attributes:
+        kind: `error` (Python), `memory`, `crash`, `deadline` or `cancelled`.
+        message: one line for people.
+        details: the traceback in the user's own code, or the last lines that the process wrote.
+    """
+
+    def __init__(self, kind: str, message: str, details: str = "") -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+        self.details = details
+
+
+# ---- the data of a node
+
+
+@dataclass(frozen=True)
+class SharedData:
+    """Arrays in files, which every process of a node maps instead of copying."""
+
+    folder: Path
+
+    def with_folds(self, folds: Sequence[Fold]) -> Path:
+        """Write which rows each network gets, once, and return the file."""
+        arrays: dict[str, np.ndarray] = {}
+        for number, (train, validation, scaling) in enumerate(folds):
+            rows = {"train": train, "validation": validation}
+            arrays |= {f"{number}_{name}": np.asarray(value, np.int64) for name, value in rows.items() if value is not None}
+            arrays |= {f"{number}_{name}": np.asarray(getattr(scaling, name), np.float32) for name in ("center", "factor", "fill")}
+        content = hashlib.sha256()
+        for name, array in arrays.items():
+            content.update(f"{name}{array.shape}".encode())
+            content.update(array.tobytes())
+        path = self.folder / f"folds-{content.hexdigest()[:16]}.npz"
+        if not path.exists():
+            with _whole(path) as aside:
+                np.savez(aside, allow_pickle=False, **arrays)
+        return path
+
+
+def store(folder: str | Path, x: np.ndarray, y: np.ndarray) -> SharedData:
+    """Write arrays where the processes of this node map them. Once: whoever comes later finds them, or waits until they are whole.
+
+    Args:
+        folder: for these arrays alone; it is the caller's to remove.
+        x: `(rows, *input_shape)`, uint8 or float32.
+        y: labels or targets of as many rows.
+
+    Raises:
+        ValueError: the folder holds other arrays.
+        OSError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name, array in (("x.npy", x), ("y.npy", y)):
+            path = folder / name
+            if not path.exists():
+                with _whole(path) as aside:
+                    np.save(aside, np.ascontiguousarray(array), allow_pickle=False)
+                continue
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+            if found.shape != array.shape or found.dtype != array.dtype:
+                raise ValueError(f"{path}: holds {found.dtype} {found.shape}; expected {array.dtype} {array.shape}, or an empty folder")
+    return SharedData(folder)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Any:
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+# ---- the parent's side
+
+
+class TrainingProcess:
+    """A `Training` in a process of its own. Use it in a `with` block, or close it.
+
+    After any exception but TrialDiverged and a plain refusal (ValueError, OSError of save and restore) the process is gone.
+
+    Attributes:
+        epoch: epochs that are done.
+        parameters: trainable parameters of one network.
+        path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
+        warnings: what Python warned of in the process.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: SharedData,
+        *,
+        folds: Sequence[Fold],
+        limits: Limits,
+        start: str = "auto",
+        timeout_s: float | None = 300.0,
+    ) -> None:
+        """Start the process and build the networks in it.
+
+        Args:
+            recipe: what to train.
+            data: the pool.
+            folds: for each network its training rows, its validation rows and its scaling.
+            limits: what the process may use.
+            start: `fork`, `spawn`, or `auto`: fork where that is safe.
+            timeout_s: how long building the networks may take.
+
+        Raises:
+            ProcessDied: the networks could not be built.
+        """
+        self.epoch = 0
+        self.warnings: list[str] = []
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._oom_kills = _oom_kills()
+        self._connection, self._child = _start(_way(start, limits), self._log.fileno())
+        built = self._ask({"recipe": recipe.to_json(), "limits": asdict(limits), "data": str(data.folder), "folds": str(data.with_folds(folds))}, timeout_s)
+        self.parameters: int = built["parameters"]
+        self.path: str = built["path"]
+        self.reason: str = built["reason"]
+        self._layers: list[dict[str, Any]] = built["layers"]
+
+    def run_epoch(self, timeout_s: float | None = None, *, cancelled: Callable[[], bool] | None = None) -> dict[str, float]:
+        """Train and validate for one epoch and return what `Training.run_epoch` returns.
+
+        Args:
+            timeout_s: after so many seconds the process is killed; None: never.
+            cancelled: asked ten times a second; once it says yes, the process is killed.
+
+        Raises:
+            TrialDiverged: a loss is no finite number.
+            ProcessDied: it failed, died, ran out of memory or of time, or was cancelled.
+        """
+        return self._ask({"do": "run_epoch"}, timeout_s, cancelled)["report"]
+
+    def save(self, folder: str | Path) -> None:
+        """Write a checkpoint. Raises OSError where the storage refuses; the process lives on."""
+        self._ask({"do": "save", "folder": os.path.abspath(folder)})
+
+    def restore(self, folder: str | Path) -> None:
+        """Continue from a checkpoint. Raises OSError where there is none, ValueError where it is damaged or of another network."""
+        self._ask({"do": "restore", "folder": os.path.abspath(folder)})
+
+    def export(self, path: str | Path) -> None:
+        """Write the network as a Keras file for inference."""
+        self._ask({"do": "export", "path": os.path.abspath(path)})
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return what `Training.layers` returns."""
+        return self._layers
+
+    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
+        """Return loss and metrics on the validation rows, and the network's outputs for them, float32."""
+        answer, outputs = self._ask_for_array({"do": "evaluate"})
+        return answer["report"], outputs
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the network's outputs for rows as the pool holds them, float32."""
+        return self._ask_for_array({"do": "predict"}, x)[1]
+
+    def close(self) -> None:
+        """End the process; it is gone when this returns. Closing twice is fine."""
+        if not self._log.closed:
+            self._child.kill()
+            self._child.status(10.0)
+            self._child.close()
+            self._connection.close()
+            self._log.close()
+
+    def __enter__(self) -> "TrainingProcess":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _ask_for_array(self, request: dict[str, Any], x: np.ndarray | None = None) -> tuple[dict[str, Any], np.ndarray]:
+        with tempfile.TemporaryDirectory(prefix="tuner-") as folder:
+            if x is not None:
+                np.save(Path(folder) / "x.npy", x, allow_pickle=False)
+            answer = self._ask({**request, "folder": folder})
+            return answer, np.load(Path(folder) / "outputs.npy", allow_pickle=False)
+
+    def _ask(self, request: dict[str, Any], timeout_s: float | None = None, cancelled: Callable[[], bool] | None = None) -> dict[str, Any]:
+        if self._log.closed:
+            raise ProcessDied("crash", "the process is closed")
+        try:
+            answer = self._answer(request, timeout_s, cancelled)
+        except BaseException:
+            # Whoever was interrupted while waiting has lost step with the child, which cannot be asked again.
+            self.close()
+            raise
+        self.epoch = answer["epoch"]
+        self.warnings += answer["warnings"]
+        if os.fstat(self._log.fileno()).st_size > 100 * LOG_TAIL:
+            self._log.truncate(0)
+        refused = answer.get("refused")
+        if refused is None:
+            return answer
+        if refused["kind"] == "diverged":
+            raise TrialDiverged(refused["message"])
+        if refused["kind"] in _REFUSALS:
+            raise _REFUSALS[refused["kind"]](refused["message"])
+        self.close()
+        raise ProcessDied(**refused)
+
+    def _answer(self, request: dict[str, Any], timeout_s: float | None, cancelled: Callable[[], bool] | None) -> dict[str, Any]:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            self._connection.send_bytes(json.dumps(request).encode())
+            while not wait([self._connection, self._child.fileno()], SLICE_S):
+                if cancelled is not None and cancelled():
+                    raise ProcessDied("cancelled", "the process was stopped in the middle of an epoch")
+                if deadline is not None and time.monotonic() > deadline:
+                    raise ProcessDied("deadline", f"no answer within {timeout_s:g} s", self._last_words())
+            return json.loads(self._connection.recv_bytes())
+        except (EOFError, ConnectionError) as error:
+            raise self._died() from error
+
+    def _died(self) -> ProcessDied:
+        words = self._last_words()
+        status = self._child.status(10.0)
+        how = f"was killed by {signal.Signals(-status).name}" if status is not None and status < 0 else f"ended with exit code {status}"
+        if status == -signal.SIGKILL and _oom_kills() > self._oom_kills:
+            return ProcessDied("memory", "the kernel ran out of memory and killed the process", words)
+        if any(sign in words for sign in ("bad_alloc", "out of memory", "Out of memory", "Cannot allocate memory")):
+            return ProcessDied("memory", f"the process ran out of memory and {how}", words)
+        return ProcessDied("crash", f"the process {how}", words)
+
+    def _last_words(self) -> str:
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), LOG_TAIL, max(0, size - LOG_TAIL)).decode(errors="replace").strip()
+
+
+_REFUSALS: dict[str, type[Exception]] = {"storage": OSError, "value": ValueError}
+
+
+def warm() -> None:
+    """Let the node's server load TensorFlow now, and keep it alive as long as this process lives. Safe to call again."""
+    global _holder
+    if forks_here() and _holder is None:
+        client = forkserver.Client()
+        client.hold()
+        _holder = client
+
+
+_holder: forkserver.Client | None = None
+
+
+def forks_here() -> bool:
+    """Say whether this system lets a process with TensorFlow be forked: Linux."""
+    return sys.platform == "linux"
+
+
+def _way(start: str, limits: Limits) -> str:
+    if start not in ("auto", "fork", "spawn"):
+        raise ValueError(f"start: got {start!r}; expected 'auto', 'fork' or 'spawn'")
+    # CUDA does not outlive a fork. The server never touches it, but that has not been tried with every version: a fresh process is safe.
+    return start if start != "auto" else "fork" if forks_here() and not limits.gpus else "spawn"
+
+
+class _Child(Protocol):
+    """A started process, however it was started."""
+
+    def kill(self) -> None: ...
+    def status(self, timeout_s: float) -> int | None: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class _Spawned:
+    """A process that was started afresh."""
+
+    def __init__(self, files: tuple[int, int]) -> None:
+        # The child holds the other end of this pipe as long as it lives.
+        self._alive, end = os.pipe()
+        code = "import sys; sys.path[:] = sys.argv[4:]; from tuner import forkserver; forkserver.become_child(*map(int, sys.argv[1:4]))"
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code, *map(str, (*files, os.getpid())), *sys.path],
+                env={**os.environ, **forkserver.QUIET},
+                pass_fds=(*files, end),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=files[1],
+                stderr=files[1],
+            )
+        finally:
+            os.close(end)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def status(self, timeout_s: float) -> int | None:
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def fileno(self) -> int:
+        return self._alive
+
+    def close(self) -> None:
+        os.close(self._alive)
+
+
+def _start(way: str, log: int) -> tuple[Connection, _Child]:
+    ours, theirs = socket.socketpair()
+    try:
+        if way == "spawn":
+            return Connection(ours.detach()), _Spawned((theirs.fileno(), log))
+        warm()
+        client = forkserver.Client()
+        client.fork((theirs.fileno(), log))
+        return Connection(ours.detach()), client
+    finally:
+        theirs.close()
+        ours.close()
+
+
+def _oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory since it started; 0 where it does not say."""
+    with contextlib.suppress(OSError, StopIteration):
+        return next(int(line.split()[1]) for line in Path("/proc/vmstat").read_text().splitlines() if line.startswith("oom_kill "))
+    return 0
+

@@ -1,0 +1,32 @@
+"""The report as JSON: summary, facts and every trial, in full precision, as `schema.py` publishes it.
+
+Must not compute anything of its own: what it says is in the leaderboard or in the summary.
+"""
+
+import json
+from dataclasses import fields
+from typing import Any
+
+from tuner.leaderboard import Leaderboard, TrialRecord
+from tuner.report.schema import SCHEMA
+from tuner.report.summary import summarise
+
+
+def document(leaderboard: Leaderboard) -> dict[str, Any]:
+    """Return the report as JSON values."""
+    return {
+        "schema": SCHEMA["$id"],
+        "summary": summarise(leaderboard),
+        "facts": dict(leaderboard.facts),
+        "trials": [_trial(record) for record in leaderboard.records],
+    }
+
+
+def _trial(record: TrialRecord) -> dict[str, Any]:
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {**values, "configuration": dict(record.configuration), "curves": {metric: list(curve) for metric, curve in record.curves.items()}}
+
+
+def as_json(leaderboard: Leaderboard) -> str:
+    """Return the report as a JSON text."""
+    return json.dumps(document(leaderboard), allow_nan=False, ensure_ascii=False, indent=1) + "\n"

@@ -1,0 +1,114 @@
+"""The report as one HTML file: no network, readable without scripts, better with them.
+
+Owns the page around the sections: its policy (nothing is loaded, and only our own style and script are run, named by their hashes), and the data
+that the script works on. Text gets into the page through `markup.element` alone. Must not know what a section says.
+"""
+
+import base64
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from tuner.leaderboard import Leaderboard, TrialRecord
+from tuner.report.importance import measure
+from tuner.report.markup import Markup, data_island, element, join
+from tuner.report.numbers import count, duration, number
+from tuner.report.sections import SECTIONS, STATIC_ROWS, Material
+from tuner.report.summary import summarise
+from tuner.report.tables import columns
+
+# Beyond these the page would grow heavy: the learning curves of the best so many trials can be looked at one by one, and the best so many with all metrics.
+MOST_CURVES = 400
+MOST_DETAILED = 200
+
+
+def as_html(leaderboard: Leaderboard) -> str:
+    """Return the report as one HTML document."""
+    material = Material(leaderboard, summarise(leaderboard), measure(leaderboard))
+    name = material.summary["name"] or "Sweep"
+    style, script = (Markup(files("tuner.report").joinpath(file).read_text(encoding="utf-8")) for file in ("style.css", "script.js"))
+    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; base-uri 'none'; form-action 'none'"
+    bodies = {key: (title, body) for key, (title, write) in SECTIONS.items() if (body := write(material))}
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", f"{name}: sweep report"),
+        # The icon that browsers would otherwise ask a server for.
+        element("link", rel="icon", href="data:,"),
+        element("style", style),
+    )
+    links = [element("a", title, href=f"#{key}") for key, (title, _) in bodies.items()]
+    body = element(
+        "body",
+        element("a", "Skip to the leaderboard", href="#leaderboard", class_="skip"),
+        element("header", element("p", "Hyperparameter sweep", class_="eyebrow"), element("h1", name), element("p", lede(material), class_="lede")),
+        element("nav", links, aria_label="Sections"),
+        element("main", [element("section", element("h2", title), content, id=key) for key, (title, content) in bodies.items()]),
+        element("footer", element("p", _signature(leaderboard))),
+        element("div", id="tip", class_="tip", role="tooltip", hidden=True),
+        element("dialog", id="trial", aria_label="One trial"),
+        data_island("data", island(leaderboard)),
+        element("script", script),
+    )
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _digest(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def lede(material: Material) -> Markup:
+    """Return the sweep in two or three sentences."""
+    summary, data = material.summary, material.leaderboard.facts.get("dataset") or {}
+    source = f" on {str(data['source']).rpartition('/')[2]}" if data.get("source") else ""
+    took = f" in {duration(summary['seconds'])}" if summary["seconds"] is not None else ""
+    parts: list[Any] = [f"{count(summary['trials'], 'configuration')} tried{source}{took}."]
+    if best := summary["best"]:
+        parts += [f" The best, {best['name']}, reached {summary['metric']} ", element("b", number(best["score"])), "."]
+    if test := summary["test"]:
+        within = f" ({number(test['interval']['low'])} to {number(test['interval']['high'])})" if test["interval"] else ""
+        parts += [f" Trained again, it has {test['metric'].replace('_', ' ')} ", element("b", number(test["mean"])), f"{within} on test data that the search never saw."]
+    return join(parts)
+
+
+def _signature(leaderboard: Leaderboard) -> str:
+    version = f" {leaderboard.facts['tuner']}" if leaderboard.facts.get("tuner") else ""
+    return f"Made by Tuner{version} from leaderboard.parquet. This page loads nothing from the network."
+
+
+def island(leaderboard: Leaderboard) -> dict[str, Any]:
+    """Return what the script works on: every row of the table as shown and as sorted, and for single trials their facts and learning curves."""
+    heads = columns(leaderboard)
+    return {
+        "metric": leaderboard.objective.metric,
+        "first": STATIC_ROWS,
+        "columns": [{"name": column.name, "heading": column.heading, "numeric": column.numeric} for column in heads],
+        "numbers": [record.number for record in leaderboard.records],
+        "states": [record.state for record in leaderboard.records],
+        "names": [record.name for record in leaderboard.records],
+        "shown": [[column.shown(record) for column in heads] for record in leaderboard.records],
+        "values": [[_short(column.value(record)) if column.numeric else None for column in heads] for record in leaderboard.records],
+        "more": [_more(record) for record in leaderboard.records],
+        "curves": {
+            str(record.number): _curves(record, leaderboard, detailed=place < MOST_DETAILED) for place, record in enumerate(leaderboard.records[:MOST_CURVES])
+        },
+    }
+
+
+def _more(record: TrialRecord) -> list[Any]:
+    cause = f"{record.cause['kind']}: {record.cause['message']}" if record.cause else None
+    return [record.seed, record.worker, record.source, cause]
+
+
+def _curves(record: TrialRecord, leaderboard: Leaderboard, *, detailed: bool) -> dict[str, list[float | None]]:
+    kept = [metric for metric in record.curves if not metric.endswith(("_spread", "seconds"))] if detailed else [leaderboard.objective.metric]
+    return {metric: [_short(value) for value in record.curves[metric]] for metric in kept if metric in record.curves}
+
+
+def _short(value: Any) -> Any:
+    """Return a number with six significant digits: enough to sort and to draw by."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,0 +1,63 @@
+"""How values are written for people: one way in every format, so that the same number reads the same everywhere.
+
+CSV and JSON, which programs read, hold numbers in full instead.
+"""
+
+import math
+from typing import Any
+
+MISSING = "–"
+
+
+def number(value: float | None) -> str:
+    """Return a number for people: whole numbers with commas, others with four significant digits, but at least four decimals up to 1000."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if isinstance(value, int) or (value == round(value) and 10 <= abs(value) < 1e15):
+        return f"{int(value):,}"
+    if value == 0 or 1e-3 <= abs(value) < 1000:
+        return f"{value:.4f}"
+    return f"{value:,.1f}" if 1000 <= abs(value) < 1e7 else f"{value:.3e}"
+
+
+def signed(value: float | None) -> str:
+    """Return a difference with its sign: four decimals, or two digits where these would all be zero."""
+    if value is None or value == 0 or abs(value) >= 1 or not math.isfinite(value):
+        return number(value) if value is None or value <= 0 else f"+{number(value)}"
+    return f"{value:+.4f}" if abs(value) >= 1e-4 else f"{value:+.1e}"
+
+
+def seconds(value: float | None) -> str:
+    """Return seconds as a plain number with one decimal, for columns."""
+    return MISSING if value is None else f"{value:,.1f}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share (0 to 1) as whole percent."""
+    return MISSING if value is None else f"{100 * value:.0f} %"
+
+
+def duration(value: float | None) -> str:
+    """Return seconds as people say them: `4.2 s`, `3 min 12 s`, `1 h 05 min`."""
+    if value is None:
+        return MISSING
+    if value < 60:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def setting(value: Any) -> str:
+    """Return a hyperparameter's value; an inactive one (None) as a dash."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def count(amount: int, noun: str) -> str:
+    """Return `1 trial`, `2 trials`, `1,200 trials`."""
+    return f"{amount:,} {noun if amount == 1 else noun + 's'}"

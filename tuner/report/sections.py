@@ -1,0 +1,315 @@
+"""The sections of the HTML report, from what a hurried reader needs to what a careful one checks.
+
+Each section is a function from the page's material to markup, or None where a sweep has nothing for it. `SECTIONS` is their order. Must not know
+how the page around them is built.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuner.leaderboard import Leaderboard, TrialRecord
+from tuner.report import model_figures, search_figures
+from tuner.report.importance import Importances
+from tuner.report.markup import Markup, element, join
+from tuner.report.numbers import MISSING, count, duration, number, percent, seconds, setting, signed
+from tuner.report.summary import interval
+from tuner.report.tables import columns
+from tuner.report.worth import verdicts
+
+STATIC_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the sections are made of: the leaderboard, its summary, and what was computed from it once."""
+
+    leaderboard: Leaderboard
+    summary: Mapping[str, Any]
+    importances: Importances
+
+
+def overview(material: Material) -> Markup:
+    """Return the numbers of the sweep, the winner's configuration, and the warnings."""
+    summary, leaderboard = material.summary, material.leaderboard
+    tiles = []
+    if test := summary["test"]:
+        found = test["interval"]
+        where = f"{100 * found.get('level', 0.95):.0f} % interval {number(found['low'])} to {number(found['high'])}, for the saved model" if found else "without interval"
+        spread = f" ± {number(test['spread'])}" if test["spread"] is not None else ""
+        tiles.append(_tile(test["metric"].replace("_", " "), number(test["mean"]), f"{spread} over {count(test['runs'], 'seed')}; {where}".strip(), "first"))
+    if best := summary["best"]:
+        spread = f"± {number(best['spread'])} over the folds, " if best["spread"] is not None else ""
+        tiles.append(_tile(f"best {summary['metric']}", number(best["score"]), f"{spread}{best['name']}, epoch {best['best_epoch']}; it chose the winner"))
+    if baseline := summary["best_baseline"]:
+        tiles.append(_tile("gain", signed(summary["gain"]), f"over the best baseline, {baseline['name']}, {number(baseline['score'])}"))
+    states = ", ".join(f"{amount:,} {state}" for state, amount in summary["states"].items())
+    tiles.append(_tile("trials", f"{summary['trials']:,}", states))
+    saved = f"{summary['epochs_saved']:,} more saved by early stopping" if summary["epochs_saved"] else "trained in all trials"
+    tiles.append(_tile("epochs", f"{summary['epochs']:,}", saved))
+    if summary["seconds"] is not None:
+        work = f"{duration(summary['trial_seconds'])} of work in the trials" if summary["trial_seconds"] is not None else ""
+        tiles.append(_tile("time", duration(summary["seconds"]), work))
+    winner = leaderboard.ranked[0] if leaderboard.ranked else None
+    notes = element("aside", element("h3", "Before you rely on this"), element("ul", [element("li", text) for text in summary["warnings"]]), class_="notes") if summary["warnings"] else None
+    return join(element("div", tiles, class_="tiles"), notes, _winner(winner) if winner else None)
+
+
+def _tile(label: str, value: str, small: str, kind: str = "") -> Markup:
+    return element("div", element("p", label, class_="label"), element("p", value, class_="value"), element("p", small, class_="small"), class_=f"tile {kind}".strip())
+
+
+def _winner(record: TrialRecord) -> Markup:
+    size = f", {record.parameters:,} parameters" if record.parameters is not None else ""
+    items = [element("div", element("dt", name), element("dd", setting(value))) for name, value in record.configuration.items()]
+    return element("div", element("h3", f"The best configuration ({record.name}, epoch {record.best_epoch}{size})"), element("dl", items, class_="settings"), class_="winner")
+
+
+def table(material: Material) -> Markup:
+    """Return the leaderboard's first rows; the page's script shows the others, sorted and filtered."""
+    leaderboard = material.leaderboard
+    heads = columns(leaderboard)
+    shown = leaderboard.records[:STATIC_ROWS]
+    head = element("tr", [element("th", column.heading, scope="col", class_="n" if column.numeric else None) for column in heads])
+    rows = [element("tr", [cell(column.name, column.shown(record), record, column.numeric) for column in heads], class_=f"state-{record.state}") for record in shown]
+    rest = len(leaderboard.records) - len(shown)
+    more = element("p", f"These are the first {len(shown):,}; {rest:,} more are shown with scripts on, and stand in leaderboard.parquet and the CSV report.", class_="static-only") if rest else None
+    fixed = {name: leaderboard.best.configuration.get(name) for name in leaderboard.hyperparameters if name not in leaderboard.varying} if leaderboard.ranked else {}
+    same = element("p", "The same in all trials: ", ", ".join(f"{name} {setting(value)}" for name, value in fixed.items()), ".", class_="quiet") if fixed else None
+    return join(
+        element("p", _how_ranked(leaderboard)),
+        element("div", id="controls", class_="controls", hidden=True),
+        element(
+            "div",
+            element("table", element("caption", "All trials, the best first", class_="hidden"), element("thead", head), element("tbody", rows), id="trials"),
+            class_="scroll tall", tabindex="0", role="group", aria_label="Leaderboard (scrolls)",
+        ),
+        more,
+        element("div", id="more", class_="controls", hidden=True),
+        same,
+    )  # fmt: skip
+
+
+def cell(name: str, shown: str, record: TrialRecord, numeric: bool) -> Markup:
+    """Return a cell of the leaderboard's table."""
+    if name == "state":
+        return element("td", element("span", shown, class_=f"badge {record.state}"))
+    return element("td", shown, class_="n" if numeric else "long" if len(shown) > 24 else None)
+
+
+def _how_ranked(leaderboard: Leaderboard) -> str:
+    better = "most" if leaderboard.objective.mode == "max" else "least"
+    gain = " Gain is measured against the best baseline; positive is better." if leaderboard.best_baseline else ""
+    return f"Ranked by the {better} {leaderboard.objective.metric} at any epoch, on validation data; ties go to the earlier trial.{gain}"
+
+
+def confirmed(material: Material) -> Markup | None:
+    """Return the best trials trained again on fresh seeds, with intervals."""
+    entries = material.leaderboard.facts.get("confirmed")
+    if not entries:
+        return None
+    metric = material.leaderboard.objective.metric
+    numbers = {record.number: record for record in material.leaderboard.records}
+    rows = []
+    for entry in entries:
+        record = numbers.get(entry["trial"])
+        known = "low" in entry and "high" in entry
+        ranks = f"{entry['rank_low']} to {entry['rank_high']}" if "rank_low" in entry and "rank_high" in entry else MISSING
+        marks = ", ".join(word for word, on in (("winner", entry.get("chosen")), ("tied with #1", entry.get("tied") and not entry.get("chosen"))) if on)
+        cells = [
+            record.name if record else f"trial {entry['trial']}",
+            number(entry["mean"]),
+            f"{number(entry['low'])} to {number(entry['high'])}" if known else MISSING,
+            str(len(entry.get("runs") or ())),
+            number(entry.get("search_score")),
+            signed(entry.get("shrinkage")),
+            ranks,
+            marks,
+        ]
+        rows.append(cells)
+    heads = ["trial", f"confirmed {metric}", "95 % interval", "seeds", "search score", "shrinkage", "rank, 95 %", ""]
+    return join(
+        element("p", "The best trials of the search, trained again from scratch on fresh seeds and scored on validation data. Shrinkage is what the search score lost: the winner's curse."),
+        _table(heads, rows, numeric={1, 2, 3, 4, 5, 6}),
+    )
+
+
+def worth(material: Material) -> Markup | None:
+    """Return plain answers to whether the search paid, and what each stage took."""
+    answers = verdicts(material.leaderboard)
+    stages = material.leaderboard.facts.get("stages") or ()
+    if not answers and not stages:
+        return None
+    listed = element("dl", [join(element("dt", verdict["question"]), element("dd", verdict["answer"])) for verdict in answers], class_="answers") if answers else None
+    rows = [[stage["name"], duration(stage.get("seconds")), number(stage["epochs"]) if stage.get("epochs") else MISSING] for stage in stages]
+    return join(listed, _table(["stage", "time", "epochs"], rows, numeric={1, 2}) if rows else None)
+
+
+def progress(material: Material) -> Markup | None:
+    """Return the score by trial and by time."""
+    return _figures(search_figures.history(material.leaderboard), search_figures.history(material.leaderboard, against_time=True))
+
+
+def learning_curves(material: Material) -> Markup | None:
+    """Return the learning curves with the rungs of early stopping."""
+    return _figures(search_figures.curves(material.leaderboard))
+
+
+def hyperparameters(material: Material) -> Markup | None:
+    """Return configurations, importances and slices."""
+    found = _figures(
+        search_figures.parallel(material.leaderboard, material.importances),
+        search_figures.importance_bars(material.importances),
+        *search_figures.slices(material.leaderboard, material.importances),
+    )
+    why_not = element("p", f"Importances were not measured: {material.importances.why_not}", class_="quiet") if material.importances.why_not else None
+    return join(found, why_not) if found else None
+
+
+def workers(material: Material) -> Markup | None:
+    """Return the timeline."""
+    return _figures(search_figures.timeline(material.leaderboard))
+
+
+def failures(material: Material) -> Markup | None:
+    """Return the failed trials by cause."""
+    failed = [record for record in material.leaderboard.records if record.state == "failed"]
+    if not failed:
+        return element("p", "No trial failed.") if material.leaderboard.records else None
+    groups: dict[tuple[str, str], list[TrialRecord]] = defaultdict(list)
+    for record in failed:
+        groups[(record.cause or {}).get("kind", "unknown"), (record.cause or {}).get("message", "")].append(record)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    rows = [[kind, message, str(len(records)), _listed(records)] for (kind, message), records in ordered[:40]]
+    details = [
+        element("details", element("summary", f"{kind}: {message}"), element("pre", record.cause["details"], tabindex="0"))
+        for (kind, message), records in ordered[:40]
+        for record in records[:1]
+        if record.cause and record.cause.get("details")
+    ]
+    left_out = element("p", f"{len(ordered) - 40} rarer causes are in leaderboard.parquet.", class_="quiet") if len(ordered) > 40 else None
+    return join(
+        element("p", f"{count(len(failed), 'trial')} of {len(material.leaderboard.records):,} failed ({percent(len(failed) / len(material.leaderboard.records))}). They have no rank."),
+        _table(["cause", "message", "trials", "which"], rows, numeric={2}),
+        left_out,
+        details,
+    )
+
+
+def _listed(records: Sequence[TrialRecord]) -> str:
+    first = ", ".join(str(record.number) for record in records[:8])
+    return first + (f", and {len(records) - 8:,} more" if len(records) > 8 else "")
+
+
+def final_model(material: Material) -> Markup | None:
+    """Return how the retrained winner did on the test split."""
+    final = material.leaderboard.facts.get("final")
+    if not final:
+        return element("p", "The winner was not retrained, and the test split was not opened.") if material.leaderboard.ranked else None
+    test = final.get("test") or {}
+    metrics = list(final.get("mean") or {})
+    rows = []
+    for metric in metrics:
+        found = interval(final, metric)
+        within = f"{number(found['low'])} to {number(found['high'])} ({found.get('method', 'as evaluated')})" if found else MISSING
+        rows.append([metric, number(final["mean"][metric]), number((final.get("spread") or {}).get(metric)), number((final.get("saved") or {}).get(metric)), within])
+    runs = final.get("runs") or ()
+    words = f"Trained again on train and validation together for {count(final['epochs'], 'epoch')}, " if final.get("epochs") else "Trained again on train and validation together, "
+    words += f"on {count(len(runs), 'seed')}, and evaluated on the test split."
+    saved = f" The saved model, {final.get('model', 'model.keras')}, is the one of seed {final['saved_seed']}; what follows below is about it." if "saved_seed" in final else ""
+    per_seed = [[str(run["seed"]), *(number(run["metrics"].get(metric)) for metric in metrics), seconds(run.get("seconds"))] for run in runs]
+    return join(
+        element("p", words + saved),
+        _table(["metric", "mean over seeds", "± spread", "saved model", "95 % interval of the saved model"], rows, numeric={1, 2, 3, 4}),
+        element("details", element("summary", "Every seed"), _table(["seed", *metrics, "seconds"], per_seed, numeric=set(range(len(metrics) + 2)))) if per_seed else None,
+        _figures(model_figures.confusion(test), model_figures.calibration(test), model_figures.scatter(test), model_figures.mistakes(test)),
+        _per_class(test),
+        _named_numbers("Residuals", test.get("errors") or {}),
+        _layers(final),
+    )
+
+
+def _per_class(test: Mapping[str, Any]) -> Markup | None:
+    entries = test.get("per_class")
+    if not entries:
+        return None
+    rows = [[entry["class"], number(entry.get("precision")), number(entry.get("recall")), number(entry.get("support"))] for entry in entries]
+    return join(element("h3", "Per class"), _table(["class", "precision", "recall", "test rows"], rows, numeric={1, 2, 3}))
+
+
+def _named_numbers(title: str, values: Mapping[str, Any]) -> Markup | None:
+    return join(element("h3", title), _table(["measure", "value"], [[name, number(value)] for name, value in values.items()], numeric={1})) if values else None
+
+
+def _layers(final: Mapping[str, Any]) -> Markup | None:
+    layers = final.get("layers")
+    if not layers:
+        return None
+    rows = [[layer.get("name", ""), layer.get("type", ""), str(layer.get("shape", "")), number(layer.get("parameters"))] for layer in layers]
+    total = f"Layers ({final['parameters']:,} trainable parameters)" if final.get("parameters") is not None else "Layers"
+    return element("details", element("summary", total), _table(["layer", "type", "output", "parameters"], rows, numeric={3}))
+
+
+def reproducibility(material: Material) -> Markup:
+    """Return what is needed to check the sweep or to repeat it."""
+    facts = material.leaderboard.facts
+    data = facts.get("dataset") or {}
+    split = ", ".join(f"{name} {amount:,}" for name, amount in (data.get("rows") or {}).items() if isinstance(amount, int))
+    shape = " × ".join(map(str, data.get("input_shape") or ()))
+    scheduler = facts.get("scheduler") or {}
+    lines = [
+        ("Seed of the sweep", facts.get("seed")),
+        ("Data", data.get("source")),
+        ("Content hash", data.get("content_hash")),
+        ("Rows", split),
+        ("Task", ", ".join(part for part in (data.get("task"), f"{len(data['classes'])} classes" if data.get("classes") else None, f"input {shape}" if shape else None) if part)),
+        ("Early stopping", ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in scheduler.items())),
+        ("Started", facts.get("started_at")),
+        ("Ended by", facts.get("ended_by")),
+        ("Hardware", facts.get("hardware")),
+        ("Tuner", facts.get("tuner")),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in (facts.get("versions") or {}).items())),
+    ]
+    listed = element("dl", [element("div", element("dt", name), element("dd", str(value))) for name, value in lines if value not in (None, "")], class_="facts")
+    openings = facts.get("test_openings") or ()
+    opened = _table(["opened at", "reason"], [[opening.get("at", MISSING), opening.get("reason", MISSING)] for opening in openings])
+    spec = json.dumps(facts["spec"], indent=2, ensure_ascii=False) if facts.get("spec") else None
+    return join(
+        listed,
+        element("h3", "Openings of the test split"),
+        opened if openings else element("p", "None was recorded."),
+        element("details", element("summary", "The spec, defaults included"), element("pre", spec, tabindex="0")) if spec else None,
+        element("p", "Every trial's seed and configuration are in leaderboard.parquet.", class_="quiet"),
+    )
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else setting(value)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: set[int] = frozenset()) -> Markup:  # type: ignore[assignment]
+    head = element("tr", [element("th", text, scope="col", class_="n" if index in numeric else None) for index, text in enumerate(heads)])
+    body = [element("tr", [element("td", text, class_="n" if index in numeric else None) for index, text in enumerate(row)]) for row in rows]
+    return element("div", element("table", element("thead", head), element("tbody", body)), class_="scroll", tabindex="0", role="group", aria_label=f"Table: {', '.join(heads)}")
+
+
+def _figures(*figures: Markup | None) -> Markup | None:
+    present = [figure for figure in figures if figure]
+    return element("div", present, class_="figures") if present else None
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Material], Markup | None]]] = {
+    "summary": ("Summary", overview),
+    "leaderboard": ("Leaderboard", table),
+    "confirmed": ("Confirmed", confirmed),
+    "worth": ("Was it worth it?", worth),
+    "progress": ("Progress", progress),
+    "curves": ("Learning curves", learning_curves),
+    "hyperparameters": ("Hyperparameters", hyperparameters),
+    "model": ("Final model", final_model),
+    "failures": ("Failures", failures),
+    "workers": ("Workers", workers),
+    "reproducibility": ("Reproducibility", reproducibility),
+}

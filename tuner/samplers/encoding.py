@@ -1,0 +1,184 @@
+"""Configurations as points of the unit cube, with the conditions of a space kept: what every sampler of ours draws from and measures by.
+
+Each parameter that Optuna is asked for has one coordinate in [0, 1]: uniform there is uniform (or log-uniform) in its distribution. An inactive
+parameter has no coordinate of its own: it is set to `INACTIVE`, so that two configurations never differ by what neither of them uses.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search_spaces.space import SearchSpace, Value
+
+INACTIVE = 0.5
+
+
+class Encoding:
+    """The unit cube of a search space.
+
+    Args:
+        space: the space; parameters with a single value have no coordinate.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.names = tuple(name for name, parameter in space.parameters.items() if not parameter.distribution.single())
+        self.distributions: dict[str, BaseDistribution] = {name: space.parameters[name].distribution for name in self.names}
+        self._column = {name: index for index, name in enumerate(self.names)}
+        self.categorical = np.array([isinstance(self.distributions[name], CategoricalDistribution) for name in self.names], dtype=bool)
+
+    @property
+    def dimensions(self) -> int:
+        """Number of coordinates."""
+        return len(self.names)
+
+    def encode(self, parameters: Mapping[str, Value]) -> np.ndarray:
+        """Return a configuration's point, float64 of shape (dimensions,); what it lacks, or holds outside the space, is inactive."""
+        point = np.full(self.dimensions, INACTIVE)
+        for index, name in enumerate(self.names):
+            if name in parameters:
+                point[index] = _to_unit(self.distributions[name], parameters[name])
+        return point
+
+    def decode(self, point: np.ndarray) -> dict[str, Value]:
+        """Return the parameters at a point; inactive ones included, for the space asks only for the active ones."""
+        return {name: _from_unit(self.distributions[name], float(value)) for name, value in zip(self.names, point, strict=True)}
+
+    def settle(self, points: np.ndarray) -> np.ndarray:
+        """Move points onto values that exist, and inactive coordinates to where they do not count.
+
+        Args:
+            points: float64 of shape (n, dimensions), each coordinate in [0, 1].
+
+        Returns:
+            float64 of the same shape: two rows are equal exactly if they are the same configuration.
+        """
+        settled = np.empty_like(points)
+        values: dict[str, np.ndarray] = {}
+        active: dict[str, np.ndarray] = {}
+        count = len(points)
+        for name, parameter in self.space.parameters.items():
+            here = np.ones(count, dtype=bool)
+            for condition in parameter.when:
+                here &= active[condition.parameter]
+                if condition.values:
+                    here &= np.isin(values[condition.parameter], _ranks(self.space, condition.parameter, condition.values))
+                if condition.at_least is not None:
+                    here &= values[condition.parameter] >= condition.at_least
+            active[name] = here
+            if name in self._column:
+                index = self._column[name]
+                raw = _snap(parameter.distribution, points[:, index])
+                values[name] = _native(parameter.distribution, raw)
+                settled[:, index] = np.where(here, raw, INACTIVE)
+            else:
+                values[name] = np.full(count, _single(parameter.distribution))
+        return settled
+
+
+def _ranks(space: SearchSpace, name: str, wanted: Sequence[Value]) -> list[float]:
+    """Return the values of a condition as `_native` gives them: the rank of a choice, or the number itself."""
+    distribution = space.parameters[name].distribution
+    if isinstance(distribution, CategoricalDistribution):
+        return [float(_rank(distribution, value)) for value in wanted]
+    return [float(value) for value in wanted]
+
+
+def _rank(distribution: CategoricalDistribution, value: Any) -> int:
+    """Return the place of a choice; 1, 1.0 and True are three choices."""
+    for index, choice in enumerate(distribution.choices):
+        if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+            return index
+    return -1
+
+
+def _single(distribution: BaseDistribution) -> float:
+    return 0.0 if isinstance(distribution, CategoricalDistribution) else float(distribution.low)  # type: ignore[attr-defined]
+
+
+def _levels(distribution: BaseDistribution) -> int | None:
+    """Return the number of values; None for a float without step."""
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return (distribution.high - distribution.low) // distribution.step + 1
+    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+        return round((distribution.high - distribution.low) / distribution.step) + 1
+    return None
+
+
+def _snap(distribution: BaseDistribution, unit: np.ndarray) -> np.ndarray:
+    """Return the units of the values that a draw falls on."""
+    levels = _levels(distribution)
+    unit = np.clip(unit, 0.0, 1.0)
+    if levels is None:
+        return unit
+    if _is_log(distribution):
+        return _number_to_unit(distribution, _log_integer(distribution, unit))
+    return (np.minimum(np.floor(unit * levels), levels - 1) + 0.5) / levels
+
+
+def _native(distribution: BaseDistribution, unit: np.ndarray) -> np.ndarray:
+    """Return settled units as numbers: the rank of a choice, the value of a number."""
+    if isinstance(distribution, CategoricalDistribution):
+        return np.floor(unit * len(distribution.choices))
+    if isinstance(distribution, IntDistribution) and _is_log(distribution):
+        return _log_integer(distribution, unit)
+    levels = _levels(distribution)
+    if levels is not None:
+        step = distribution.step  # type: ignore[attr-defined]
+        return distribution.low + np.floor(unit * levels) * step  # type: ignore[attr-defined]
+    if _is_log(distribution):
+        low, high = math.log(distribution.low), math.log(distribution.high)  # type: ignore[attr-defined]
+        return np.exp(low + unit * (high - low))
+    return distribution.low + unit * (distribution.high - distribution.low)  # type: ignore[attr-defined]
+
+
+def _to_unit(distribution: BaseDistribution, value: Any) -> float:
+    if isinstance(distribution, CategoricalDistribution):
+        rank = _rank(distribution, value)
+        return INACTIVE if rank < 0 else (rank + 0.5) / len(distribution.choices)
+    try:
+        number = min(max(float(value), float(distribution.low)), float(distribution.high))  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return INACTIVE
+    return float(_number_to_unit(distribution, np.array([number]))[0])
+
+
+def _from_unit(distribution: BaseDistribution, unit: float) -> Value:
+    if isinstance(distribution, CategoricalDistribution):
+        count = len(distribution.choices)
+        return distribution.choices[min(int(unit * count), count - 1)]  # type: ignore[return-value]
+    number = float(_native(distribution, _snap(distribution, np.array([unit])))[0])
+    if isinstance(distribution, IntDistribution):
+        return round(number)
+    low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
+    if distribution.step is not None:  # type: ignore[attr-defined]
+        number = float(round(number, 12))
+    return min(max(number, low), high)
+
+
+def _is_log(distribution: BaseDistribution) -> bool:
+    return bool(getattr(distribution, "log", False))
+
+
+def _number_to_unit(distribution: BaseDistribution, number: np.ndarray) -> np.ndarray:
+    low, high = float(distribution.low), float(distribution.high)  # type: ignore[attr-defined]
+    levels = _levels(distribution)
+    if _is_log(distribution):
+        if levels is not None:  # integers: each owns the unit interval of its rounding range
+            low, high = low - 0.5, high + 0.5
+        return (np.log(number) - math.log(low)) / (math.log(high) - math.log(low))
+    if levels is not None:
+        step = float(distribution.step)  # type: ignore[attr-defined]
+        return (np.round((number - low) / step) + 0.5) / levels
+    return (number - low) / (high - low)
+
+
+def _log_integer(distribution: BaseDistribution, unit: np.ndarray) -> np.ndarray:
+    low, high = math.log(distribution.low - 0.5), math.log(distribution.high + 0.5)  # type: ignore[attr-defined]
+    number = np.round(np.exp(low + unit * (high - low)))
+    return np.clip(number, distribution.low, distribution.high)  # type: ignore[attr-defined]

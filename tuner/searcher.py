@@ -1,0 +1,395 @@
+"""What is tried next: the samplers by name, and the searcher that hands their configurations to Ray Tune.
+
+Owns the `[search]` section and how a suggestion comes about: trials that wait to be continued or were put in the queue come first, then new
+configurations from the sampler, none of them twice, until a budget is spent or a finite space is exhausted. Must not know Keras, nor what a
+configuration means.
+"""
+
+import copy
+import importlib.util
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from ray.tune.search import Searcher
+
+from search_spaces.errors import nearest
+from search_spaces.notebooks import BASELINES
+from search_spaces.space import SearchSpace
+from tuner.accounts import Accounts, Budget, seed_of
+from tuner.errors import SpecError
+from tuner.objective import Objective
+from tuner.samplers.encoding import Encoding
+from tuner.samplers.plain import EvenSampler, GridSampler
+from tuner.study import Study
+
+REDRAWS = 100
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a sampler is built from.
+
+    Attributes:
+        space: what is searched.
+        objective: what is optimised.
+        max_epochs: number of epochs of a full training.
+        seed: of the sampler's draws.
+        warm_up: number of trials drawn without a model; None leaves it to the sampler.
+    """
+
+    space: SearchSpace
+    objective: Objective
+    max_epochs: int
+    seed: int
+    warm_up: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A sampler that can be chosen by name.
+
+    Attributes:
+        build: makes the sampler.
+        help: one line for users.
+    """
+
+    build: Callable[[Recipe], BaseSampler]
+    help: str
+
+
+def _tpe(recipe: Recipe) -> BaseSampler:
+    startup = 10 if recipe.warm_up is None else recipe.warm_up
+    return _quietly(lambda: optuna.samplers.TPESampler(seed=recipe.seed, multivariate=True, group=True, n_startup_trials=startup))
+
+
+def _cmaes(recipe: Recipe) -> BaseSampler:
+    _need("cmaes", "cmaes")
+    return _quietly(lambda: optuna.samplers.CmaEsSampler(seed=recipe.seed, warn_independent_sampling=False))
+
+
+def _gp(recipe: Recipe) -> BaseSampler:
+    _need("gp", "torch")
+    startup = 10 if recipe.warm_up is None else recipe.warm_up
+    return _quietly(lambda: optuna.samplers.GPSampler(seed=recipe.seed, n_startup_trials=startup, warn_independent_sampling=False))
+
+
+SAMPLERS: dict[str, Row] = {
+    "forecast": Row(_tpe, "models how good a configuration will be at its last epoch, from all epochs of all trials (the default)"),
+    "tpe": Row(_tpe, "Optuna's tree-structured Parzen estimator"),
+    "gp": Row(_gp, "Optuna's Gaussian process; needs PyTorch"),
+    "cmaes": Row(_cmaes, "Optuna's CMA-ES, for spaces of numbers"),
+    "random": Row(lambda recipe: optuna.samplers.RandomSampler(seed=recipe.seed), "draws at random"),
+    "qmc": Row(lambda recipe: EvenSampler(recipe.space, seed=recipe.seed), "covers the space evenly (a scrambled Sobol sequence)"),
+    "grid": Row(lambda recipe: GridSampler(recipe.space, seed=recipe.seed), "every configuration of a finite space, once"),
+}
+
+
+class SearchSection(BaseModel):
+    """`[search]`: how configurations are chosen, and what the search may spend."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    sampler: str = Field("forecast", description="how configurations are chosen: " + "; ".join(f"'{name}' {row.help}" for name, row in SAMPLERS.items()))
+    trials: int | None = Field(None, ge=1, description="budget: the number of trials, failed ones included")
+    epochs: int | None = Field(None, ge=1, description="budget: the number of epochs, summed over all trials")
+    seconds: float | None = Field(None, gt=0, description="budget: wall-clock seconds of searching, over all runs of this sweep")
+    max_concurrent: int | None = Field(None, ge=1, description="the largest number of trials at a time; as many as fit where it is not given")
+    warm_up: int | None = Field(None, ge=1, description="number of trials before the sampler trusts a model; the sampler's own number where it is not given")
+    baselines: bool | list[str] = Field(
+        False, description="true: the hand-tuned networks of the notebooks run first, never stopped early; a list: only those of these names"
+    )
+    also_minimize: str | None = Field(
+        None,
+        description="a second objective to be small, by the name of a fact of the trials such as 'parameters'; the leaderboard then shows the "
+        "Pareto front. Early stopping looks at the first objective only",
+    )
+
+    @field_validator("sampler")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in SAMPLERS:
+            raise ValueError(f"{name!r}: unknown sampler; {nearest(name, SAMPLERS)}")
+        return name
+
+    @field_validator("baselines")
+    @classmethod
+    def _named(cls, names: bool | list[str]) -> bool | list[str]:
+        for name in names if isinstance(names, list) else []:
+            if name not in BASELINES:
+                raise ValueError(f"{name!r}: unknown baseline; {nearest(name, BASELINES)}")
+        return names
+
+    @model_validator(mode="after")
+    def _limited(self) -> "SearchSection":
+        if self.trials is None and self.epochs is None and self.seconds is None:
+            raise ValueError("no budget: give trials, epochs or seconds, or several of them")
+        return self
+
+    @property
+    def budget(self) -> Budget:
+        """What the search may spend."""
+        return Budget(self.trials, self.epochs, self.seconds)
+
+
+def build_sampler(section: SearchSection, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, trials: int = 0) -> BaseSampler:
+    """Return the sampler of a search.
+
+    Args:
+        section: names it.
+        space: what is searched.
+        objective: what is optimised.
+        max_epochs: number of epochs of a full training.
+        seed: of the sweep.
+        trials: number of trials that the study has already: a resumed search goes on, it does not draw the same again.
+
+    Raises:
+        SpecError: the sampler cannot search this space, or needs a package that is not installed.
+    """
+    recipe = Recipe(space, objective, max_epochs, seed_of(seed, trials, "sampler"), section.warm_up)
+    return SAMPLERS[section.sampler].build(recipe)
+
+
+class _Notes:
+    """A storage in which a draft exists for what a sampler writes about it, and for nothing else."""
+
+    def __init__(self, storage: BaseStorage, frozen: FrozenTrial) -> None:
+        self._storage = storage
+        self._frozen = frozen
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if trial_id == self._frozen._trial_id:
+            self._frozen.system_attrs[key] = value
+        else:
+            self._storage.set_trial_system_attr(trial_id, key, value)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
+class Draft:
+    """A trial that is not recorded yet: it asks the sampler as `optuna.Trial` does, and leaves no trace where it is thrown away.
+
+    A configuration is written to the study in one piece, with its seed. No kill can leave half of it, and a duplicate never gets a number.
+    """
+
+    def __init__(self, study: optuna.Study, number: int) -> None:
+        self.frozen = FrozenTrial(
+            number=number, state=TrialState.RUNNING, value=None, datetime_start=datetime.now(), datetime_complete=None,
+            params={}, distributions={}, user_attrs={}, system_attrs={}, intermediate_values={}, trial_id=-1,
+        )  # fmt: skip
+        # A copy starts without Optuna's cache of trials, and its storage puts into the draft what a sampler notes about it.
+        self._study = copy.copy(study)
+        self._study._storage = _Notes(study._storage, self.frozen)  # type: ignore[assignment]
+        sampler = study.sampler
+        sampler.before_trial(self._study, self.frozen)
+        self._relative = sampler.sample_relative(self._study, self.frozen, sampler.infer_relative_search_space(self._study, self.frozen))
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
+        """Return a value as `optuna.Trial.suggest_float` does."""
+        return self._suggest(name, optuna.distributions.FloatDistribution(low, high, log=log, step=step))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Return a value as `optuna.Trial.suggest_int` does."""
+        return self._suggest(name, optuna.distributions.IntDistribution(low, high, log=log, step=step))
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        """Return a value as `optuna.Trial.suggest_categorical` does."""
+        return self._suggest(name, optuna.distributions.CategoricalDistribution(choices))
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self.frozen.params:
+            if distribution.single():
+                value = optuna.distributions._get_single_value(distribution)
+            elif name in self._relative and distribution._contains(distribution.to_internal_repr(self._relative[name])):
+                value = self._relative[name]
+            else:
+                value = self._study.sampler.sample_independent(self._study, self.frozen, name, distribution)
+            # There and back, as Optuna stores it: an integer stays an integer, a step is kept.
+            self.frozen.params[name] = distribution.to_external_repr(distribution.to_internal_repr(value))
+            self.frozen.distributions[name] = distribution
+        return self.frozen.params[name]
+
+
+class StudySearcher(Searcher):
+    """Hands the study's waiting trials, and then new ones, to Ray Tune.
+
+    A suggestion is `{"number", "configuration", "seed", "epoch", "checkpoint"}`: `epoch` is the last one recorded (0 for a new trial),
+    `checkpoint` what the trial's facts say, or None.
+
+    Args:
+        accounts: what is spent and running; shared with the scheduler. Its study has the sampler.
+        space: what is searched.
+        section: how configurations are chosen.
+        seed: of the sweep; a trial's own seed derives from it and the trial's number.
+    """
+
+    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int) -> None:
+        super().__init__()
+        self.accounts = accounts
+        self._study = accounts.study
+        self._space = space
+        self._encoding = Encoding(space)
+        self._seed = seed
+        self._size = space.size()
+        self._seen: set[tuple[tuple[str, str], ...]] = set()
+        self._read = 0
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return what the trial of Ray with this id is to train; None for not now, FINISHED for never again."""
+        if self._stopping():
+            return Searcher.FINISHED
+        if self._study.trials("waiting"):
+            trial = self._study.ask()
+            number, configuration = trial.number, self._configuration(trial)
+        else:
+            reason = self._nothing_new()
+            drawn = None if reason else self._draw()
+            if reason or drawn is None:
+                return self._finish(reason or f"all {self._size} configurations of the space have been run")
+            number, configuration = drawn
+        trial = self._study.trials()[number]
+        self._seen.add(key_of(configuration))
+        self.accounts.begin(trial_id, number)
+        facts = trial.user_attrs
+        if "seed" not in facts:
+            self._study.set_trial_fact(number, "configuration", configuration)
+            self._study.set_trial_fact(number, "seed", seed_of(self._seed, number))
+        return {
+            "number": number,
+            "configuration": configuration,
+            "seed": facts.get("seed", seed_of(self._seed, number)),
+            "epoch": max(trial.intermediate_values, default=0),
+            "checkpoint": facts.get("checkpoint"),
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Do nothing: the scheduler has recorded the epoch by now."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Record the end of a trial, where the scheduler has not done so."""
+        number = self.accounts.number_of(trial_id)
+        if number is None:
+            return
+        if error:
+            self.accounts.lose(number)
+        else:
+            self.accounts.conclude(number, result or {})
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the study is the record, and Ray's snapshots are never read back."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing; see `save`."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "StudySearcher":
+        # Searcher and scheduler share one object for their accounts; a copy would part them.
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray 2.60 pickles the searcher into tuner.pkl; a study holds locks, and nobody reads that file back.
+        return {}
+
+    def _stopping(self) -> bool:
+        reason = self.accounts.overspent()
+        if reason and self._study.facts.get("search_ended") != reason:
+            self._study.set_fact("search_ended", reason)
+        return reason is not None
+
+    def _nothing_new(self) -> str | None:
+        """Say why no new trial may begin; None if one may."""
+        self._read_seen()
+        limit = self.accounts.budget.trials
+        if limit is not None and len(self._study.trials()) >= limit:
+            return f"the budget of {limit} trials is spent"
+        if self._size is not None and len(self._seen) >= self._size and sum(1 for _ in self._unseen()) == 0:
+            return f"all {self._size} configurations of the space have been run"
+        return None
+
+    def _finish(self, reason: str) -> str | None:
+        # A trial that runs may yet be lost and wait again: as long as one does, the answer is "not now".
+        if self.accounts.running:
+            return None
+        self._study.set_fact("search_ended", reason)
+        return Searcher.FINISHED
+
+    def _read_seen(self) -> None:
+        trials = self._study.trials()
+        for trial in trials[self._read :]:
+            self._seen.add(key_of(trial.user_attrs.get("configuration", trial.params)))
+        self._read = len(trials)
+
+    def _unseen(self) -> Any:
+        return (configuration for configuration in self._space.grid() if key_of(configuration) not in self._seen)
+
+    def _configuration(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return the configuration of a trial that waited; one outside the space is in its facts only."""
+        frozen = self._study.trials()[trial.number]
+        stated = frozen.user_attrs.get("configuration")
+        if stated is not None and (frozen.params or not frozen.system_attrs.get("fixed_params")):
+            return dict(stated)
+        suggested = self._space.suggest(trial)
+        return dict(stated) if stated is not None else suggested
+
+    def _draw(self) -> tuple[int, dict[str, Any]] | None:
+        """Record a new trial that is no duplicate; None where the space has no more."""
+        number = len(self._study.trials())
+        for _ in range(REDRAWS):
+            draft = Draft(self._study.optuna, number)
+            configuration = self._space.suggest(draft)
+            if key_of(configuration) not in self._seen:
+                return self._record(draft.frozen, configuration), configuration
+        rest = list(self._unseen()) if self._size is not None else []
+        if self._size is not None and not rest:
+            return None
+        if rest:
+            configuration = rest[int(np.random.default_rng([self._seed, number]).integers(len(rest)))]
+            draft.frozen.params = self._space.parameters_of(configuration)
+            draft.frozen.distributions = {name: self._space.parameters[name].distribution for name in draft.frozen.params}
+        return self._record(draft.frozen, configuration), configuration
+
+    def _record(self, frozen: FrozenTrial, configuration: Mapping[str, Any]) -> int:
+        frozen.user_attrs = {"configuration": dict(configuration), "seed": seed_of(self._seed, frozen.number)}
+        self._study.optuna.add_trial(frozen)
+        return frozen.number
+
+
+def enqueue_baselines(study: Study, space: SearchSpace, section: SearchSection) -> None:
+    """Let the named baselines be the first trials of a new study; those of another builder than the space's are left out.
+
+    A baseline that lies outside the (narrowed) space is trained all the same; samplers do not learn from it.
+    """
+    if study.trials():
+        return
+    wanted = list(BASELINES) if section.baselines is True else section.baselines or []
+    for name in wanted:
+        baseline = BASELINES[name]
+        if baseline.space == space.name:
+            configuration = dict(baseline.configuration)
+            parameters = space.parameters_of(configuration) if space.contains(configuration) else {}
+            study.enqueue(parameters, {"configuration": configuration, "baseline": name})
+
+
+def key_of(configuration: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return what tells two configurations apart: 1, 1.0 and True are three values."""
+    return tuple(sorted((name, repr(value)) for name, value in configuration.items()))
+
+
+def _quietly(build: Callable[[], BaseSampler]) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return build()
+
+
+def _need(name: str, package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise SpecError(f"search.sampler: {name!r} needs the package {package}, which is not installed; pip install {package}, or use sampler = 'forecast'")

@@ -1,0 +1,192 @@
+"""A search on a virtual clock: the very searcher and scheduler that Ray Tune drives, over curves that are known already.
+
+Owns the order of calls (Ray 2.60's TuneController: a result goes to the scheduler, then, unless it stops the trial, to the searcher; a result
+that is done goes to neither, only the trial's completion does) and the clock. Must not know how a trial is trained or what is decided.
+"""
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search_spaces.space import SearchSpace
+from tuner.accounts import Accounts, Budget
+from tuner.objective import Objective
+from tuner.scheduler import SchedulerSection, StudyScheduler
+from tuner.searcher import SearchSection, StudySearcher, build_sampler
+from tuner.study import Study
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What training a configuration gives, epoch by epoch.
+
+    Attributes:
+        values: the objective's value after each epoch, from epoch 1.
+        seconds: how long each epoch takes; as many as values, one more where the trial fails in the epoch after its last value.
+        ended: the cause of its failure after the last value, as results carry it; None for a curve that reaches the last epoch.
+        facts: of the trial, such as its number of parameters.
+    """
+
+    values: Sequence[float]
+    seconds: Sequence[float]
+    ended: Mapping[str, str] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class VirtualClock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.now
+
+
+@dataclass(frozen=True)
+class Event:
+    """One epoch of a simulated search.
+
+    Attributes:
+        seconds: when it was reported.
+        number: the trial.
+        epoch: which epoch.
+        value: the objective's value.
+        stopped: whether the trial ended with it.
+    """
+
+    seconds: float
+    number: int
+    epoch: int
+    value: float
+    stopped: bool
+
+
+class _Trial:
+    """What searcher and scheduler see of one of Ray's trials."""
+
+    def __init__(self, trial_id: str, suggestion: Mapping[str, Any], curve: Curve) -> None:
+        self.trial_id = trial_id
+        self.number: int = suggestion["number"]
+        self.epoch: int = suggestion["epoch"]
+        self.curve = curve
+
+
+def simulate(
+    searcher: StudySearcher, scheduler: StudyScheduler, curves: Callable[[Mapping[str, Any], int], Curve], *, workers: int, clock: VirtualClock, overhead_s: float = 0.0
+) -> list[Event]:
+    """Run a search to its end.
+
+    Args:
+        searcher: suggests trials until its budget is spent; its accounts and the scheduler's use `clock`.
+        scheduler: stops trials.
+        curves: a configuration and a seed -> what training it gives.
+        workers: number of trials at a time.
+        clock: is set to the time of each event.
+        overhead_s: how long a trial takes to start.
+
+    Returns:
+        Every epoch in the order of time.
+    """
+    events: list[Event] = []
+    queue: list[tuple[float, int, _Trial]] = []
+    max_epochs = searcher.accounts.max_epochs
+    started, finished = 0, False
+
+    def start() -> bool:
+        nonlocal started, finished
+        trial_id = f"simulated-{started}"
+        suggestion = searcher.suggest(trial_id)
+        if suggestion == Searcher.FINISHED:
+            finished = True
+        if not isinstance(suggestion, dict):
+            return False
+        trial = _Trial(trial_id, suggestion, curves(suggestion["configuration"], suggestion["seed"]))
+        scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
+        heapq.heappush(queue, (clock.now + overhead_s + trial.curve.seconds[trial.epoch], started, trial))
+        started += 1
+        return True
+
+    while True:
+        while not finished and len(queue) < workers and start():
+            pass
+        if not queue:
+            return events
+        clock.now, order, trial = heapq.heappop(queue)
+        result = _result(trial, max_epochs, searcher.accounts.study.objective)
+        stops = result["done"]
+        if not stops:
+            stops = scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP  # type: ignore[arg-type]
+            if not stops:
+                searcher.on_trial_result(trial.trial_id, result)
+        if "epoch" in result:
+            events.append(Event(clock.now, trial.number, result["epoch"], trial.curve.values[result["epoch"] - 1], stops))
+        if stops:
+            scheduler.on_trial_complete(None, trial, result)  # type: ignore[arg-type]
+            searcher.on_trial_complete(trial.trial_id, result)
+        else:
+            heapq.heappush(queue, (clock.now + trial.curve.seconds[trial.epoch], order, trial))
+
+
+def search(
+    space: SearchSpace,
+    objective: Objective,
+    curves: Callable[[Mapping[str, Any], int], Curve],
+    *,
+    search: SearchSection,
+    scheduler: SchedulerSection,
+    max_epochs: int,
+    workers: int,
+    seed: int,
+    prepare: Callable[[Study], None] | None = None,
+) -> tuple[Study, list[Event]]:
+    """Simulate a whole search with a study in memory.
+
+    Args:
+        space: what is searched.
+        objective: what is optimised.
+        curves: a configuration and a seed -> what training it gives.
+        search: the searcher's section, with its budget; seconds are virtual.
+        scheduler: the scheduler's section.
+        max_epochs: number of epochs of a full training.
+        workers: number of trials at a time.
+        seed: of the sweep.
+        prepare: puts trials into the study's queue before the search begins.
+
+    Returns:
+        The study, and every epoch in the order of time.
+    """
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        record = Study(optuna.create_study(direction=objective.direction), objective)
+        if prepare is not None:
+            prepare(record)
+        record.optuna.sampler = build_sampler(search, space, objective=objective, max_epochs=max_epochs, seed=seed)
+        clock = VirtualClock()
+        accounts = Accounts(record, max_epochs=max_epochs, budget=search.budget, clock=clock)
+        driven = StudySearcher(accounts, space, section=search, seed=seed), StudyScheduler(accounts, section=scheduler, seed=seed)
+        return record, simulate(*driven, curves, workers=workers, clock=clock)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _result(trial: _Trial, max_epochs: int, objective: Objective) -> dict[str, Any]:
+    """Return the trial's next result, as the trainable makes it."""
+    curve = trial.curve
+    result: dict[str, Any] = {"number": trial.number, "done": False, **{f"facts/{name}": value for name, value in curve.facts.items()}}
+    if trial.epoch >= len(curve.values):
+        ended = curve.ended or {"kind": "error", "message": "its curve is shorter than a full training"}
+        return {**result, "done": True, "ended": ended}
+    trial.epoch += 1
+    result["epoch"] = trial.epoch
+    result[objective.metric] = curve.values[trial.epoch - 1]
+    result["seconds"] = curve.seconds[trial.epoch - 1]
+    result["done"] = trial.epoch >= max_epochs
+    return result

@@ -1,0 +1,307 @@
+"""From sweep.toml to checked values: every name and number is checked here, before any process starts.
+
+Owns the top level of the spec, the sections that no single room owns, what must hold between sections, and how a mistake is put into one line.
+The sections themselves are declared in the rooms that use them. Must not start anything, read data or build a network.
+"""
+
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cluster.resources import ResourcesSection
+from cluster.targets import ClusterSection
+from search_spaces import SPACES
+from search_spaces.errors import SearchSpaceError, nearest
+from search_spaces.space import SearchSpace, space_of
+from tuner.data import DatasetSection
+from tuner.errors import SpecError
+from tuner.objective import Objective
+from tuner.scheduler import SchedulerSection
+from tuner.searcher import SearchSection
+
+EXAMPLE = Path(__file__).with_name("example.toml")
+
+
+class SpaceSection(BaseModel):
+    """`[space]`: what is searched. Every other key narrows a hyperparameter: a table is a range, a list a choice, a bare value fixed."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str | None = Field(None, description=f"A space that comes with Tuner: {', '.join(SPACES)}.")
+    builder: str | None = Field(
+        None, description='Your own network instead: "my_module:build_model", found beside the spec or among the installed packages.'
+    )
+
+
+class ObjectiveSection(BaseModel):
+    """`[objective]`: what trials are compared by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    metric: str | None = Field(None, description="A metric of the epoch reports. none: val_accuracy for classification, val_loss for regression.")
+    mode: Literal["max", "min"] | None = Field(None, description="Which direction is better. none: follows from the metric's name.")
+
+
+class TrainingSection(BaseModel):
+    """`[training]`: how a trial trains."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    max_epochs: int = Field(20, ge=1, le=100_000, description="Epochs of a trial that is never stopped; learning-rate schedules span as many.")
+    deterministic: bool = Field(False, description="TensorFlow's deterministic operations: the same bits again for the same seed, 6-10 % slower on a CPU.")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="Keras's dtype policy for the networks.")
+    epoch_timeout_s: float | None = Field(
+        None, gt=0, description="Seconds after which an epoch is taken as hung and its trial ended as failed. none: no limit."
+    )
+
+
+class EvaluationSection(BaseModel):
+    """`[evaluation]`: what happens to the best configuration after the search."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seeds: int = Field(
+        3, ge=1, le=100, description="How often the best is retrained, each time on a fresh seed, for the mean and spread of its test score."
+    )
+    enabled: bool = Field(True, description="false: search only; the test split stays sealed.")
+
+
+class SweepSpec(BaseModel):
+    """A sweep: data, space, search, scheduler, resources and what is done with the best."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="The sweep's name; letters, digits, '.', '_' and '-'.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Everything random derives from it.")
+    folder: str | None = Field(None, description="Where everything of this sweep is written. none: sweeps/<name>.")
+    storage: str | None = Field(None, description="A database URL for the study instead of a journal in the folder, such as postgresql://host/db.")
+    dataset: DatasetSection = Field(default_factory=DatasetSection)
+    space: SpaceSection = Field(default_factory=lambda: SpaceSection(name="mlp"))
+    objective: ObjectiveSection = Field(default_factory=ObjectiveSection)
+    search: SearchSection = Field(default_factory=lambda: SearchSection(trials=50))
+    scheduler: SchedulerSection = Field(default_factory=SchedulerSection)
+    training: TrainingSection = Field(default_factory=TrainingSection)
+    resources: ResourcesSection = Field(default_factory=ResourcesSection)
+    cluster: ClusterSection = Field(default_factory=ClusterSection)
+    evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+
+    def search_space(self) -> SearchSpace:
+        """Return the space that `[space]` describes.
+
+        Raises:
+            SpecError: a hyperparameter is unknown, or its range impossible.
+        """
+        narrowed = dict(self.space.model_extra or {})
+        try:
+            if self.space.builder is not None:
+                if self.space.name is not None:
+                    raise SearchSpaceError(f"name: got {self.space.name!r} beside a builder; expected one of the two")
+                return space_of(self.space.builder, narrowed)
+            name = self.space.name or "mlp"
+            if name not in SPACES:
+                raise SearchSpaceError(f"name: unknown space {name!r}; {nearest(name, SPACES)}")
+            return SPACES[name].narrow(narrowed)
+        except SearchSpaceError as error:
+            raise SpecError(f"space.{error}") from error
+
+    def objective_for(self, task: str) -> Objective:
+        """Return the objective for a task (`classification` or `regression`)."""
+        default = "val_accuracy" if task == "classification" else "val_loss"
+        return Objective.of(self.objective.metric or default, self.objective.mode)
+
+    @property
+    def sweep_folder(self) -> Path:
+        return Path(self.folder or Path("sweeps") / self.name)
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read a spec and check all of it.
+
+    Args:
+        path: a TOML file.
+        overrides: `key=value` each, with dots in the key (`search.trials=50`) and a TOML value; a value that is no TOML is a string.
+
+    Raises:
+        SpecError: one line that names the key, what arrived, what was expected and the nearest valid word.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; `tuner init {path.name}` writes an example") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read ({_reason(error)}); expected a TOML file in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not TOML: {error}") from error
+    for override in overrides:
+        _override(values, override)
+    return check(values)
+
+
+def check(values: dict[str, Any]) -> SweepSpec:
+    """Return the spec made of these values, as `load` does of a file's.
+
+    Raises:
+        SpecError: see `load`.
+    """
+    try:
+        spec = SweepSpec.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(_one_line(error)) from None
+    spec.search_space()
+    _check_between(spec)
+    return spec
+
+
+def to_json(spec: SweepSpec) -> dict[str, Any]:
+    """Return the spec as plain JSON values, every default written out."""
+    return json.loads(spec.model_dump_json())
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Return what differs between two specs as JSON, one `key: old -> new` each."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [line for key in dict.fromkeys([*old, *new]) for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)]
+    return [] if old == new else [f"{path}: {_shown(old)} -> {_shown(new)}"]
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of sweep.toml (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SweepSpec.model_json_schema()}
+
+
+def _check_between(spec: SweepSpec) -> None:
+    """Check what must hold between sections."""
+    if spec.scheduler.grace_period > spec.training.max_epochs:
+        raise SpecError(f"scheduler.grace_period: got {spec.scheduler.grace_period}; expected at most training.max_epochs ({spec.training.max_epochs})")
+    if spec.search.epochs is not None and spec.search.epochs < spec.training.max_epochs:
+        raise SpecError(f"search.epochs: got {spec.search.epochs}; expected at least training.max_epochs ({spec.training.max_epochs}), one full training")
+    if spec.search.sampler == "grid" and spec.search_space().size() is None:
+        raise SpecError('search.sampler: "grid" needs a finite space; give every continuous hyperparameter a list of choices, or a range with a step')
+
+
+# ---- overrides from the command line
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise SpecError(f"--set {override}: expected key=value, such as --set search.trials=50")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    target = values
+    for part in parts[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise SpecError(f"--set {override}: {part} is a value, not a section")
+    target[parts[-1]] = value
+
+
+# ---- a mistake in one line
+
+# What pydantic's error types mean in the words of a spec.
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+
+
+def _one_line(error: ValidationError) -> str:
+    """Put the first mistake into one line; mistakes of one key (the branches of a union) count as one."""
+    by_key: dict[tuple[str | int, ...], list] = {}
+    for mistake in error.errors():
+        by_key.setdefault(_real_path(mistake["loc"]), []).append(mistake)
+    # An unknown key is told first: it is most often the misspelt one that another mistake then misses.
+    path = next((path for path, mistakes in by_key.items() if mistakes[0]["type"] == "extra_forbidden"), next(iter(by_key)))
+    more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
+    return f"{'.'.join(map(str, path)) or 'spec'}: {_explain(path, by_key[path])}{more}"
+
+
+def _explain(path: tuple[str | int, ...], mistakes: list) -> str:
+    first = mistakes[0]
+    if first["type"] == "extra_forbidden":
+        known = list(_fields(path[:-1]))
+        near = nearest(str(path[-1]), known).replace("'", "")
+        return f"unknown key; {near}"
+    if first["type"] == "missing":
+        return f"missing; expected {_describe(path)}"
+    expected, words = [], []
+    for mistake in mistakes:
+        kind, context = mistake["type"], mistake.get("ctx", {})
+        if kind == "value_error":
+            return str(context["error"])
+        if kind == "literal_error":
+            choices = context["expected"].replace(" or ", ", ").split(", ")
+            words += [choice.strip("'") for choice in choices]
+            expected.append(context["expected"])
+        elif kind in _EXPECTED:
+            expected.append(_EXPECTED[kind])
+        else:  # a bound: pydantic's own words, such as "Input should be greater than 0"
+            expected.append(mistake["msg"].removeprefix("Input should be ").removeprefix("String should ").lower())
+    near = ""
+    if words and isinstance(first["input"], str):
+        found = nearest(first["input"], words)
+        near = f"; {found}" if found.startswith("did you mean") else ""
+    return f"got {_shown(first['input'])}; expected {' or '.join(dict.fromkeys(expected))}{near}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fields(path: Sequence[str | int]) -> dict[str, Any]:
+    """Return the fields of the section at this path."""
+    model: Any = SweepSpec
+    for part in path:
+        model = _section(model.model_fields[part].annotation)
+    return model.model_fields
+
+
+def _section(annotation: Any) -> Any:
+    """Return the section behind an annotation such as `Section | None`, or the annotation itself."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for branch in typing.get_args(annotation):
+            if isinstance(branch, type) and issubclass(branch, BaseModel):
+                return branch
+    return annotation
+
+
+def _real_path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Cut what pydantic adds to a key for the branches of a union, such as `float` or `literal['auto']`."""
+    model: Any = SweepSpec
+    for position, part in enumerate(location):
+        fields = getattr(model, "model_fields", None)
+        if fields is None or part not in fields:
+            # Below a plain value only list positions and table keys remain; a branch of a union is neither.
+            unknown_key = fields is not None
+            return location[: position + 1] if unknown_key or isinstance(part, int) else location[:position]
+        model = _section(fields[part].annotation)
+    return location
+
+
+def _describe(path: tuple[str | int, ...]) -> str:
+    field = _fields(path[:-1]).get(str(path[-1]))
+    return (field.description or "a value").rstrip(".").lower() if field else "a value"
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -1,0 +1,228 @@
+"""The durable record of a sweep: one Optuna study, written before anything acts on it.
+
+Owns how a trial's life is written down: which facts it carries, which states it passes through, and how a study that an earlier run left
+behind is opened again. Parameters, values per epoch, states, seeds, seconds, checkpoints and causes of failure live here and nowhere else; the
+leaderboard is computed from it. Must not know Ray, Keras, or which sampler and scheduler are at work.
+
+The states, and their names everywhere in Tuner:
+
+    running      an epoch of it is being trained, or about to be
+    waiting      created or interrupted, to be started or continued (Optuna's WAITING)
+    complete     ran to its last epoch
+    pruned       ended early by the scheduler or by a budget; `cause` says which
+    failed       diverged, crashed, ran out of memory, ...; `cause` says why
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from tuner.errors import SweepError
+from tuner.objective import Objective
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial's end would be a line on the console
+
+JOURNAL = "journal.log"
+STATES = {
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a trial ended otherwise than at its last epoch.
+
+    Attributes:
+        kind: one word: `scheduler`, `budget`, `diverged`, `error`, `memory`, `crash`, `deadline`, `lost`.
+        message: one line for people.
+        details: a traceback, or nothing.
+    """
+
+    kind: str
+    message: str
+    details: str = ""
+
+
+class Study:
+    """The record of one sweep.
+
+    Every method that changes it has been written to the storage when it returns.
+    """
+
+    def __init__(self, study: optuna.Study, objective: Objective) -> None:
+        self.optuna = study
+        self.objective = objective
+        self._storage: BaseStorage = study._storage
+        self._id = study._study_id
+
+    # ---- the whole sweep
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known of the sweep as a whole: spec, data, versions, test-set openings, final evaluation."""
+        return self.optuna.user_attrs
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Record a fact of the sweep; `value` must be JSON."""
+        self.optuna.set_user_attr(name, _json(value))
+
+    def trials(self, *states: str) -> list[FrozenTrial]:
+        """Return the trials in order of their numbers, all or those in the named states (see the module). They are not copies: do not change them."""
+        known = {name: state for state, name in STATES.items()}
+        wanted = tuple(known[name] for name in states) or None
+        return self._storage.get_all_trials(self._id, deepcopy=False, states=wanted)
+
+    # ---- one trial
+
+    def trial(self, number: int) -> FrozenTrial:
+        """Return one trial by its number."""
+        return self._storage.get_trial(self._trial_id(number))
+
+    def ask(self) -> optuna.Trial:
+        """Return the next trial: one that waits to be started or continued, else a new one from the sampler. It is then running."""
+        return self.optuna.ask()
+
+    def enqueue(self, parameters: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Let a configuration wait to be the next new trial.
+
+        Args:
+            parameters: values for the space's own suggestions; empty where the configuration lies outside the space.
+            facts: the trial's facts from the start, such as `{"configuration": {...}, "baseline": "dense-512"}`.
+        """
+        self.optuna.enqueue_trial(dict(parameters), user_attrs={name: _json(value) for name, value in facts.items()})
+
+    def set_trial_fact(self, number: int, name: str, value: Any) -> None:
+        """Record a fact of one trial: `configuration`, `seed`, `baseline`, `parameters`, `seconds`, `checkpoint`, `cause`, ..."""
+        self._storage.set_trial_user_attr(self._trial_id(number), name, _json(value))
+
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record an epoch's metrics, the objective's among them. Reporting an epoch again changes nothing.
+
+        A value that is not a finite number goes into the trial's facts only: Optuna's samplers and pruners never meet it.
+        """
+        trial_id = self._trial_id(number)
+        if epoch in self._storage.get_trial(trial_id).intermediate_values:
+            return
+        self._storage.set_trial_user_attr(trial_id, f"epoch_{epoch}", {name: _number(value) for name, value in metrics.items()})
+        value = metrics[self.objective.metric]
+        if math.isfinite(value):
+            self._storage.set_trial_intermediate_value(trial_id, epoch, float(value))
+
+    def finish(self, number: int, state: str, cause: Cause | None = None) -> None:
+        """End a trial as `complete`, `pruned` or `failed`.
+
+        Complete and pruned trials are told with their best value so far; one without any value is failed. A trial that already
+        ended is left alone, so that finishing is safe to repeat.
+        """
+        trial_id = self._trial_id(number)
+        trial = self._storage.get_trial(trial_id)
+        if trial.state.is_finished():
+            return
+        history = trial.intermediate_values
+        if state != "failed" and not history:
+            state, cause = "failed", cause or Cause("error", "ended without a single epoch")
+        if cause is not None:
+            self._storage.set_trial_user_attr(trial_id, "cause", {"kind": cause.kind, "message": cause.message, "details": cause.details})
+        values = None if state == "failed" else [history[self.objective.best_epoch(history)]]
+        target = {name: optuna_state for optuna_state, name in STATES.items()}[state]
+        self._storage.set_trial_state_values(trial_id, state=target, values=values)
+
+    def release(self, number: int) -> None:
+        """Let a running trial wait, to be continued by whoever asks next: an interrupted sweep, a lost worker, a driver that was killed."""
+        trial_id = self._trial_id(number)
+        if self._storage.get_trial(trial_id).state == TrialState.RUNNING:
+            self._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def open_study(location: str | Path, name: str, objective: Objective, sampler: optuna.samplers.BaseSampler | None = None) -> Study:
+    """Open the study of a sweep, making it where there is none; trials that a killed driver left running wait to be continued.
+
+    Args:
+        location: the sweep's folder (the journal is made in it), or a database URL such as `postgresql://host/db`.
+        name: the study's name in that storage.
+        objective: what is optimised.
+        sampler: Optuna's sampler; needed only where new configurations are asked for.
+
+    Raises:
+        SweepError: the storage cannot be opened, or holds a study with another objective.
+    """
+    place = _without_password(str(location)) if "://" in str(location) else str(Path(location) / JOURNAL)
+    try:
+        storage = _open_storage(location)
+        study = optuna.create_study(storage=storage, sampler=sampler, study_name=name, direction=objective.direction, load_if_exists=True)
+    except OSError as error:
+        raise SweepError(f"{place}: cannot be opened ({error.strerror or error}); expected a folder with write permission") from error
+    except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+        raise SweepError(f"{place}: not a journal of Optuna ({error}); restore it from a copy, or start in another folder") from error
+    except (SQLAlchemyError, ImportError, StorageInternalError) as error:  # ImportError: the database's driver is not installed
+        raise SweepError(f"{place}: cannot be opened ({type(error).__name__}); expected a database URL that SQLAlchemy can reach") from error
+    if study.direction.name.lower() != objective.direction:
+        raise SweepError(f"{place}: study {name!r} is to be {study.direction.name.lower()}d, the objective asks to {objective.direction} {objective.metric}")
+    opened = Study(study, objective)
+    for trial in opened.trials("running"):
+        opened.release(trial.number)
+    return opened
+
+
+def _open_storage(location: str | Path) -> BaseStorage:
+    """Open the storage that a study lives in: a journal file in a folder, or a database by its URL.
+
+    A journal whose last line was torn by a crash is cut back to its last whole line first: Optuna skips such a line when reading, but would
+    glue the next record to it.
+    """
+    if "://" in str(location):
+        return RDBStorage(str(location))
+    journal = Path(location) / JOURNAL
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    _cut_torn_tail(journal)
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
+def _cut_torn_tail(journal: Path) -> None:
+    if not journal.exists():
+        return
+    with journal.open("rb+") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+
+
+def _json(value: Any) -> Any:
+    """Return the value as JSON gives it back, so that a fact reads the same before and after a restart."""
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+

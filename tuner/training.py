@@ -1,0 +1,232 @@
+"""Training inside a trial's process: one network, or one per fold in lock-step, epoch by epoch.
+
+Owns seeding, precision, what a checkpoint holds and what an epoch reports. Must not know Ray, the search, or the process it runs in.
+Every random draw follows from the recipe's seed: the shuffle of an epoch from (seed, fold, epoch), everything else from Keras's own seeded state.
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner import checkpoint
+from tuner.epoch import Epoch, Scaling, tensor_of
+from tuner.errors import TrialDiverged
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+Fold = tuple[np.ndarray | None, np.ndarray | None, Scaling]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train; nothing in it but JSON.
+
+    Attributes:
+        builder: `module:function` that makes the network.
+        configuration: the hyperparameters.
+        task: `classification` or `regression`.
+        outputs: classes, or targets.
+        epochs: the epochs that learning-rate schedules are stretched over.
+        seed: everything random follows from it, from 0 to 2**32 - 1.
+        deterministic: whether TensorFlow must repeat itself bit by bit (6 to 10 % slower).
+        precision: a Keras dtype policy, one of `PRECISIONS`.
+        search_path: folders where the builder's module is looked for.
+    """
+
+    builder: str
+    configuration: dict[str, Any]
+    task: str
+    outputs: int
+    epochs: int
+    seed: int
+    deterministic: bool = False
+    precision: str = "float32"
+    search_path: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: got {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+        if self.epochs < 1 or not 0 <= self.seed < 2**32:
+            raise ValueError(f"recipe: got epochs {self.epochs} and seed {self.seed}; expected at least 1 epoch and a seed from 0 to 2**32 - 1")
+
+    def of(self, configuration: Mapping[str, Any], seed: int) -> "Recipe":
+        """Return the same recipe for another configuration and seed."""
+        return replace(self, configuration=dict(configuration), seed=seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as JSON."""
+        return {**asdict(self), "search_path": list(self.search_path)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Recipe":
+        """Return the recipe that `to_json` wrote."""
+        return cls(**{**value, "search_path": tuple(value["search_path"])})
+
+
+class Training:
+    """One network, or k of them in lock-step, one per fold.
+
+    Attributes:
+        recipe: what is trained.
+        epoch: epochs that are done.
+        parameters: trainable parameters of one network.
+        path: how an epoch is run: `compiled epoch` or `fit`.
+        reason: why it is `fit`; empty otherwise.
+    """
+
+    def __init__(self, recipe: Recipe, x: np.ndarray, y: np.ndarray, folds: Sequence[Fold]) -> None:
+        """Build the networks.
+
+        Args:
+            recipe: what to train.
+            x: the pool, `(rows, *input_shape)`, uint8 or float32; writable, so that TensorFlow can use it as it lies, and never changed.
+            y: labels or targets of as many rows.
+            folds: for each network its training rows (None: it is only evaluated), its validation rows (None: no validation) and its scaling.
+
+        Raises:
+            SearchSpaceError: the builder or its configuration is wrong.
+        """
+        import keras
+        import tensorflow as tf
+
+        sys.path[:0] = [folder for folder in recipe.search_path if folder not in sys.path]
+        from search_spaces import network
+
+        if recipe.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        self.recipe = recipe
+        self.epoch = 0
+        self._folds = list(folds)
+        self._x, self._y = tensor_of(x), tensor_of(y)
+        self._batch_size = network.batch_size(recipe.configuration)
+        self._runners = []
+        for number, (_, _, scaling) in enumerate(self._folds):
+            keras.utils.set_random_seed(fold_seed(recipe.seed, number))
+            self._runners.append(Epoch(self._network(recipe.precision), self._batch_size, scaling))
+        model = self._runners[0].model
+        self.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+        self.path, self.reason = self._runners[0].path, self._runners[0].reason
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train and validate every network for one epoch.
+
+        Returns:
+            `loss`, the compiled metrics, the same with `val_` before them, and `seconds`. Over folds: means, and `<metric>_spread`, the
+            sample standard deviation.
+
+        Raises:
+            TrialDiverged: a loss is no finite number.
+        """
+        started = time.perf_counter()
+        reports = []
+        for number, (runner, (train, validation, _)) in enumerate(zip(self._runners, self._folds, strict=True)):
+            if train is None:
+                raise ValueError("run_epoch: got no training rows; expected some in every fold")
+            shuffle = np.random.default_rng([self.recipe.seed, number, self.epoch])
+            report = runner.train(self._x, self._y, shuffle.permutation(train))
+            self._check(report["loss"], "loss")
+            if validation is not None:
+                found = runner.evaluate(self._x, self._y, validation)
+                self._check(found["loss"], "val_loss")
+                report |= {f"val_{name}": value for name, value in found.items()}
+            reports.append(report)
+        self.epoch += 1
+        return {**_over_folds(reports), "seconds": time.perf_counter() - started}
+
+    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
+        """Return the only network's loss and metrics on its validation rows, and its outputs for them, float32, in their order."""
+        runner, (_, rows, _) = self._only("evaluate")
+        if rows is None:
+            raise ValueError("evaluate: got no validation rows; expected some")
+        return runner.evaluate(self._x, self._y, rows), runner.predict(self._x, rows)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the only network's outputs for rows as the pool holds them, float32."""
+        runner, _ = self._only("predict")
+        return runner.predict(tensor_of(np.array(x)), np.arange(len(x)))
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return the network layer by layer: `name`, `type` (its class), `shape` (of an output, without batch axis) and `parameters`."""
+        return [_layer(layer) for layer in self._runners[0].model.layers]
+
+    def export(self, path: str | Path) -> None:
+        """Write the only network as a Keras file for inference: float32, without optimizer; whole or not at all."""
+        runner, _ = self._only("export")
+        plain = self._network("float32")
+        if not plain.built:
+            plain(np.zeros((1, *self._x.shape[1:]), "float32"))
+        plain.set_weights(runner.model.get_weights())
+        plain.compiled, plain.optimizer = False, None
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{os.getpid()}-{path.name}")
+        plain.save(aside)
+        os.replace(aside, path)
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights, optimizer, random state and epoch into a folder; an older checkpoint there stays whole until the new one is.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        checkpoint.write(folder, self.epoch, [runner.variables(self._x, self._y) for runner in self._runners])
+
+    def restore(self, folder: str | Path) -> None:
+        """Continue from what `save` wrote.
+
+        Raises:
+            ValueError: the checkpoint is damaged, or of another network.
+            OSError: there is none.
+        """
+        self.epoch = checkpoint.read(folder, [runner.variables(self._x, self._y) for runner in self._runners])
+
+    def _network(self, precision: str) -> Any:
+        import keras
+
+        from search_spaces import network
+
+        recipe = self.recipe
+        steps = max(1, math.ceil(min(len(train) if train is not None else 0 for train, _, _ in self._folds) / self._batch_size))
+        problem = network.Problem(
+            task=recipe.task, input_shape=tuple(self._x.shape[1:]), outputs=recipe.outputs, steps_per_epoch=steps, epochs=recipe.epochs
+        )
+        keras.config.set_dtype_policy(precision)
+        return network.build(recipe.builder, recipe.configuration, problem)
+
+    def _only(self, verb: str) -> tuple[Epoch, Fold]:
+        if len(self._runners) != 1:
+            raise ValueError(f"{verb}: got {len(self._runners)} networks; expected one")
+        return self._runners[0], self._folds[0]
+
+    def _check(self, loss: float, name: str) -> None:
+        if not math.isfinite(loss):
+            raise TrialDiverged(f"{name} is {loss} in epoch {self.epoch + 1}")
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """Return the seed of a fold's network: the recipe's own for the first."""
+    return seed if fold == 0 else int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+
+
+def _over_folds(reports: Sequence[dict[str, float]]) -> dict[str, float]:
+    if len(reports) == 1:
+        return dict(reports[0])
+    values = {name: [report[name] for report in reports] for name in reports[0]}
+    means = {name: float(np.mean(found)) for name, found in values.items()}
+    return means | {f"{name}_spread": float(np.std(found, ddof=1)) for name, found in values.items()}
+
+
+def _layer(layer: Any) -> dict[str, Any]:
+    shape = getattr(getattr(layer, "output", None), "shape", None) if layer.built else None
+    return {
+        "name": layer.name,
+        "type": type(layer).__name__,
+        "shape": "unknown" if shape is None else " x ".join(str(length) for length in shape[1:]),
+        "parameters": int(layer.count_params()) if layer.built else 0,
+    }
