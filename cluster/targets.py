@@ -7,7 +7,9 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +73,11 @@ def connect(section: ClusterSection) -> Iterator[Cluster]:
         ClusterError: the cluster cannot be reached or started.
     """
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
+    terminate = signal.getsignal(signal.SIGTERM)
     with TARGETS[section.target](section) as cluster:
+        # Ray 2.60 replaces the handler of SIGTERM when it starts a node; what the caller had set counts.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)
         yield cluster
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.errors import SearchSpaceError
 from search_spaces.layers import ACTIVATIONS, PENALTIES, USUAL_ACTIVATIONS, activated, output_layer, penalty_of, units_before
 from search_spaces.optimizers import TRAINING
-from search_spaces.space import Condition, SearchSpace, choice, integer, real
+from search_spaces.parameter import Condition, choice, integer, real
+from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +27,7 @@ CNN = SearchSpace(
         # The first block looks for edges and strokes: 8 kinds are few, beyond 64 an epoch on a CPU takes minutes.
         "filters": integer(8, 64, log=True, limits=(1, 4096), help="filters of the first block"),
         # A pooled image has a quarter of the pixels: twice the filters let the work of a block halve and not vanish, as in the notebooks' 10 and 20.
-        "growth": integer(2, 2, limits=(1, 8), help="how many times more filters each block has than the one before"),
+        "filters_growth": integer(2, 2, limits=(1, 8), help="how many times more filters each block has than the one before"),
         # 3 is the modern habit, 5 the notebooks'; even sizes shift the image by half a pixel.
         "kernel_size": choice(3, 5, among=(1, 2, 3, 4, 5, 6, 7, 9, 11), help="pixels a side of a filter"),
         # With "same" every image size fits every depth; "valid" is what the notebooks used.
@@ -69,7 +70,7 @@ def build_model(configuration: Mapping[str, Any], problem: "Problem") -> "keras.
             raise SearchSpaceError(
                 f"cnn: block {block} gets images of {x.shape[1]} x {x.shape[2]} and needs {needed} x {needed}; use fewer blocks or padding = 'same'"
             )
-        filters = units_before(activation, configuration["filters"] * configuration["growth"] ** (block - 1))
+        filters = units_before(activation, configuration["filters"] * configuration["filters_growth"] ** (block - 1))
         # The normalisation has a shift of its own, which would make a bias idle.
         convolution = keras.layers.Conv2D(
             filters,

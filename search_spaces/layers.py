@@ -5,7 +5,7 @@ Owns the table of activations and the hyperparameters of regularisation. Must no
 
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.space import Condition, Parameter, choice, real
+from search_spaces.parameter import Condition, Parameter, choice, real
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

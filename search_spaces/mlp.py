@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.layers import ACTIVATIONS, PENALTIES, USUAL_ACTIVATIONS, activated, output_layer, penalty_of, units_before
 from search_spaces.optimizers import TRAINING
-from search_spaces.space import Condition, Parameter, SearchSpace, choice, integer, real
+from search_spaces.parameter import Condition, Parameter, choice, integer, real
+from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +39,7 @@ MLP = SearchSpace(
     parameters={
         # One layer is already within a few tenths of a percent of the best on images of digits; beyond four, training gets harder and nothing is gained.
         "depth": integer(1, 4, limits=(1, MAX_DEPTH), help="hidden layers"),
-        # One width, activation and dropout for all layers: 3 hyperparameters instead of up to 12, at hardly a loss (Larochelle et al. 2009, section 5).
+        # One width, activation and dropout for all layers: 3 hyperparameters instead of up to 12, at hardly a loss. Source: Larochelle et al. 2009.
         "layers": choice("same", among=("same", "each"), help="whether all hidden layers are alike, or each has its own width, activation and dropout"),
         # From narrower than any good network for 784 inputs to where more units add seconds but no accuracy; log, as every doubling adds less.
         "width": integer(64, 1024, log=True, limits=(1, 65536), when=_SAME, help="units of each hidden layer"),

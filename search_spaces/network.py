@@ -5,8 +5,7 @@ Must not know any space: the built-in networks and a user's own are built alike.
 """
 
 import ast
-import importlib
-import sys
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
@@ -92,14 +91,10 @@ def find(builder: str, search_path: Sequence[str | Path] = ()) -> Path:
         SearchSpaceError: the name is malformed, or there is no such module or function.
     """
     module, function = _parts(builder)
-    path = [*map(str, search_path), *sys.path]
-    spec: ModuleSpec | None = None
-    for depth, _ in enumerate(module.split("."), 1):
-        spec = PathFinder.find_spec(".".join(module.split(".")[:depth]), path)
-        if spec is None:
-            raise SearchSpaceError(f"{builder}: there is no module {module!r}; expected it in {', '.join(map(str, search_path)) or 'the Python path'}")
-        path = list(spec.submodule_search_locations or [])
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+    spec = _spec_of(module, search_path)
+    if spec is None:
+        raise SearchSpaceError(f"{builder}: there is no module {module!r}; expected it in {', '.join(map(str, search_path)) or 'the Python path'}")
+    if spec.origin is None or not spec.origin.endswith(".py"):
         raise SearchSpaceError(f"{builder}: {module!r} has no source; expected a Python file")
     try:
         names = _names_of(Path(spec.origin).read_bytes())
@@ -115,6 +110,17 @@ def _parts(builder: str) -> tuple[str, str]:
     if not (colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise SearchSpaceError(f"builder: got {builder!r}; expected 'module:function'")
     return module, function
+
+
+def _spec_of(module: str, search_path: Sequence[str | Path]) -> ModuleSpec | None:
+    """Return where a module is, without importing its packages."""
+    package, *inner = module.split(".")
+    # An editable install is known to the import system's hooks, not to the path.
+    spec = PathFinder.find_spec(package, list(map(str, search_path))) or importlib.util.find_spec(package)
+    for depth in range(2, len(inner) + 2):
+        if spec is not None:
+            spec = PathFinder.find_spec(".".join(module.split(".")[:depth]), list(spec.submodule_search_locations or []))
+    return spec
 
 
 def _imported(builder: str) -> Any:

@@ -153,7 +153,7 @@ BASELINES: dict[str, Baseline] = {
         {
             "blocks": 2,
             "filters": 10,
-            "growth": 2,
+            "filters_growth": 2,
             "kernel_size": 5,
             "padding": "valid",
             "pooling": "max",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.space import Condition, Parameter, choice, integer, real
+from search_spaces.parameter import Condition, Parameter, choice, integer, real
 
 if TYPE_CHECKING:
     import keras
@@ -21,8 +21,8 @@ class Optimizer:
 
     Attributes:
         keras_class: the class in `keras.optimizers`.
-        learning_rate: the range that is searched by default.
-        arguments: its hyperparameters beside the learning rate -> the name of their declaration in `_ARGUMENTS`.
+        learning_rate: the name under which `TRAINING` declares its learning rate.
+        arguments: the names under which `TRAINING` declares its other hyperparameters.
     """
 
     keras_class: str
@@ -67,11 +67,11 @@ TRAINING: dict[str, Parameter] = {
     "optimizer": choice("adam", "adamw", "rmsprop", "sgd", among=tuple(OPTIMIZERS), help="the rule that turns gradients into steps"),
     # Around Keras's default of 1e-3: a third of it is slow in a dozen epochs, ten times it diverges without batch normalisation.
     "learning_rate_adam": _rate(3e-4, 1e-2, "learning_rate_adam"),
-    # Twice Adam's: both were published with 2e-3. Source: Kingma & Ba 2015, section 7; Dozat 2016.
+    # Twice Adam's: both were published with 2e-3. Source: Kingma & Ba 2015; Dozat 2016.
     "learning_rate_adamax": _rate(6e-4, 2e-2, "learning_rate_adamax"),
     # With momentum 0.9 a step is ten times the rate: the notebooks' 1e-3 left the network at 0.92, and 0.3 is the edge of stability.
     "learning_rate_sgd": _rate(5e-3, 0.3, "learning_rate_sgd"),
-    # Lion steps by signs, so by the whole rate in every weight: a third to a tenth of Adam's. Source: Chen et al. 2023, section 5.
+    # Lion steps by signs, so by the whole rate in every weight: a third to a tenth of Adam's. Source: Chen et al. 2023.
     "learning_rate_lion": _rate(3e-5, 1e-3, "learning_rate_lion"),
     # Its steps shrink with the sum of all past gradients; it starts where SGD does.
     "learning_rate_adagrad": _rate(5e-3, 0.3, "learning_rate_adagrad"),

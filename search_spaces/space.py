@@ -1,7 +1,8 @@
 """A search space: hyperparameters in order, each with the values it may take and the conditions under which it exists.
 
-Owns what a configuration may be: suggesting one through Optuna, narrowing a space by a spec, checking, counting and listing configurations. How
-one range is written and read is the business of `ranges`. Must not know Keras, any network, or any particular hyperparameter.
+Owns what a configuration may be: suggesting one through Optuna, narrowing a space by a spec, checking, counting and listing configurations. How one
+range is written and read is the business of `ranges`, one hyperparameter that of `parameter`. Must not know Keras, any network, or any particular
+hyperparameter.
 """
 
 import json
@@ -10,70 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from search_spaces import ranges
 from search_spaces.errors import SearchSpaceError, nearest
+from search_spaces.parameter import Condition, Parameter, can_meet, is_active
 from search_spaces.ranges import Value
 
-
-@dataclass(frozen=True)
-class Condition:
-    """Holds while another hyperparameter is active and has one of some values, or at least some value.
-
-    Attributes:
-        parameter: the other one; it comes earlier in the space.
-        values: the values under which the condition holds; empty where `at_least` says it.
-        at_least: the least value under which the condition holds.
-    """
-
-    parameter: str
-    values: tuple[Value, ...] = ()
-    at_least: float | None = None
-
-    def __post_init__(self) -> None:
-        if bool(self.values) == (self.at_least is not None):
-            raise SearchSpaceError(f"condition on {self.parameter}: expected either values or at_least")
-
-    def holds(self, value: Value) -> bool:
-        """Say whether the condition holds when the other hyperparameter has this value."""
-        if self.at_least is not None:
-            return not isinstance(value, str) and value >= self.at_least
-        return any(ranges.is_same(value, wanted) for wanted in self.values)
-
-    def __str__(self) -> str:
-        if self.at_least is not None:
-            return f"{self.parameter} >= {self.at_least}"
-        return f"{self.parameter} = {' or '.join(repr(value) for value in self.values)}"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One hyperparameter.
-
-    Attributes:
-        distribution: the values that are searched; a fixed value is a categorical distribution with a single choice.
-        when: it is active while all of these hold.
-        help: one sentence for users.
-        limits: the values that are possible at all: as far as a spec may move the range. The distribution itself where nothing is said.
-        key: its name in configurations, where that is not its name in the space: parameters whose conditions exclude each other may share one, so
-            that one thing can be searched in different ranges under different conditions.
-    """
-
-    distribution: BaseDistribution
-    when: tuple[Condition, ...] = ()
-    help: str = ""
-    limits: BaseDistribution | None = None
-    key: str = ""
-
-    def __post_init__(self) -> None:
-        if not ranges.is_within(self.distribution, self.widest):
-            raise SearchSpaceError(f"{self.help or self.key}: {self.distribution} reaches beyond its limits {self.limits}")
-
-    @property
-    def widest(self) -> BaseDistribution:
-        """What is possible at all."""
-        return self.distribution if self.limits is None else self.limits
+__all__ = ["Condition", "Parameter", "SearchSpace", "Value", "key", "space_of"]
 
 
 @dataclass(frozen=True)
@@ -174,7 +119,7 @@ class SearchSpace:
         """
         configuration: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
-            if _is_active(parameter, configuration):
+            if is_active(parameter, configuration):
                 configuration[self.key_of(name)] = _ask(trial, name, parameter.distribution)
         return configuration
 
@@ -191,7 +136,7 @@ class SearchSpace:
                 raise SearchSpaceError(f"{key}: unknown hyperparameter; {nearest(str(key), keys, listed=self._reachable_keys())}")
         for name, parameter in self.parameters.items():
             key = self.key_of(name)
-            if _is_active(parameter, found):
+            if is_active(parameter, found):
                 if key not in configuration:
                     raise SearchSpaceError(f"{key}: missing; expected {_plain(ranges.described(parameter.distribution))}")
                 found[key] = ranges.checked(key, configuration[key], parameter.distribution)
@@ -205,7 +150,7 @@ class SearchSpace:
         """Return the configuration with the fixed values of this space that it leaves out; it is not checked."""
         found = dict(configuration)
         for name, parameter in self.parameters.items():
-            if ranges.is_fixed(parameter.distribution) and _is_active(parameter, found):
+            if ranges.is_fixed(parameter.distribution) and is_active(parameter, found):
                 found.setdefault(self.key_of(name), ranges.only_value(parameter.distribution))
         return found
 
@@ -222,7 +167,7 @@ class SearchSpace:
         return {
             name: configuration[self.key_of(name)]
             for name, parameter in self.parameters.items()
-            if not ranges.is_fixed(parameter.distribution) and _is_active(parameter, configuration)
+            if not ranges.is_fixed(parameter.distribution) and is_active(parameter, configuration)
         }
 
     def size(self) -> int | None:
@@ -263,7 +208,7 @@ class SearchSpace:
     def _grid(self, names: list[str], configuration: dict[str, Value]) -> Iterator[dict[str, Value]]:
         for position, name in enumerate(names):
             parameter = self.parameters[name]
-            if _is_active(parameter, configuration):
+            if is_active(parameter, configuration):
                 for value in ranges.values(name, parameter.distribution):
                     yield from self._grid(names[position + 1 :], {**configuration, self.key_of(name): value})
                 return
@@ -300,13 +245,13 @@ class SearchSpace:
     def _unmet(self, name: str) -> list[Condition]:
         """Return the conditions of a parameter that no configuration of this space meets."""
         for other, conditions in self._all_conditions(name).items():
-            if not _can_meet(self.parameters[other].distribution, conditions):
+            if not can_meet(self.parameters[other].distribution, conditions):
                 return conditions
         return []
 
     def _exclude_each_other(self, name: str, other: str) -> bool:
         conditions, others = self._all_conditions(name), self._all_conditions(other)
-        return any(not _can_meet(self.parameters[about].widest, conditions[about] + others[about]) for about in conditions.keys() & others.keys())
+        return any(not can_meet(self.parameters[about].widest, conditions[about] + others[about]) for about in conditions.keys() & others.keys())
 
     def _check_conditions(self, name: str, parameter: Parameter) -> None:
         earlier = list(self.parameters)[: list(self.parameters).index(name)]
@@ -316,7 +261,7 @@ class SearchSpace:
                 raise SearchSpaceError(f"{place}: unknown hyperparameter, or one that comes later; {nearest(other, earlier)}")
             for value in condition.values:
                 ranges.checked(place, value, self.parameters[other].widest)
-            if not _can_meet(self.parameters[other].widest, [condition]):
+            if not can_meet(self.parameters[other].widest, [condition]):
                 raise SearchSpaceError(f"{place}: got at_least {condition.at_least}; expected what {other} can reach")
 
 
@@ -349,30 +294,6 @@ def key(configuration: Mapping[str, Value]) -> str:
     return json.dumps(dict(configuration), sort_keys=True, separators=(",", ":"))
 
 
-# ---- declaring the parameters of a built-in space, one line each
-
-
-def integer(low: int, high: int, *, limits: tuple[int, int], log: bool = False, when: tuple[Condition, ...] = (), help: str = "", key: str = "") -> Parameter:
-    """Return a hyperparameter with whole numbers from low to high."""
-    return Parameter(IntDistribution(low, high, log=log), when, help, IntDistribution(*limits, log=log), key)
-
-
-def real(
-    low: float, high: float, *, limits: tuple[float, float], log: bool = False, when: tuple[Condition, ...] = (), help: str = "", key: str = ""
-) -> Parameter:
-    """Return a hyperparameter with numbers from low to high; one that is fixed by default where they are equal.
-
-    Limits that begin with 0 are on a linear scale, so that a spec can say 0; a range that is narrowed keeps the scale given by `log`.
-    """
-    distribution = ranges.fixed(low) if low == high else FloatDistribution(low, high, log=log)
-    return Parameter(distribution, when, help, FloatDistribution(*limits, log=log and limits[0] > 0), key)
-
-
-def choice(*choices: Value, among: tuple[Value, ...] = (), when: tuple[Condition, ...] = (), help: str = "", key: str = "") -> Parameter:
-    """Return a hyperparameter with a few choices (fixed where there is one), `among` all that are possible."""
-    return Parameter(CategoricalDistribution(choices), when, help, CategoricalDistribution(among or choices), key)
-
-
 def _condition(place: str, other: str, wanted: object) -> Condition:
     if isinstance(wanted, Mapping):
         least = wanted.get("at_least")
@@ -384,21 +305,6 @@ def _condition(place: str, other: str, wanted: object) -> Condition:
     if not values or len(values) < len(listed):
         raise SearchSpaceError(f"{place}: got {wanted!r}; expected a value, a list of values or {{at_least = number}}")
     return Condition(other, values)
-
-
-def _is_active(parameter: Parameter, configuration: Mapping[str, object]) -> bool:
-    return all(c.parameter in configuration and c.holds(configuration[c.parameter]) for c in parameter.when)  # type: ignore[arg-type]
-
-
-def _can_meet(distribution: BaseDistribution, conditions: list[Condition]) -> bool:
-    candidates: list[Any]
-    if isinstance(distribution, CategoricalDistribution):
-        candidates = list(distribution.choices)
-    else:
-        # Of a range only its highest value and those that a condition names can decide.
-        named = [value for condition in conditions for value in condition.values]
-        candidates = [distribution.high, *(value for value in named if ranges.is_within(ranges.fixed(value), distribution))]  # type: ignore[attr-defined]
-    return any(all(condition.holds(value) for condition in conditions) for value in candidates)
 
 
 def _ask(trial: Any, name: str, distribution: BaseDistribution) -> Value:

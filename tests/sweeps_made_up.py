@@ -27,7 +27,9 @@ SPACE: dict[str, dict[str, Any]] = {
     "epsilon": {"value": 1e-7, "help": "of the optimizer"},
 }
 BASELINES: dict[str, dict[str, Any]] = {
-    "dense-512": {"depth": 1, "width": 512, "activation": "relu", "dropout": 0.0, "optimizer": "rmsprop", "learning_rate": 1e-3, "batch_size": 128, "epsilon": 1e-7},
+    "dense-512": {
+        "depth": 1, "width": 512, "activation": "relu", "dropout": 0.0, "optimizer": "rmsprop", "learning_rate": 1e-3, "batch_size": 128, "epsilon": 1e-7,
+    },
     "small-tanh": {
         "depth": 1, "width": 100, "activation": "tanh", "dropout": 0.0, "optimizer": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "nesterov": False,
         "batch_size": 128, "epsilon": 1e-7,
@@ -59,7 +61,9 @@ def sweep(trials: int = 60, *, seed: int = 0, task: str = "classification", base
         model_based = number > 20 and random.random() < 0.6
         configuration = dict(BASELINES[name]) if name else draw(random, good=model_based)
         worker = min(free, key=lambda slot: free[slot])
-        record = run(number, configuration, random=random, rungs=rungs, objective=objective, started_at=free[worker], folds=folds, worker=worker, protected=bool(name))
+        record = run(
+            number, configuration, random=random, rungs=rungs, objective=objective, started_at=free[worker], folds=folds, worker=worker, protected=bool(name)
+        )
         source = None if name else "model" if model_based else "random"
         records.append(TrialRecord(**{**vars(record), "baseline": name, "source": source}))
         free[worker] += (record.seconds or 0.0) + 0.4
@@ -243,7 +247,13 @@ def final_of(leaderboard: Leaderboard, random: np.random.Generator, task: str) -
         ],
         "calibration": [{"confidence": 0.35 + 0.1 * bin_, "accuracy": min(1.0, 0.3 + 0.105 * bin_), "count": 3 + 4**bin_ // 16} for bin_ in range(7)],
         "mistakes": [
-            {"row": int(random.integers(360)), "truth": DIGITS[index], "predicted": DIGITS[(index + 5) % 10], "confidence": 0.99 - 0.04 * index, "image": scribble(index)}
+            {
+                "row": int(random.integers(360)),
+                "truth": DIGITS[index],
+                "predicted": DIGITS[(index + 5) % 10],
+                "confidence": 0.99 - 0.04 * index,
+                "image": scribble(index),
+            }
             for index in range(9)
         ],
     }

@@ -1,6 +1,8 @@
 """The built-in networks, their optimizers and schedules, and a user's own builder, with real Keras on tiny shapes."""
 
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ def test_activations_are_all_that_keras_knows_by_name_and_that_need_no_argument(
 def test_every_activation_builds_and_gives_out_the_width_that_was_asked_for(keras: Any, activation: str) -> None:
     model = build(MLP.builder, small(activation=activation, width=5), IMAGES)
     assert [model.get_layer(name).input.shape for name in ("hidden_2", "output")] == [(None, 5), (None, 5)]
-    assert np.isfinite(model.predict(np.full((2, 8, 8), 0.5, "float32"), verbose=0)).all()
+    assert np.isfinite(model(np.full((2, 8, 8), 0.5, "float32"))).all()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -82,6 +84,7 @@ def test_every_optimizer_gets_its_own_hyperparameters_and_takes_a_step(keras: An
     for argument in (*arguments, "learning_rate"):
         assert settings[argument] == pytest.approx(configured[argument], rel=1e-6)
     before = weights(model)
+    model.run_eagerly = True  # one step is not worth a compilation
     model.train_on_batch(np.ones((4, 4), "float32"), np.ones((4, 2), "float32"))
     assert any((after != old).any() for after, old in zip(weights(model), before, strict=True))
 
@@ -345,6 +348,16 @@ def test_find_reads_the_builder_without_running_it(own: Path) -> None:
     assert "needy_network" not in sys.modules
     for space in SPACES.values():
         assert find(space.builder).name == f"{space.name}.py"
+
+
+def test_find_knows_modules_that_an_import_hook_brings_as_editable_installs_do(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hook:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+            return spec_from_file_location("hooked_network", own / "own_network.py") if name == "hooked_network" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Hook])
+    assert find("hooked_network:plain") == own / "own_network.py"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search_spaces import SPACES
 from search_spaces.errors import SearchSpaceError
-from search_spaces.space import Condition, Parameter, SearchSpace, key, real, space_of
+from search_spaces.parameter import real
+from search_spaces.space import Condition, Parameter, SearchSpace, key, space_of
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 MLP = SPACES["mlp"]

@@ -7,25 +7,24 @@ Must not know networks, trials or Ray, and must not import TensorFlow.
 import hashlib
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
 
 from tuner.datasets import features as features_room
 from tuner.datasets import scaling as scaling_room
-from tuner.datasets import sources, splits
+from tuner.datasets import splits
+from tuner.datasets import targets as targets_room
 from tuner.datasets.features import Features
 from tuner.datasets.scaling import Scaling, apply
 from tuner.datasets.section import DEFAULT_SHARE, DatasetSection
-from tuner.datasets.sources import SOURCES, Examples, Raw
+from tuner.datasets.sources import SOURCES, Raw, read_for_prediction
 from tuner.datasets.splits import Fold
+from tuner.datasets.targets import Targets
 from tuner.errors import DatasetError
 
-__all__ = ["SOURCES", "Dataset", "DatasetSection", "Features", "Fold", "Scaling", "SealedTest", "apply", "assemble", "load"]
-
-# Whole numbers with at most this many distinct values, and two rows or more of each on average, are taken as classes.
-MAX_INFERRED_CLASSES = 100
+__all__ = ["SOURCES", "Dataset", "DatasetSection", "Features", "Fold", "Scaling", "SealedTest", "apply", "assemble", "load", "read_for_prediction"]
 
 
 @dataclass(frozen=True)
@@ -160,80 +159,89 @@ def load(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
 
 def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
     """Split and encode what a source gave; see `load`."""
-    if section.split_seed is not None:
-        seed = section.split_seed
-    y, classes, task = _targets(raw, section.task)
-    stratify = y if task == "classification" else None
+    seed = seed if section.split_seed is None else section.split_seed
+    targets = targets_room.fit(raw.pool.y, raw.task or section.task, raw.class_names)
+    y = targets.encode(raw.pool.y, "labels")
+    pool, test, folds = _split(raw, section, targets, y, seed)
 
-    def labels(rows: np.ndarray) -> np.ndarray | None:
-        return None if stratify is None else stratify[rows]
+    rows = _take(raw.pool.x, pool)
+    features = features_room.of_array(rows, section.missing) if isinstance(rows, np.ndarray) else _of_table(rows, section)
+    x = features.encode(rows)
+    if raw.test is None:
+        sealed = SealedTest(features.encode(_take(raw.pool.x, test)), y[test])
+        test_rows = raw.pool.rows[test]
+    else:
+        sealed = SealedTest(features.encode(raw.test.x), targets.encode(raw.test.y, "test labels"))
+        test_rows = raw.test.rows
+    scale = section.scaling if section.scaling != "auto" else "unit" if x.dtype == np.uint8 else "standard"
+    dataset = Dataset(section.source, targets.task, x, y[pool], folds, targets.classes, features, {}, scale, raw.largest, raw.pool.rows[pool], test_rows)
+    return replace(dataset, facts=_facts(dataset, raw, section, seed)), sealed
 
-    pool = np.arange(len(y))
-    _check_given(raw, section)
-    if stratify is not None:
-        least = (section.folds or 2) + (raw.test is None)
-        splits.check_classes(stratify, classes, least=least, why=f"to be in {'every fold' if section.folds else 'train, validation'}{' and test' if raw.test is None else ''}")
-    test = np.zeros(0, dtype=np.int64)
-    share_left = 1.0
+
+def _split(raw: Raw, section: DatasetSection, targets: Targets, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[Fold, ...]]:
+    """Return the pool's rows, the test split's (none where the data bring it), and the folds of the pool."""
+    classes = targets.task == "classification"
+    needed = section.folds or 2
+    where = "in every fold" if section.folds else "in train and in validation"
+    pool, test = np.arange(len(y)), np.zeros(0, dtype=np.int64)
+    left = 1.0
+    if raw.test is not None and section.test is not None:
+        raise DatasetError(f"dataset.test: got {section.test}, but the data bring a test split ({len(raw.test.y)} rows), kept as it is; leave the key out")
+    if classes:
+        splits.check_classes(y, targets.classes, least=needed + (raw.test is None), why=f"to be {where}{' and in test' if raw.test is None else ''}")
     if raw.test is None:
         count = splits.count_of(DEFAULT_SHARE if section.test is None else section.test, len(pool), "test")
-        share_left = 1 - count / len(pool)
-        pool, test = splits.hold_out(pool, labels(pool), count=count, seed=seed, key="test")
+        left = 1 - count / len(pool)
+        pool, test = splits.hold_out(pool, y if classes else None, count=count, seed=seed, key="test")
     if section.max_rows is not None:
-        pool = splits.sample(pool, labels(pool), count=section.max_rows, seed=seed)
-    if stratify is not None:
-        splits.check_classes(stratify[pool], classes, least=section.folds or 2, why="among the rows to train and validate on")
-    folds = _folds(section, labels(pool), len(pool), share_left, seed)
+        pool = splits.sample(pool, y[pool] if classes else None, count=section.max_rows, seed=seed)
+    labels = y[pool] if classes else None
+    if labels is not None:
+        sample = " and within max_rows" if section.max_rows else ""
+        splits.check_classes(labels, targets.classes, least=needed, why=f"outside the test split{sample}, to be {where}")
+    if section.folds:
+        return pool, test, splits.folds(labels, rows=len(pool), count=section.folds, seed=seed)
+    share = DEFAULT_SHARE if section.validation is None else section.validation
+    # A fraction counts all rows that the test split was drawn from, so that 0.2 and 0.2 leave 0.6.
+    share = min(share / left, 1.0) if isinstance(share, float) else share
+    train, validation = splits.hold_out(np.arange(len(pool)), labels, count=splits.count_of(share, len(pool), "validation"), seed=seed, key="validation")
+    return pool, test, (Fold(train, validation),)
 
-    fitted = _features(raw, section, pool)
-    x = fitted.encode(_take(raw.pool.x, pool))
-    if raw.test is None:
-        test_x, test_y, test_rows = fitted.encode(_take(raw.pool.x, test)), y[test], raw.pool.rows[test]
-    else:
-        test_x, test_y, test_rows = fitted.encode(raw.test.x), _given_targets(raw, raw.test, classes, task, y), raw.test.rows
-    scale = section.scaling if section.scaling != "auto" else "unit" if x.dtype == np.uint8 else "standard"
+
+def _of_table(rows: Any, section: DatasetSection) -> Features:
+    from tuner.datasets import columns
+
+    return columns.fit(rows, missing=section.missing, indicators=section.missing_indicators, max_categories=section.max_categories)
+
+
+def _facts(dataset: Dataset, raw: Raw, section: DatasetSection, seed: int) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "source": section.source,
         "path": section.path,
-        "task": task,
+        "test_path": section.test_path,
         "content_hash": raw.content_hash,
-        "pool_rows": len(x),
-        "train_rows": [len(fold.train) for fold in folds],
-        "validation_rows": [len(fold.validation) for fold in folds],
-        "test_rows": len(test_x),
-        "test_given": raw.test is not None,
+        "split_hash": _split_hash(dataset.indices()),
         "seed": seed,
-        "input_shape": list(x.shape[1:]),
-        "dtype": str(x.dtype),
-        "scaling": scale,
+        "task": dataset.task,
+        "rows": len(dataset.x) + len(dataset.test_rows),
+        "pool_rows": len(dataset.x),
+        "train_rows": [len(fold.train) for fold in dataset.folds],
+        "validation_rows": [len(fold.validation) for fold in dataset.folds],
+        "test_rows": len(dataset.test_rows),
+        "test_given": raw.test is not None,
+        "max_rows": section.max_rows,
+        "input_shape": list(dataset.input_shape),
+        "dtype": str(dataset.x.dtype),
+        "outputs": dataset.outputs,
+        "scaling": dataset.scale,
         "missing": section.missing,
-        "classes": list(classes),
+        "target": list(section.targets),
+        # The splitters' and the readers' versions: another one may draw or read differently.
         "versions": {name: importlib.metadata.version(name) for name in ("numpy", "scikit-learn", "pyarrow")},
     }
-    dataset = Dataset(section.source, task, x, _take(y, pool), folds, classes, fitted, facts, scale, raw.largest, raw.pool.rows[pool], test_rows)
-    facts["split_hash"] = _split_hash(dataset.indices())
-    return dataset, SealedTest(test_x, test_y)
-
-
-def _check_given(raw: Raw, section: DatasetSection) -> None:
-    if raw.test is not None and section.test is not None:
-        raise DatasetError(f"dataset.test: got {section.test}, but {section.source} brings a test split of {len(raw.test.y)} rows, which is kept as it is; remove the key")
-
-
-def _folds(section: DatasetSection, labels: np.ndarray | None, rows: int, share_left: float, seed: int) -> tuple[Fold, ...]:
-    if section.folds:
-        return splits.folds(labels, rows=rows, count=section.folds, seed=seed)
-    share = DEFAULT_SHARE if section.validation is None else section.validation
-    # A fraction is one of all rows that came, test split included, so that 0.2 and 0.2 leave 0.6.
-    count = splits.count_of(min(share / share_left, 1.0) if isinstance(share, float) else share, rows, "validation")
-    train, validation = splits.hold_out(np.arange(rows), labels, count=count, seed=seed, key="validation")
-    return (Fold(train, validation),)
-
-
-def _features(raw: Raw, section: DatasetSection, pool: np.ndarray) -> Features:
-    if isinstance(raw.pool.x, np.ndarray):
-        return features_room.of_array(raw.pool.x, section.missing)
-    raise NotImplementedError
+    if dataset.task == "classification":
+        facts["classes"] = dict(zip(dataset.classes, np.bincount(dataset.y, minlength=len(dataset.classes)).tolist(), strict=True))
+    return facts
 
 
 def _take(values: Any, rows: np.ndarray) -> Any:
@@ -241,17 +249,6 @@ def _take(values: Any, rows: np.ndarray) -> Any:
     if len(rows) == len(values):
         return values
     return values[rows] if isinstance(values, np.ndarray) else values.take(rows)
-
-
-def _targets(raw: Raw, asked: str | None) -> tuple[np.ndarray, tuple[str, ...], str]:
-    """Return the pool's targets as numbers, the names of the classes, and the task."""
-    labels, numbers = np.unique(raw.pool.y, return_inverse=True)
-    return numbers.astype(np.int32), raw.class_names or tuple(map(str, labels)), "classification"
-
-
-def _given_targets(raw: Raw, test: Examples, classes: tuple[str, ...], task: str, y: np.ndarray) -> np.ndarray:
-    labels = np.unique(raw.pool.y)
-    return np.searchsorted(labels, test.y).astype(np.int32)
 
 
 def _split_hash(indices: dict[str, np.ndarray]) -> str:

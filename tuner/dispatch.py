@@ -85,7 +85,7 @@ def dispatch(
     Raises:
         SweepError: Ray Tune itself failed.
     """
-    os.environ["TUNE_DISABLE_SIGNAL_HANDLER"] = "1"  # the command line owns the signals
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the command line owns the signals
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # Ray's snapshots are never read; each costs a copy of the whole folder
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots))
     tuner = tune.Tuner(

@@ -5,13 +5,11 @@ and only then are the test rows read. Owns what is computed from the predictions
 model is the one of the first seed, not of the luckiest.
 """
 
-import math
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -255,20 +253,25 @@ def _classified(dataset: Dataset, x: np.ndarray, y: np.ndarray, probabilities: n
             }
             for row in worst
         ],
-        "intervals": {"test_accuracy": wilson(int(right.sum()), len(y))},
     }
 
 
 def _regressed(y: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    truth, predicted = y.reshape(len(y), -1), predicted.reshape(len(y), -1)
-    residuals = truth - predicted
+    truth, predicted = y.reshape(len(y), -1).astype(np.float64), predicted.reshape(len(y), -1).astype(np.float64)
+    residuals = predicted - truth
     total = ((truth - truth.mean(axis=0)) ** 2).sum()
+    errors = {
+        "mean": residuals.mean(),
+        "standard deviation": residuals.std(ddof=1) if residuals.size > 1 else 0.0,
+        "worst": np.abs(residuals).max(),
+        "root mean square": np.sqrt((residuals**2).mean()),
+    }
+    if total > 0:
+        errors["R2"] = 1 - (residuals**2).sum() / total
     shown = np.linspace(0, len(y) - 1, min(len(y), 500)).astype(int)
     return {
         "rows": len(y),
-        "rmse": float(np.sqrt((residuals**2).mean())),
-        "r2": float(1 - (residuals**2).sum() / total) if total > 0 else None,
-        "residuals": {"mean": float(residuals.mean()), "quantiles": [float(q) for q in np.quantile(residuals, [0.025, 0.25, 0.5, 0.75, 0.975])]},
+        "errors": {name: float(value) for name, value in errors.items()},
         "scatter": [[float(truth[row, 0]), float(predicted[row, 0])] for row in shown],
     }
 
@@ -280,17 +283,3 @@ def _picture(x: np.ndarray, largest: float) -> list | None:
     grey = x if x.ndim == 2 else x.mean(axis=2)
     return np.rint(grey * (255 / largest)).astype(int).tolist()
 
-
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> list[float]:
-    """Return the interval of a proportion, [low, high] within 0 to 1.
-
-    Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
-    """
-    if trials < 1:
-        raise ValueError(f"wilson: {trials} trials; expected at least 1")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = successes / trials
-    centre = share + z * z / (2 * trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return [max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)]

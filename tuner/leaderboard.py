@@ -288,7 +288,7 @@ class Leaderboard:
 def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
     """Return a trial of a study as a record, still without rank and gain.
 
-    Reads the facts that `tuner/study.py` lists: `configuration`, `seed`, `baseline`, `parameters`, `seconds`, `started_at`, `worker`, `source`,
+    Reads the facts that `tuner/study.py` lists: `configuration`, `seed`, `baseline`, `parameters`, `started_at`, `worker`, `source`,
     `cause` and one `epoch_<n>` per epoch.
     """
     facts = trial.user_attrs
@@ -310,7 +310,8 @@ def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
         cause={part: str(facts["cause"].get(part, "")) for part in _CAUSE} if facts.get("cause") else None,
         configuration=facts.get("configuration") or {},
         curves=curves,
-        **{name: facts.get(name) for name in ("seconds", "parameters", "seed", "baseline", "source", "started_at", "worker")},
+        seconds=math.fsum(value or 0.0 for value in curves["seconds"]) if "seconds" in curves else None,
+        **{name: facts.get(name) for name in ("parameters", "seed", "baseline", "source", "started_at", "worker")},
     )
 
 

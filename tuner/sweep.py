@@ -84,6 +84,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
             limits=Limits(threads=int(resources.cpus), memory_bytes=resources.memory_bytes),
             scratch=cluster.scratch,
             checkpoints=str((folder / "checkpoints").resolve()),
+            began=datetime.fromisoformat(study.facts["started_at"]).timestamp(),
             epoch_timeout_s=spec.training.epoch_timeout_s,
         )
 

@@ -36,6 +36,7 @@ class Work:
         recipe: builder, task, horizon and options; its configuration and seed are replaced by each trial's own.
         limits: what a trial's process may use.
         scratch: a folder on each node for the shared arrays, removed when the sweep ends.
+        began: when the sweep began, in seconds since 1970.
         checkpoints: the folder for the state of trials that are interrupted.
         epoch_timeout_s: after so many seconds an epoch is taken as hung; None: never.
     """
@@ -47,6 +48,7 @@ class Work:
     limits: Limits
     scratch: str
     checkpoints: str
+    began: float = 0.0
     epoch_timeout_s: float | None = None
 
 
@@ -56,7 +58,7 @@ class Trial(tune.Trainable):
     `config` holds `number`, `configuration` and `seed`, as searcher.py writes them.
     """
 
-    def setup(self, config: dict[str, Any], *, work: Work) -> None:
+    def setup(self, config: dict[str, Any], *, work: Work) -> None:  # type: ignore[override]  # tune.with_parameters hands it over
         self._work = work
         self._process: TrainingProcess | None = None
         self._begin(config)
@@ -94,7 +96,7 @@ class Trial(tune.Trainable):
         self._epoch = 0
         self._over = False
         self._saved_at = time.monotonic()
-        self._untold: dict[str, Any] | None = {"worker": worker_name()}
+        self._untold: dict[str, Any] | None = {"worker": worker_name(), "started_at": round(time.time() - self._work.began, 3)}
         self._checkpoint = Path(self._work.checkpoints) / str(self._number)
 
     def _start(self) -> TrainingProcess:

@@ -3,7 +3,8 @@
 Owns what is a feature, what a missing value means and one-hot encoding. Must not know files, splits or scaling.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,39 +35,55 @@ def kind_of(type_: "pa.DataType") -> str | None:
     return None
 
 
-def normalise(table: "pa.Table", kinds: "dict[str, str] | None" = None) -> "pa.Table":
-    """Return the table with float64, boolean and large_string columns only; NaN becomes null, one word for missing.
+def type_of(kind: str) -> "pa.DataType":
+    """Return the type that a normalised column of this kind has."""
+    import pyarrow as pa
+
+    return {"number": pa.float64(), "boolean": pa.bool_(), "category": pa.large_string()}[kind]
+
+
+def kinds_of(table: "pa.Table") -> dict[str, str]:
+    """Return the kind of each feature column.
+
+    Raises:
+        DatasetError: a column is of a type that cannot be a feature.
+    """
+    import pyarrow as pa
+
+    kinds = {}
+    for field in table.schema:
+        kind = kind_of(field.type)
+        if pa.types.is_null(field.type):
+            raise DatasetError(f"column {field.name!r}: holds no value at all; exclude = [{field.name!r}] leaves it out")
+        if kind is None:
+            mend = "is the file in UTF-8?" if pa.types.is_binary(field.type) else f"convert it, or exclude = [{field.name!r}]"
+            raise DatasetError(f"column {field.name!r}: got values of type {field.type}; expected numbers, booleans or strings; {mend}")
+        kinds[field.name] = kind
+    return kinds
+
+
+def normalise(table: "pa.Table", kinds: Mapping[str, str]) -> "pa.Table":
+    """Return the table with float64, boolean and large_string columns only; NaN becomes null, the one mark for missing.
 
     Args:
         table: feature columns.
-        kinds: column -> kind that is expected; none: whatever each column is.
+        kinds: column -> the kind that it must have.
 
     Raises:
-        DatasetError: a column is of a type that cannot be a feature, or not of the kind expected.
+        DatasetError: a column is of another kind.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    target = {"number": pa.float64(), "boolean": pa.bool_(), "category": pa.large_string()}
-    columns = []
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = kind_of(column.type)
-        expected = kinds[name] if kinds else kind
-        if expected is not None and pa.types.is_null(column.type):
-            kind = expected
-        if kind is None and pa.types.is_null(column.type):
-            raise DatasetError(f"column {name!r}: holds no value at all; exclude = [{name!r}] leaves it out")
-        if kind is None:
-            raise DatasetError(f"column {name!r}: got values of type {column.type}; expected numbers, booleans or strings; convert it, or exclude = [{name!r}]")
-        if kind != expected:
-            raise DatasetError(f"column {name!r}: got values of type {column.type}; expected a {expected} as in the rows to train on")
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        column = column.cast(target[kind], safe=False)
-        if kind == "number":
-            column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-        columns.append(column)
-    return pa.table(columns, names=table.column_names)
+    found = []
+    for name, values in zip(table.column_names, table.columns, strict=True):
+        if not pa.types.is_null(values.type) and kind_of(values.type) != kinds[name]:
+            raise DatasetError(f"column {name!r}: got values of type {values.type}; expected a {kinds[name]}, as in the rows to train on")
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        values = values.cast(type_of(kinds[name]), safe=False)
+        found.append(pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values) if kinds[name] == "number" else values)
+    return pa.table(found, names=table.column_names)
 
 
 def fit(table: "pa.Table", *, missing: str, indicators: bool = False, max_categories: int = 1000) -> Features:
@@ -139,18 +156,33 @@ def check_no_holes(table: "pa.Table", missing: str) -> None:
             )
 
 
-def whole_rows(table: "pa.Table") -> np.ndarray:
-    """Return (n,) bool: the rows without a missing value.
+def check_finite(table: "pa.Table") -> None:
+    """Check that no number of a normalised table is infinite, or beyond float32's range.
+
+    Raises:
+        DatasetError: names the column and the row.
+    """
+    for name, values in zip(table.column_names, table.columns, strict=True):
+        if kind_of(values.type) == "number":
+            to_float32(values.to_numpy(), f"column {name!r}")
+
+
+def whole_rows(features: "pa.Table", targets: "pa.Table") -> np.ndarray:
+    """Return (n,) bool: the rows in which neither a feature nor a target is missing.
 
     Raises:
         DatasetError: there is no such row.
     """
-    whole = np.ones(table.num_rows, dtype=bool)
-    for values in table.columns:
-        whole &= values.is_valid().to_numpy()
+    import pyarrow.compute as pc
+
+    holes = {}
+    for table in (features, targets):
+        for name, values in zip(table.column_names, table.columns, strict=True):
+            holes[name] = pc.is_null(values, nan_is_null=True).to_numpy()
+    whole = ~np.any(list(holes.values()), axis=0)
     if not whole.any():
-        worst = max(table.column_names, key=lambda name: table.column(name).null_count)
-        raise DatasetError(f"dataset.missing: \"drop\" leaves no row; column {worst!r} alone misses {table.column(worst).null_count} of {table.num_rows} values")
+        worst = max(holes, key=lambda name: int(holes[name].sum()))
+        raise DatasetError(f'dataset.missing: "drop" leaves no row; column {worst!r} alone misses {int(holes[worst].sum())} of {len(whole)} values')
     return whole
 
 
@@ -170,13 +202,47 @@ def targets(table: "pa.Table", names: Sequence[str]) -> np.ndarray:
         kind = kind_of(values.type)
         if values.null_count:
             first = int(np.argmax(values.is_null().to_numpy()))
-            raise DatasetError(f"target {name!r}: {values.null_count} of {len(values)} values are missing, the first in row {first}; expected a value in every row, or dataset.missing = \"drop\"")
+            missing = f"{values.null_count} of {len(values)} values are missing, the first in row {first}"
+            raise DatasetError(f'target {name!r}: {missing}; expected a value in every row, or dataset.missing = "drop"')
         if kind is None or (kind != "number" and len(names) > 1):
-            raise DatasetError(f"target {name!r}: got values of type {values.type}; expected {'numbers, as there are several targets' if len(names) > 1 else 'numbers, booleans or strings'}")
+            expected = "numbers, as there are several targets" if len(names) > 1 else "numbers, booleans or strings"
+            raise DatasetError(f"target {name!r}: got values of type {values.type}; expected {expected}")
         if pa.types.is_decimal(values.type):
             values = values.cast(pa.float64())
         columns.append(values.to_numpy().astype(str) if kind == "category" else values.to_numpy())
     return columns[0] if len(columns) == 1 else np.stack([column.astype(np.float64) for column in columns], axis=1)
+
+
+def content_hash(table: "pa.Table") -> str:
+    """Return the sha256 of a table's values: the same for every format, chunking, number width and dictionary encoding that hold them."""
+    digest = hashlib.sha256(f"{table.num_rows} rows\n".encode())
+    for name in sorted(table.column_names):
+        digest.update(f"{name}\n".encode())
+        for stream in _canonical(table.column(name)):
+            digest.update(stream)
+    return digest.hexdigest()
+
+
+def _canonical(column: "pa.ChunkedArray") -> Iterator[bytes]:
+    """Give a digest of a column's values in a form that only the values decide."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values, lengths = hashlib.sha256(), hashlib.sha256()
+    for chunk in column.chunks:
+        if pa.types.is_dictionary(chunk.type):
+            chunk = chunk.dictionary_decode()
+        if pa.types.is_boolean(chunk.type):
+            values.update(pc.fill_null(chunk.cast(pa.uint8()), 2).to_numpy(zero_copy_only=False).tobytes())
+        elif pa.types.is_integer(chunk.type) or pa.types.is_floating(chunk.type) or pa.types.is_decimal(chunk.type):
+            numbers = chunk.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype("<f8")
+            values.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
+        else:
+            words = pc.fill_null(chunk.cast(pa.large_string()), "")
+            lengths.update(pc.fill_null(pc.binary_length(chunk.cast(pa.large_string())), -1).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+            values.update("".join(words.to_pylist()).encode())
+    yield values.digest()
+    yield lengths.digest()
 
 
 def _categories(name: str, values: "pa.ChunkedArray", most: int) -> tuple[str, ...]:
@@ -184,9 +250,10 @@ def _categories(name: str, values: "pa.ChunkedArray", most: int) -> tuple[str, .
     if len(words) > SLIP_MIN_WORDS:
         slips = [word for word in words if not _is_number(word)]
         if slips and len(slips) <= (1 - SLIP_SHARE) * len(words):
-            raise DatasetError(f"column {name!r}: nearly all its values are numbers, but {slips[0]!r} is none; mend or empty such fields, or exclude = [{name!r}]")
+            raise DatasetError(f"column {name!r}: nearly all its values are numbers, but {slips[0]!r} is none; mend such fields, or exclude = [{name!r}]")
     if len(words) > most:
-        raise DatasetError(f"column {name!r}: {len(words)} distinct words, and each becomes a column of x; expected at most {most}; exclude = [{name!r}], or raise dataset.max_categories")
+        mend = f"exclude = [{name!r}], or raise dataset.max_categories"
+        raise DatasetError(f"column {name!r}: {len(words)} distinct words, each of which becomes a feature; expected at most {most}; {mend}")
     return tuple(words)
 
 
@@ -200,10 +267,9 @@ def _is_number(word: str) -> bool:
 
 def _check_precision(name: str, values: "pa.ChunkedArray") -> None:
     numbers = values.drop_null().to_numpy()
-    if not np.isfinite(numbers).all():
-        return  # told with its row by the encoding
-    with np.errstate(over="ignore"):
-        lost = float(np.max(np.abs(numbers - numbers.astype(np.float32))))
+    lost = float(np.max(np.abs(numbers - numbers.astype(np.float32))))
     spread = float(np.std(numbers))
-    if np.isfinite(lost) and spread > 0 and lost > 0.01 * spread and np.ptp(numbers) > 0:
-        raise DatasetError(f"column {name!r}: values near {numbers[0]:g} with a deviation of {spread:.3g} lose their differences in float32; subtract a constant first, or exclude = [{name!r}]")
+    # Equal values have a deviation too, of rounding.
+    if np.ptp(numbers) > 0 and lost > 0.01 * spread:
+        found = f"values near {numbers[0]:g} with a deviation of {spread:.3g} lose their differences in float32"
+        raise DatasetError(f"column {name!r}: {found}; subtract a constant first, or exclude = [{name!r}]")

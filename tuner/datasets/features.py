@@ -82,13 +82,14 @@ class Features:
         """
         if isinstance(data, np.ndarray):
             if self.columns:
-                raise DatasetError(f"data: got an array; expected a table with the columns {', '.join(column.name for column in self.columns[:5])}{', ...' if len(self.columns) > 5 else ''}")
+                names = ", ".join(column.name for column in self.columns[:5])
+                raise DatasetError(f"data: got an array; expected a table with the columns {names}{', ...' if len(self.columns) > 5 else ''}")
             return self._encode_array(data)
         if not self.columns:
             raise DatasetError(f"data: got a table; expected an array of examples of shape {self.shape}")
-        from tuner.datasets import tables
+        from tuner.datasets import columns
 
-        return tables.encode(data, self)
+        return columns.encode(data, self)
 
     def _encode_array(self, data: np.ndarray) -> np.ndarray:
         if data.shape[1:] != self.shape or data.ndim == 0:
@@ -106,7 +107,8 @@ class Features:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `from_json` gives the same features back."""
-        return {"shape": list(self.shape), "dtype": self.dtype, "missing": self.missing, "columns": [{**asdict(column), "categories": list(column.categories)} for column in self.columns]}
+        columns = [{**asdict(column), "categories": list(column.categories)} for column in self.columns]
+        return {"shape": list(self.shape), "dtype": self.dtype, "missing": self.missing, "columns": columns}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Features":
@@ -115,13 +117,7 @@ class Features:
 
 
 def of_array(x: np.ndarray, missing: str) -> Features:
-    """Return the features of an array of examples.
-
-    Raises:
-        DatasetError: it has no feature axis, or holds no numbers.
-    """
-    if x.ndim < 2 or 0 in x.shape[1:]:
-        raise DatasetError(f"x: got an array of shape {x.shape}; expected (rows, features) or (rows, height, width[, channels])")
+    """Return the features of an array of examples."""
     return Features(x.shape[1:], "uint8" if x.dtype == np.uint8 else "float32", (), missing)
 
 

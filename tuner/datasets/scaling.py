@@ -31,7 +31,7 @@ class Scaling:
         for name in ("center", "factor", "fill"):
             value = np.asarray(getattr(self, name), dtype=np.float32)
             if value.ndim > 1 or not np.all(np.isfinite(value)) or (name == "factor" and np.any(value == 0)):
-                raise ValueError(f"Scaling.{name}: got {value!r}; expected finite numbers, one for all or one per feature{', none of them 0' if name == 'factor' else ''}")
+                raise ValueError(f"Scaling.{name}: got {value!r}; expected finite numbers (a factor is not 0), one for all or one per feature")
             value.flags.writeable = False
             object.__setattr__(self, name, value)
         if not self.center.shape == self.factor.shape == self.fill.shape:
@@ -84,6 +84,8 @@ def fit(method: str, x: np.ndarray, *, rows: np.ndarray | None = None, fill: str
         return Scaling(np.float32(0), np.float32(1), np.float32(0))  # type: ignore[arg-type]
     if method == "unit" and x.dtype == np.uint8:
         return Scaling(np.float32(0), np.float32(1 / largest), np.float32(0))  # type: ignore[arg-type]
+    if not len(x if rows is None else rows):
+        raise ValueError("fit: got no rows; expected at least one to fit the scaling on")
     columns = _Columns(x, rows)
     filled = columns.mean() if fill == "mean" else columns.median() if fill == "median" else np.zeros(columns.width)
     low, high = columns.bounds(filled)
@@ -94,7 +96,7 @@ def fit(method: str, x: np.ndarray, *, rows: np.ndarray | None = None, fill: str
         center, spread = low, high - low
     elif method == "unit":
         spread = np.maximum(np.abs(low), np.abs(high))
-    # The test for a constant column is on its bounds: the deviation of equal values is rounding, not zero. Below the smallest normal float32 a factor overflows.
+    # A constant column is told by its bounds: the deviation of equal values is rounding, not zero. And 1 / spread must not overflow float32.
     constant = ((low == high) & (method != "unit")) | (spread < 1e-37)
     factor = 1 / np.where(constant, 1.0, spread)
     if plain is not None and plain.any():

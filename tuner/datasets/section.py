@@ -24,36 +24,47 @@ class DatasetSection(BaseModel):
 
     source: Literal["digits", "mnist", "fashion_mnist", "cifar10", "npz", "table"] = Field(
         "digits",
-        description="Where the data come from: digits (comes with Tuner, no network), mnist, fashion_mnist, cifar10 (Keras's own loaders), npz (a NumPy archive), table (CSV, Parquet, Arrow, Feather).",
+        description="Where the data come from: digits (needs no network), mnist, fashion_mnist, cifar10 (Keras's own loaders), npz (a NumPy archive), "
+        "table (CSV, Parquet, Arrow, Feather).",
     )
-    path: str | None = Field(None, description="npz, table: the file, the folder of files, or an s3:// or gs:// URL. An archive holds x_train and y_train (and x_test, y_test), or x and y.")
-    test_path: str | None = Field(None, description="table: a file, folder or URL with the test split; it is kept as it is. none: a test split is drawn from the rows at path.")
+    path: str | None = Field(
+        None,
+        description="npz, table: a file or an s3:// or gs:// URL; a table may be a folder. An archive holds x_train, y_train (and x_test, y_test), or x and y.",
+    )
+    test_path: str | None = Field(None, description="table: where the test split is; it is kept as it is. none: it is drawn from the rows at path.")
     format: Literal["csv", "parquet", "feather", "arrow"] | None = Field(None, description="table: the files' format. none: told by the ending.")
     separator: str = Field(",", min_length=1, max_length=1, description="table: what separates the columns of a CSV file.")
     target: str | Names | None = Field(None, description="table: the column to predict; a list of columns is a regression with several targets.")
-    task: Literal["classification", "regression"] | None = Field(None, description="none: classification for strings, booleans and whole numbers with few values, else regression.")
+    task: Literal["classification", "regression"] | None = Field(
+        None, description="npz, table: what is learned. none: classification for strings, booleans and whole numbers with few values, else regression."
+    )
     features: Names | None = Field(None, description="table: the columns to predict from. none: every column but the target.")
     exclude: Names = Field((), description="table: columns to leave out.")
     missing: Literal["error", "drop", "mean", "median", "zero"] = Field(
-        "error", description="What a missing value means: an error, its row is dropped, or it is filled (fitted on training rows only; a missing string becomes a category of its own)."
+        "error",
+        description="npz, table: what a missing value means: an error, its row is dropped, or it is filled (by what the training rows hold; a missing string "
+        "becomes a category of its own).",
     )
     missing_indicators: bool = Field(False, description="table: adds a column that is 1 where a value was missing, for each number column with holes.")
     max_categories: int = Field(1000, ge=2, description="table: a string column with more distinct values than this is refused.")
     scaling: Literal["auto", "none", "unit", "standard", "minmax"] = Field(
         "auto",
-        description="auto: unit for images of bytes, else standard. unit: divided by the largest possible value; standard: mean 0, deviation 1; minmax: 0 to 1. Fitted on training rows only.",
+        description="auto: unit for bytes, else standard. unit: divided by the largest value; standard: mean 0, deviation 1; minmax: 0 to 1. "
+        "Fitted on training rows only; booleans and categories stay 0 and 1.",
     )
-    validation: Share | None = Field(None, description=f"Rows to validate on: a fraction or a number of rows. none: {DEFAULT_SHARE}, unless folds are given.")
-    test: Share | None = Field(None, description=f"Rows to keep apart as the test split: a fraction or a number of rows. none: {DEFAULT_SHARE}, unless the data bring a test split.")
+    validation: Share | None = Field(None, description=f"Rows to validate on: a fraction of all, or a number. none: {DEFAULT_SHARE}, unless there are folds.")
+    test: Share | None = Field(
+        None, description=f"Rows to keep apart as the test split: a fraction of all, or a number of rows. none: {DEFAULT_SHARE}, unless the data bring one."
+    )
     folds: int | None = Field(None, ge=2, description="Cross-validation with this many folds instead of one validation split.")
-    max_rows: int | None = Field(None, ge=2, description="For a quick look: at most this many rows to train and validate on, drawn by the seed. The test split stays whole.")
+    max_rows: int | None = Field(None, ge=2, description="Train and validate on at most this many rows, drawn by the seed; the test split stays whole.")
     split_seed: int | None = Field(None, ge=0, lt=2**31, description="Seed of the splits. none: the sweep's seed.")
 
     @field_validator("path", "test_path")
     @classmethod
     def _hold_no_credentials(cls, path: str | None) -> str | None:
         if path is not None and "://" in path and "@" in urlsplit(path).netloc:
-            raise ValueError("got a URL with credentials in it, which every record of the sweep would show; expected them in the environment or in the provider's own credentials file")
+            raise ValueError("got a URL with credentials in it, which every record of the sweep would show; expected them in the environment")
         return path
 
     @model_validator(mode="after")
@@ -63,11 +74,9 @@ class DatasetSection(BaseModel):
         if self.source == "table" and not self.targets:
             raise ValueError("target: missing; a table needs the column to predict")
         # A key that this source cannot use would be dropped in silence.
-        meant_for = {"path": FROM_FILE, "missing": FROM_FILE, "task": FROM_FILE}
-        for key in sorted(self.model_fields_set):
-            only = meant_for.get(key, ("table",) if key in _TABLE_ONLY else None)
-            if only and self.source not in only and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f'{key}: means nothing for source = "{self.source}"; expected it with source = {" or ".join(only)} only')
+        for key in sorted(self.model_fields_set & set(_ONLY)):
+            if self.source not in _ONLY[key] and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f'{key}: means nothing for source = "{self.source}"; expected it with source = {" or ".join(_ONLY[key])} only')
         if self.missing_indicators and self.missing in ("error", "drop"):
             raise ValueError(f'missing_indicators: means nothing with missing = "{self.missing}"; expected missing = mean, median or zero')
         if self.test is not None and self.test_path is not None:
@@ -108,4 +117,10 @@ class DatasetSection(BaseModel):
         return None if self.test_path else self.test if self.test is not None else DEFAULT_SHARE
 
 
-_TABLE_ONLY = ("test_path", "format", "separator", "target", "features", "exclude", "missing_indicators", "max_categories")
+# Which sources a key has a meaning for; for all of them where it is not named here.
+_ONLY = {key: ("table",) for key in ("test_path", "format", "separator", "target", "features", "exclude", "missing_indicators", "max_categories")} | {
+    "path": FROM_FILE,
+    "missing": FROM_FILE,
+    "task": FROM_FILE,
+    "test": ("digits", *FROM_FILE),
+}

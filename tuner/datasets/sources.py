@@ -1,14 +1,10 @@
 """Where data come from: one row per source, from the embedded digits to a table in a bucket.
 
-Owns reading and the content hash. A source gives examples and labels as they are: splits, categories and scaling come later. Must not import Keras: its
-loaders run in a short-lived process of their own.
+Owns what a source must bring, which rows of it count, and the content hash. A source gives examples and labels as they are: splits, categories and scaling
+come later.
 """
 
 import hashlib
-import os
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search_spaces.errors import nearest
+from tuner.datasets import archives, columns
+from tuner.datasets.features import FILLED, Features, to_float32
 from tuner.datasets.section import DatasetSection
+from tuner.datasets.tables import Table
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-FETCH_TIMEOUT_S = 900
 
 
 @dataclass(frozen=True)
@@ -67,38 +63,55 @@ def _digits(section: DatasetSection) -> Raw:
 
     digits = load_digits()
     arrays = {"x": digits.images.astype(np.uint8), "y": digits.target.astype(np.int64)}
-    return Raw(_examples(arrays["x"], arrays["y"]), None, hash_arrays(arrays), "classification", tuple("0123456789"), largest=16.0)
+    return Raw(_examples(arrays, "", "digits"), None, hash_arrays(arrays), "classification", tuple("0123456789"), largest=16.0)
 
 
 def _keras(section: DatasetSection) -> Raw:
     name = section.source
-    path = keras_cache() / f"{name}.npz"
-    if not path.exists():
-        _fetch(name, path)
-    arrays = _read_archive(str(path), ("x_train", "y_train", "x_test", "y_test"))
-    return Raw(_examples(arrays["x_train"], arrays["y_train"]), _examples(arrays["x_test"], arrays["y_test"]), hash_arrays(arrays), "classification", CLASS_NAMES[name])
+    path = str(archives.keras_archive(name))
+    arrays = archives.read(path, ("x_train", "y_train", "x_test", "y_test"))
+    return Raw(_examples(arrays, "_train", path), _examples(arrays, "_test", path), hash_arrays(arrays), "classification", CLASS_NAMES[name])
 
 
 def _npz(section: DatasetSection) -> Raw:
     path = str(section.path)
-    arrays = _read_archive(path)
-    known = [{"x_train", "y_train", "x_test", "y_test"}, {"x_train", "y_train"}, {"x", "y"}]
-    if set(arrays) not in known:
+    arrays = archives.read(path)
+    if set(arrays) not in ({"x_train", "y_train", "x_test", "y_test"}, {"x_train", "y_train"}, {"x", "y"}):
         raise DatasetError(f"{path}: got the arrays {', '.join(sorted(arrays)) or 'none'}; expected x_train and y_train (and x_test, y_test), or x and y")
-    pool = _examples(arrays.get("x_train", arrays.get("x")), arrays.get("y_train", arrays.get("y")), path)
-    test = _examples(arrays["x_test"], arrays["y_test"], path, "_test") if "x_test" in arrays else None
-    if test is not None and test.x.shape[1:] != pool.x.shape[1:]:
-        raise DatasetError(f"{path}: x_test holds examples of shape {test.x.shape[1:]}; expected {pool.x.shape[1:]} as in x_train")
+    suffix = "" if "x" in arrays else "_train"
+    pool = _examples(arrays, suffix, path)
+    test = _examples(arrays, "_test", path) if "x_test" in arrays else None
+    if test is not None and (test.x.shape[1:] != pool.x.shape[1:] or (test.x.dtype == np.uint8) != (pool.x.dtype == np.uint8)):
+        expected = f"{pool.x.shape[1:]}, {arrays['x_train'].dtype} as in x_train"
+        raise DatasetError(f"{path}: x_test holds examples of shape {test.x.shape[1:]}, {arrays['x_test'].dtype}; expected {expected}")
     content_hash = hash_arrays(arrays)
-    if section.missing == "drop":
-        pool, test = _drop(pool), None if test is None else _drop(test)
-    return Raw(pool, test, content_hash, section.task)
+    return Raw(_whole(pool, section.missing, path), None if test is None else _whole(test, section.missing, path), content_hash)
 
 
 def _table(section: DatasetSection) -> Raw:
-    from tuner.datasets import tables
-
-    raise DatasetError(f"dataset.source: tables are not there yet {tables}")
+    table = Table(str(section.path), format=section.format, separator=section.separator)
+    for name in section.targets:
+        table.check(name, "dataset.target")
+    for key, names in (("dataset.features", section.features or ()), ("dataset.exclude", section.exclude)):
+        for name in names:
+            table.check(name, key)
+    features = section.features or tuple(name for name in table.columns if name not in section.targets and name not in section.exclude)
+    if not features:
+        raise DatasetError(f"dataset.features: {table.path} has no column beside the target and the excluded ones; expected at least one to predict from")
+    wanted = (*features, *section.targets)
+    pool = table.read(wanted)
+    kinds = columns.kinds_of(pool.select(features))
+    parts = [columns.content_hash(pool)]
+    test = None
+    if section.test_path is not None:
+        # A CSV file has no types of its own: a test file without decimals, or without words, must be read as the other was.
+        test_table = Table(section.test_path, format=section.format, separator=section.separator, types={field.name: field.type for field in pool.schema})
+        for name in wanted:
+            test_table.check(name, "dataset.test_path")
+        test = test_table.read(wanted)
+        parts.append(columns.content_hash(test))
+    content_hash = parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()
+    return Raw(_rows_of(pool, section, kinds), None if test is None else _rows_of(test, section, kinds), content_hash)
 
 
 SOURCES: dict[str, Callable[[DatasetSection], Raw]] = {
@@ -117,99 +130,76 @@ CLASS_NAMES = {
 }
 
 
+def read_for_prediction(path: str | Path, features: Features, *, format: str | None = None, separator: str = ",") -> np.ndarray:
+    """Read examples without labels and return them as rows of numbers, not yet scaled or filled.
+
+    Args:
+        path: a table with the columns of the features (further ones are ignored), or an archive with the array x, or an .npy file.
+        features: fitted when the network was trained.
+        format: of a table; none: told by the ending.
+        separator: of a CSV file.
+
+    Returns:
+        (n, *shape), as `Features.encode`.
+
+    Raises:
+        DatasetError: the file is missing or damaged, or does not fit the features.
+    """
+    path = str(path)
+    if not features.columns:
+        return features.encode(archives.read_examples(path))
+    table = Table(path, format=format, separator=separator, types={column.name: columns.type_of(column.kind) for column in features.columns})
+    for column in features.columns:
+        table.check(column.name, "data")
+    return features.encode(table.read([column.name for column in features.columns]))
+
+
 def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     """Return the sha256 of named arrays: their names, types, shapes and values in row order."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+        # Images are hashed where they lie; only numbers show their bytes as a buffer.
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size and array.dtype.kind in "biuf" else array.tobytes())
     return digest.hexdigest()
 
 
-# ---- Keras's own loaders
-
-# Runs where Keras may be imported. Written aside and renamed: a killed download leaves nothing that looks whole.
-_FETCH = """
-import os, sys
-import numpy as np
-from keras import datasets
-
-name, path = sys.argv[1:]
-(x_train, y_train), (x_test, y_test) = getattr(datasets, name).load_data()
-if not os.path.exists(path):
-    np.savez_compressed(path + ".part.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    os.replace(path + ".part.npz", path)
-"""
+def _examples(arrays: Mapping[str, np.ndarray], suffix: str, path: str) -> Examples:
+    x, y = arrays[f"x{suffix}"], arrays[f"y{suffix}"]
+    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
+        raise DatasetError(f"{path}: x{suffix} has shape {x.shape}, y{suffix} {y.shape}; expected as many labels as examples")
+    if not len(x):
+        raise DatasetError(f"{path}: x{suffix} has no rows")
+    if x.ndim < 2 or not x.size:
+        raise DatasetError(f"{path}: x{suffix} has shape {x.shape}; expected (rows, features) or (rows, height, width[, channels])")
+    if x.dtype != np.uint8:
+        x = to_float32(x, f"{path}: x{suffix}")
+    return Examples(x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, np.arange(len(x), dtype=np.int64))
 
 
-def keras_cache() -> Path:
-    """Return the folder that Keras keeps its data sets in."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser() / "datasets"
+def _whole(examples: Examples, missing: str, path: str) -> Examples:
+    """Return the examples that `missing` leaves."""
+    holes = np.zeros(len(examples.y), dtype=bool)
+    for values in (examples.x, examples.y) if missing == "drop" else (examples.x,):
+        if isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.floating):
+            holes |= np.isnan(values.reshape(len(values), -1)).any(axis=1)
+    if not holes.any() or missing in FILLED:
+        return examples
+    if missing == "error" or holes.all():
+        found = f"{int(holes.sum())} of {len(holes)} rows have a missing value, the first is row {int(np.argmax(holes))}"
+        raise DatasetError(f"{path}: {found}; expected none (dataset.missing = {missing!r})")
+    return Examples(examples.x[~holes], examples.y[~holes], examples.rows[~holes])
 
 
-def _fetch(name: str, path: Path) -> None:
-    """Let Keras download a data set into its cache.
-
-    Raises:
-        DatasetError: it could not.
-    """
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        child = subprocess.run([sys.executable, "-c", _FETCH, name, str(path)], capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, env=environment, check=False)
-        reason = None if child.returncode == 0 else _last_line(child.stderr) or f"exit code {child.returncode}"
-    except subprocess.TimeoutExpired:
-        reason = f"no end after {FETCH_TIMEOUT_S} s"
-    except OSError as error:
-        reason = str(error)
-    if reason is None and not path.exists():
-        reason = "Keras wrote no file there"
-    if reason is not None:
-        raise DatasetError(
-            f"dataset.source: {name} is not in {path.parent} and could not be downloaded ({reason}); bring {path.name} there by hand, "
-            f'or name it: source = "npz", path = ".../{path.name}" (arrays x_train, y_train, x_test, y_test)'
-        )
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("Exception: ") if lines else ""
-
-
-# ---- NumPy archives
-
-
-def _read_archive(path: str, needed: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """Return every array of an .npz file.
-
-    Raises:
-        DatasetError: it is missing, unreadable, pickled, or lacks an array.
-    """
-    arrays: dict[str, np.ndarray] = {}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name in archive.files:
-                arrays[name] = archive[name]
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error})") from error
-    for name in needed:
-        if name not in arrays:
-            raise DatasetError(f"{path}: no array {name!r}; {nearest(name, arrays)}")
-    return arrays
-
-
-def _examples(x: np.ndarray, y: np.ndarray, path: str = "", suffix: str = "") -> Examples:
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if len(x) != len(y):
-        raise DatasetError(f"{path}: x{suffix} has {len(x)} rows, y{suffix} has {len(y)}; expected as many labels as examples")
-    return Examples(x, y, np.arange(len(x), dtype=np.int64))
-
-
-def _drop(examples: Examples) -> Examples:
-    keep = np.ones(len(examples.y), dtype=bool)
-    for values in (examples.x, examples.y):
-        if np.issubdtype(values.dtype, np.floating):
-            keep &= ~np.isnan(values.reshape(len(values), -1)).any(axis=1)
-    return Examples(examples.x[keep], examples.y[keep], examples.rows[keep])
+def _rows_of(table: "pa.Table", section: DatasetSection, kinds: dict[str, str]) -> Examples:
+    """Return the rows of a table that `missing` leaves."""
+    x, y = columns.normalise(table.select(list(kinds)), kinds), table.select(section.targets)
+    rows = np.arange(table.num_rows, dtype=np.int64)
+    columns.check_finite(x)
+    if section.missing == "error":
+        columns.check_no_holes(x, section.missing)
+    elif section.missing == "drop":
+        rows = rows[columns.whole_rows(x, y)]
+        x, y = x.take(rows), y.take(rows)
+    return Examples(x, columns.targets(y, section.targets), rows)

@@ -41,7 +41,7 @@ def count_of(share: float | int, rows: int, key: str) -> int:
     """
     count = round(share * rows) if isinstance(share, float) else share
     if count < 1 or count >= rows:
-        raise DatasetError(f"dataset.{key}: got {share}, which is {count} of {rows} rows; expected at least 1 row, and at least 1 left")
+        raise DatasetError(f"dataset.{key}: got {share:g}, {count} of {rows} rows; expected at least 1 row, and at least 1 left")
     return count
 
 
@@ -82,6 +82,8 @@ def sample(rows: np.ndarray, labels: np.ndarray | None, *, count: int, seed: int
     """
     if len(rows) <= count:
         return rows
+    if labels is not None and count < len(np.unique(labels)):
+        raise DatasetError(f"dataset.max_rows: got {count}; expected at least {len(np.unique(labels))}, one per class")
     if labels is not None and len(rows) - count < len(np.unique(labels)):
         labels = None  # what is left out is too small to hold every class, so it cannot unbalance one either
     _, drawn = hold_out(rows, labels, count=count, seed=seed, key="max_rows")

@@ -1,14 +1,12 @@
 """Tables from files: CSV, Parquet, Arrow and Feather, one file or a folder of them, local or in a bucket.
 
-Owns reading, the types of CSV columns and the content hash. Must not know which column is a feature.
+Owns reading and the types of CSV columns. Must not know which column is a feature.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from tuner.datasets.features import unknown_column
 from tuner.datasets.files import locate, one_line
@@ -109,38 +107,6 @@ class Table:
         )
 
 
-def content_hash(table: "pa.Table") -> str:
-    """Return the sha256 of a table's values: the same for every format, chunking, number width and dictionary encoding that hold them."""
-    digest = hashlib.sha256(f"{table.num_rows} rows\n".encode())
-    for name in sorted(table.column_names):
-        digest.update(f"{name}\n".encode())
-        for stream in _canonical(table.column(name)):
-            digest.update(stream)
-    return digest.hexdigest()
-
-
-def _canonical(column: "pa.ChunkedArray") -> Iterator[bytes]:
-    """Give a digest of a column's values in a form that only the values decide."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    values, lengths = hashlib.sha256(), hashlib.sha256()
-    for chunk in column.chunks:
-        if pa.types.is_dictionary(chunk.type):
-            chunk = chunk.dictionary_decode()
-        if pa.types.is_boolean(chunk.type):
-            values.update(pc.fill_null(chunk.cast(pa.uint8()), 2).to_numpy(zero_copy_only=False).tobytes())
-        elif pa.types.is_integer(chunk.type) or pa.types.is_floating(chunk.type) or pa.types.is_decimal(chunk.type):
-            numbers = chunk.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype("<f8")
-            values.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
-        else:
-            words = pc.fill_null(chunk.cast(pa.large_string()), "")
-            lengths.update(pc.fill_null(pc.binary_length(chunk.cast(pa.large_string())), -1).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-            values.update("".join(words.to_pylist()).encode())
-    yield values.digest()
-    yield lengths.digest()
-
-
 def _files(path: str, system: "FileSystem", inner: str, is_folder: bool, format: str | None) -> tuple[list[str], str]:
     """Return the files of a table, sorted by name, and their one format."""
     from pyarrow import fs
@@ -156,7 +122,8 @@ def _files(path: str, system: "FileSystem", inner: str, is_folder: bool, format:
     formats = {file: format or _format_of(file) for file in files}
     kinds = sorted({kind for kind in formats.values() if kind is not None})
     if len(kinds) != 1:
-        raise DatasetError(f"{path}: the folder holds {' and '.join(kinds) if kinds else 'no table'}; expected files of one format ({', '.join(ENDINGS)}), or dataset.format")
+        held = " and ".join(kinds) or "no table"
+        raise DatasetError(f"{path}: the folder holds {held}; expected files of one format ({', '.join(ENDINGS)}), or dataset.format")
     return [file for file in files if formats[file]], kinds[0]
 
 
@@ -197,6 +164,10 @@ def _typed(table: "pa.Table") -> "pa.Table":
     return pa.table(columns, names=table.column_names)
 
 
+# What pyarrow says around the reason.
+_FRAME = re.compile(r"^Error creating dataset\. .*?: Could not open \w+ input source '.*?': (Invalid: )?")
+
+
 class _reading:
     """Turns what pyarrow raises while it reads into one line about the file."""
 
@@ -210,4 +181,5 @@ class _reading:
         import pyarrow as pa
 
         if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError):
-            raise DatasetError(f"{self._path}: cannot be read ({one_line(error)}); is it damaged, or of another format?") from error
+            reason = _FRAME.sub("", one_line(error)).rstrip(".")
+            raise DatasetError(f"{self._path}: cannot be read ({reason}); is it damaged, or of another format?") from error

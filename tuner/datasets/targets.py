@@ -49,7 +49,8 @@ class Targets:
         numbers = np.searchsorted(self.labels, y).clip(max=len(self.labels) - 1)
         unknown = self.labels[numbers] != y
         if unknown.any():
-            raise DatasetError(f"{where}: row {int(np.argmax(unknown))} has the class {_name(y[unknown][0])!r}, which no row to train on has; expected one of {_some(self.classes)}")
+            row, label = int(np.argmax(unknown)), _name(y[unknown][0])
+            raise DatasetError(f"{where}: row {row} has the class {label!r}, which no row to train on has; expected one of {_some(self.classes)}")
         return numbers.astype(np.int32)
 
 
@@ -72,9 +73,11 @@ def fit(y: np.ndarray, task: str | None, names: tuple[str, ...] = ()) -> Targets
             raise DatasetError("targets: every row has the same value; there is nothing to learn")
         return targets
     if y.ndim != 1:
-        raise DatasetError(f"labels: got shape {y.shape}; expected one label per row; for one-hot labels save y.argmax(axis=1), for several numbers set dataset.task = \"regression\"")
+        mend = 'save y.argmax(axis=1) of one-hot labels, or set dataset.task = "regression" for several targets'
+        raise DatasetError(f"labels: got shape {y.shape}; expected one label per row; {mend}")
     if np.issubdtype(y.dtype, np.floating) and (y != np.round(y)).any():
-        raise DatasetError(f"labels: row {int(np.argmax(y != np.round(y)))} holds {y[y != np.round(y)][0]}; expected whole numbers or words, because the task is classification; did you mean task = \"regression\"?")
+        row = int(np.argmax(y != np.round(y)))
+        raise DatasetError(f'labels: row {row} holds {y[row]}; expected whole numbers or words for classification; did you mean dataset.task = "regression"?')
     labels = np.unique(_plain(y))
     if len(labels) < 2:
         raise DatasetError(f"labels: every row has the class {_name(labels[0])!r}; expected at least two classes")
@@ -101,7 +104,8 @@ def _check_present(y: np.ndarray, where: str) -> None:
         raise DatasetError(f"{where}: got {y.dtype} of shape {y.shape}; expected one number, boolean or word per row")
     if np.issubdtype(y.dtype, np.floating) and np.isnan(y).any():
         missing = np.isnan(y).reshape(len(y), -1).any(axis=1)
-        raise DatasetError(f"{where}: {int(missing.sum())} of {len(y)} are missing, the first in row {int(np.argmax(missing))}; expected a value in every row, or dataset.missing = \"drop\"")
+        found = f"{int(missing.sum())} of {len(y)} are missing, the first in row {int(np.argmax(missing))}"
+        raise DatasetError(f'{where}: {found}; expected a value in every row, or dataset.missing = "drop"')
 
 
 def _plain(y: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tuner.objective import Objective
 from tuner.report.markup import Markup, element, join
 
 
@@ -69,6 +70,16 @@ class Scale:
         return [(index * step, f"{index * step:,.{decimals}f}") for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
+def focused(values: Sequence[float], objective: Objective, start: float, end: float) -> Scale:
+    """Return a scale that gives its room to the better values: hopeless ones stand at its edge."""
+    ordered = sorted(values, key=objective.cost)
+    best, middle, worst = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    reach = abs(middle - best) * 3.5
+    if abs(worst - best) <= reach or reach == 0:
+        return Scale.around(values, start, end, room=0.06)
+    return Scale.around([best, best + math.copysign(reach, worst - best)], start, end, room=0.06)
+
+
 def frame(x: Scale, y: Scale, *, x_label: str, y_label: str, whole_x: bool = False, x_ticks: Sequence[tuple[float, str]] | None = None) -> Markup:
     """Return grid, tick labels and axis titles; the area of the figure is what the two scales span."""
     left, right, bottom, top = x.start, x.end, y.start, y.end
@@ -96,7 +107,14 @@ def figure(drawing: Markup, *, title: str, caption: str, width: int, height: int
         wide: it takes the page's whole width, and scrolls sideways on a narrow screen.
     """
     svg = element(
-        "svg", drawing, viewBox=f"0 0 {width} {height}", role="img", aria_label=f"{title}. {caption}", preserveAspectRatio="xMidYMid meet", width=width, height=height
+        "svg",
+        drawing,
+        viewBox=f"0 0 {width} {height}",
+        role="img",
+        aria_label=f"{title}. {caption}",
+        preserveAspectRatio="xMidYMid meet",
+        width=width,
+        height=height,
     )
     # What scrolls must be reachable by keyboard.
     holder = element("div", svg, class_="scroll", tabindex="0", role="group", aria_label=f"{title} (scrolls sideways)") if wide else svg
@@ -115,7 +133,7 @@ def legend(entries: Sequence[tuple[str, str]], x: float, y: float) -> Markup:
 
 def mark(classes: str, x: float, y: float, *, trial: int | None = None, words: str | None = None) -> Markup:
     """Return a data point. Its shape follows its class, so that colour never stands alone."""
-    kind = classes.split()[0]
+    kind = classes.partition(" ")[0]
     told = element("title", words) if words else None
     common = {"class_": classes, "data_trial": trial}
     if kind == "baseline":
@@ -132,3 +150,8 @@ def mark(classes: str, x: float, y: float, *, trial: int | None = None, words: s
 def polyline(points: Sequence[tuple[float, float]]) -> str:
     """Return the `d` of a path through points."""
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
+def shortened(words: str, most: int) -> str:
+    """Return a text with at most so many characters, an ellipsis included."""
+    return words if len(words) <= most else words[: most - 1] + "…"

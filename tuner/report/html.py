@@ -71,7 +71,11 @@ def lede(material: Material) -> Markup:
         parts += [f" The best, {best['name']}, reached {summary['metric']} ", element("b", number(best["score"])), "."]
     if test := summary["test"]:
         within = f" ({number(test['interval']['low'])} to {number(test['interval']['high'])})" if test["interval"] else ""
-        parts += [f" Trained again, it has {test['metric'].replace('_', ' ')} ", element("b", number(test["mean"])), f"{within} on test data that the search never saw."]
+        parts += [
+            f" Trained again, it has {test['metric'].replace('_', ' ')} ",
+            element("b", number(test["mean"])),
+            f"{within} on test data that the search never saw.",
+        ]
     return join(parts)
 
 

@@ -1,13 +1,13 @@
 """Which hyperparameters mattered: a forest learns the score from the configuration, and each hyperparameter is shuffled in turn.
 
-Owns the comparison at equal epochs: a trial that was stopped early is compared with others at the epoch that it reached, never with their final
-scores. Must not know any hyperparameter, nor how the result is drawn.
+Owns the comparison at equal epochs (`Contest`): two trials are compared at the last epoch that both reached, never by what only one of them had
+time for. Must not know any hyperparameter, nor how the result is drawn.
 """
 
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -42,55 +42,75 @@ class Importances:
     """What the forest found.
 
     Attributes:
-        epoch: the epoch at which the trials were compared.
-        trials: how many trials took part.
+        standings: number of each trial that took part -> share of the others that it beats at equal epochs.
         fit: share of the variance of unseen trials that the forest explains, at most 1; near 0 or below, it knows nothing.
         shares: the greatest first.
         why_not: where it could not be measured, the reason; then the rest is empty.
     """
 
-    epoch: int = 0
-    trials: int = 0
+    standings: Mapping[int, float] = field(default_factory=dict)
     fit: float = 0.0
     shares: tuple[Share, ...] = ()
     why_not: str = ""
 
 
-def equal_epoch(leaderboard: Leaderboard) -> int | None:
-    """Return the last epoch that at least half of the trials with a score reached: late enough to tell, early enough not to keep only the good."""
-    reached = sorted((record.epochs for record in leaderboard.ranked), reverse=True)
-    return reached[(len(reached) - 1) // 2] if reached else None
+class Contest:
+    """Trials compared in pairs at equal epochs: at the last epoch that both reached, by the best objective until then.
+
+    So no trial is left out because it was stopped, and none is judged by what it had no time for. Failed trials take no part. Of very large
+    sweeps, an even selection takes part.
+    """
+
+    def __init__(self, leaderboard: Leaderboard, *, most: int = MOST_TRIALS) -> None:
+        able = [record for record in leaderboard.ranked if any(value is not None for value in record.curves.get(leaderboard.objective.metric, ()))]
+        if len(able) > most:
+            able = [able[index * len(able) // most] for index in range(most)]
+        self.records = able
+        self._costs = {record.number: _best_costs(record, leaderboard) for record in able}
+
+    def share_of_wins(self, ours: Iterable[TrialRecord], theirs: Sequence[TrialRecord]) -> float:
+        """Return the share of pairs, one of ours and one of theirs, in which ours is better; a tie is half a win."""
+        wins, pairs = 0.0, 0
+        others = [self._costs[record.number] for record in theirs]
+        for record in ours:
+            mine = self._costs[record.number]
+            for other in others:
+                last = min(len(mine), len(other)) - 1
+                if mine is not other:
+                    pairs += 1
+                    wins += 1.0 if mine[last] < other[last] else 0.5 if mine[last] == other[last] else 0.0
+        return wins / pairs if pairs else 0.5
+
+    def standings(self) -> dict[int, float]:
+        """Return for each trial, by number, the share of the others that it beats."""
+        return {record.number: self.share_of_wins([record], self.records) for record in self.records}
 
 
-def score_by(record: TrialRecord, leaderboard: Leaderboard, epoch: int) -> float | None:
-    """Return a trial's best objective up to an epoch, or None if it did not get there."""
-    if record.epochs < epoch:
-        return None
-    values = [value for value in record.curves.get(leaderboard.objective.metric, ())[:epoch] if value is not None]
-    return min(values, key=leaderboard.objective.cost) if values else None
+def _best_costs(record: TrialRecord, leaderboard: Leaderboard) -> list[float]:
+    costs, best = [], math.inf
+    for value in record.curves[leaderboard.objective.metric]:
+        best = min(best, math.inf if value is None else leaderboard.objective.cost(value))
+        costs.append(best)
+    return costs
 
 
 def measure(leaderboard: Leaderboard) -> Importances:
     """Return the importances of the hyperparameters that vary; failed trials are left out."""
-    epoch = equal_epoch(leaderboard)
-    scored = [(record, score_by(record, leaderboard, epoch)) for record in leaderboard.ranked] if epoch else []
-    usable = [(record, score) for record, score in scored if score is not None and record.configuration]
-    if len(usable) < LEAST_TRIALS:
-        return Importances(why_not=f"{len(usable)} trials can be compared; at least {LEAST_TRIALS} are needed.")
+    contest = Contest(leaderboard)
+    records = [record for record in contest.records if record.configuration]
+    if len(records) < LEAST_TRIALS:
+        return Importances(why_not=f"{len(records)} trials can be compared; at least {LEAST_TRIALS} are needed.")
     try:
         from sklearn.ensemble import RandomForestRegressor
     except ImportError:
         return Importances(why_not="scikit-learn is not installed where this report was made.")
+    standings = contest.standings()
     draws = random.Random(0)
-    if len(usable) > MOST_TRIALS:
-        usable = draws.sample(usable, MOST_TRIALS)
-    else:
-        draws.shuffle(usable)
-    records = [record for record, _ in usable]
+    draws.shuffle(records)
     names = [name for name in leaderboard.varying if len({repr(record.configuration.get(name)) for record in records}) > 1]
-    target = _ranks([leaderboard.objective.cost(score) for _, score in usable])
+    target = [standings[record.number] for record in records]
     if not names or len(set(target)) == 1:
-        return Importances(why_not="All trials that can be compared have the same configuration, or the same score.")
+        return Importances(why_not="All trials that can be compared have the same configuration, or come out even.")
     features = [_Feature(name, records, draws) for name in names]
     rows = [[value for feature in features for value in feature.encoded[index]] for index in range(len(records))]
     rises: dict[str, list[float]] = {name: [] for name in names}
@@ -118,9 +138,7 @@ def measure(leaderboard: Leaderboard) -> Importances:
     shares = [
         Share(feature.name, max(0.0, fmean(rises[feature.name]) / variance), stdev(rises[feature.name]) / variance, sum(feature.active)) for feature in features
     ]
-    return Importances(
-        epoch=epoch or 0, trials=len(rows), fit=1 - wrong / len(rows) / variance, shares=tuple(sorted(shares, key=lambda share: (-share.value, share.name)))
-    )
+    return Importances(standings=standings, fit=1 - wrong / len(rows) / variance, shares=tuple(sorted(shares, key=lambda share: (-share.value, share.name))))
 
 
 class _Feature:
@@ -151,17 +169,6 @@ def _encode(values: Sequence[Any]) -> list[list[float]]:
         return [[float(value)] for value in values]
     choices = sorted({repr(value) for value in values})
     return [[float(repr(value) == choice) for choice in choices] for value in values]
-
-
-def _ranks(costs: Sequence[float]) -> list[float]:
-    """Return ranks from 0 to 1, ties sharing their mean: a few hopeless networks then do not outweigh all others."""
-    order = sorted(costs)
-    first: dict[float, int] = {}
-    last: dict[float, int] = {}
-    for place, cost in enumerate(order):
-        first.setdefault(cost, place)
-        last[cost] = place
-    return [(first[cost] + last[cost]) / 2 / max(1, len(order) - 1) for cost in costs]
 
 
 def _squared(predicted: Sequence[float], truth: Sequence[float]) -> float:

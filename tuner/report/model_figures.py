@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tuner.report.axes import Scale, figure, frame, mark
+from tuner.report.axes import Scale, figure, frame, mark, shortened
 from tuner.report.markup import Markup, element, join, picture
 from tuner.report.numbers import count, number, percent
 
@@ -48,12 +48,12 @@ def confusion(test: Mapping[str, Any]) -> Markup | None:
                 parts.append(element("text", f"{amount:,}", class_=f"count h{level}" + (" small" if cell < 6.5 * len(f"{amount:,}") + 4 else ""), **anchor))
         if named:
             middle = top + cell * (row + 0.5) + 4
-            parts.append(element("text", _short(classes[row], 18), class_="tick", x=left - 7, y=middle, text_anchor="end"))
+            parts.append(element("text", shortened(classes[row], 18), class_="tick", x=left - 7, y=middle, text_anchor="end"))
             across = left + cell * (row + 0.5)
             if longest <= 3:
                 parts.append(element("text", classes[row], class_="tick", x=across, y=top - 7, text_anchor="middle"))
             else:
-                parts.append(element("text", _short(classes[row], 18), class_="tick", transform=f"translate({across + 4:.1f} {top - 7:.1f}) rotate(-45)"))
+                parts.append(element("text", shortened(classes[row], 18), class_="tick", transform=f"translate({across + 4:.1f} {top - 7:.1f}) rotate(-45)"))
     right = sum(counts[index][index] for index in range(size))
     rows = sum(map(sum, counts))
     pairs = sorted(((counts[row][column], classes[row], classes[column]) for row in range(size) for column in range(size) if row != column), reverse=True)[:3]
@@ -83,7 +83,8 @@ def calibration(test: Mapping[str, Any]) -> Markup | None:
     gap = sum(entry["count"] * abs(entry["confidence"] - entry["accuracy"]) for entry in bins) / rows
     over = sum(entry["count"] * (entry["confidence"] - entry["accuracy"]) for entry in bins) > 0
     caption = (
-        f"On the dashed line, 80 % confidence means 80 % right. On average the two differ by {100 * gap:.1f} points; the model is rather too {'sure' if over else 'modest'}. "
+        "On the dashed line, 80 % confidence means 80 % right. "
+        f"On average the two differ by {100 * gap:.1f} points; the model is rather too {'sure' if over else 'modest'}. "
         "The area of a bubble is its number of rows."
     )
     return figure(drawing, title="Calibration", caption=caption, width=SIZE, height=384)
@@ -102,7 +103,9 @@ def scatter(test: Mapping[str, Any]) -> Markup | None:
         element("path", class_="ideal", d=f"M{x.start:.1f} {y.start:.1f}L{x.end:.1f} {y.end:.1f}"),
         [mark("complete", x(truth), y(predicted), words=f"true {number(truth)}, predicted {number(predicted)}") for truth, predicted in shown],
     )
-    caption = f"{count(len(pairs), 'test row')}; on the dashed line, the prediction is exact." + (f" Drawn: {len(shown):,} of them." if len(shown) < len(pairs) else "")
+    caption = f"{count(len(pairs), 'test row')}; on the dashed line, the prediction is exact." + (
+        f" Drawn: {len(shown):,} of them." if len(shown) < len(pairs) else ""
+    )
     return figure(drawing, title="Predicted against true", caption=caption, width=SIZE, height=384)
 
 
@@ -116,12 +119,17 @@ def mistakes(test: Mapping[str, Any]) -> Markup | None:
         words = f"{entry['truth']} taken for {entry['predicted']}"
         image = element("img", src=picture(entry["image"]), alt=words, width=72, height=72) if entry.get("image") else None
         row = f"row {entry['row']:,}" if entry.get("row") is not None else None
-        told = (element("b", entry["truth"]), " taken for ", element("b", entry["predicted"]), element("span", f"{percent(entry['confidence'])} sure"), element("span", row) if row else None)
+        told = (
+            element("b", entry["truth"]),
+            " taken for ",
+            element("b", entry["predicted"]),
+            element("span", f"{percent(entry['confidence'])} sure"),
+            element("span", row) if row else None,
+        )
         cards.append(element("li", image, element("div", told)))
     return element(
-        "div", element("h3", "The most confident mistakes"), element("ul", cards, class_="mistakes" if any(entry.get("image") for entry in found) else "mistakes words"), class_="wide"
+        "div",
+        element("h3", "The most confident mistakes"),
+        element("ul", cards, class_="mistakes" if any(entry.get("image") for entry in found) else "mistakes words"),
+        class_="wide",
     )
-
-
-def _short(words: str, most: int) -> str:
-    return words if len(words) <= most else words[: most - 1] + "…"

@@ -6,29 +6,19 @@ how the page around them is built.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tuner.leaderboard import Leaderboard, TrialRecord
-from tuner.report import model_figures, search_figures
-from tuner.report.importance import Importances
+from tuner.report import search_figures, space_figures
+from tuner.report.blocks import Material, figures, plain_table
 from tuner.report.markup import Markup, element, join
-from tuner.report.numbers import MISSING, count, duration, number, percent, seconds, setting, signed
-from tuner.report.summary import interval
+from tuner.report.model_section import final_model
+from tuner.report.numbers import MISSING, count, duration, number, percent, setting, signed
 from tuner.report.tables import columns
 from tuner.report.worth import verdicts
 
 STATIC_ROWS = 200
-
-
-@dataclass(frozen=True)
-class Material:
-    """What the sections are made of: the leaderboard, its summary, and what was computed from it once."""
-
-    leaderboard: Leaderboard
-    summary: Mapping[str, Any]
-    importances: Importances
 
 
 def overview(material: Material) -> Markup:
@@ -37,7 +27,11 @@ def overview(material: Material) -> Markup:
     tiles = []
     if test := summary["test"]:
         found = test["interval"]
-        where = f"{100 * found.get('level', 0.95):.0f} % interval {number(found['low'])} to {number(found['high'])}, for the saved model" if found else "without interval"
+        where = (
+            f"{100 * found.get('level', 0.95):.0f} % interval {number(found['low'])} to {number(found['high'])}, for the saved model"
+            if found
+            else "without interval"
+        )
         spread = f" ± {number(test['spread'])}" if test["spread"] is not None else ""
         tiles.append(_tile(test["metric"].replace("_", " "), number(test["mean"]), f"{spread} over {count(test['runs'], 'seed')}; {where}".strip(), "first"))
     if best := summary["best"]:
@@ -53,18 +47,29 @@ def overview(material: Material) -> Markup:
         work = f"{duration(summary['trial_seconds'])} of work in the trials" if summary["trial_seconds"] is not None else ""
         tiles.append(_tile("time", duration(summary["seconds"]), work))
     winner = leaderboard.ranked[0] if leaderboard.ranked else None
-    notes = element("aside", element("h3", "Before you rely on this"), element("ul", [element("li", text) for text in summary["warnings"]]), class_="notes") if summary["warnings"] else None
+    notes = (
+        element("aside", element("h3", "Before you rely on this"), element("ul", [element("li", text) for text in summary["warnings"]]), class_="notes")
+        if summary["warnings"]
+        else None
+    )
     return join(element("div", tiles, class_="tiles"), notes, _winner(winner) if winner else None)
 
 
 def _tile(label: str, value: str, small: str, kind: str = "") -> Markup:
-    return element("div", element("p", label, class_="label"), element("p", value, class_="value"), element("p", small, class_="small"), class_=f"tile {kind}".strip())
+    return element(
+        "div", element("p", label, class_="label"), element("p", value, class_="value"), element("p", small, class_="small"), class_=f"tile {kind}".strip()
+    )
 
 
 def _winner(record: TrialRecord) -> Markup:
     size = f", {record.parameters:,} parameters" if record.parameters is not None else ""
     items = [element("div", element("dt", name), element("dd", setting(value))) for name, value in record.configuration.items()]
-    return element("div", element("h3", f"The best configuration ({record.name}, epoch {record.best_epoch}{size})"), element("dl", items, class_="settings"), class_="winner")
+    return element(
+        "div",
+        element("h3", f"The best configuration ({record.name}, epoch {record.best_epoch}{size})"),
+        element("dl", items, class_="settings"),
+        class_="winner",
+    )
 
 
 def table(material: Material) -> Markup:
@@ -73,11 +78,27 @@ def table(material: Material) -> Markup:
     heads = columns(leaderboard)
     shown = leaderboard.records[:STATIC_ROWS]
     head = element("tr", [element("th", column.heading, scope="col", class_="n" if column.numeric else None) for column in heads])
-    rows = [element("tr", [cell(column.name, column.shown(record), record, column.numeric) for column in heads], class_=f"state-{record.state}") for record in shown]
+    rows = [
+        element("tr", [cell(column.name, column.shown(record), record, column.numeric) for column in heads], class_=f"state-{record.state}") for record in shown
+    ]
     rest = len(leaderboard.records) - len(shown)
-    more = element("p", f"These are the first {len(shown):,}; {rest:,} more are shown with scripts on, and stand in leaderboard.parquet and the CSV report.", class_="static-only") if rest else None
-    fixed = {name: leaderboard.best.configuration.get(name) for name in leaderboard.hyperparameters if name not in leaderboard.varying} if leaderboard.ranked else {}
-    same = element("p", "The same in all trials: ", ", ".join(f"{name} {setting(value)}" for name, value in fixed.items()), ".", class_="quiet") if fixed else None
+    more = (
+        element(
+            "p",
+            f"These are the first {len(shown):,}; {rest:,} more are shown with scripts on, and stand in leaderboard.parquet and the CSV report.",
+            class_="static-only",
+        )
+        if rest
+        else None
+    )
+    fixed = (
+        {name: leaderboard.best.configuration.get(name) for name in leaderboard.hyperparameters if name not in leaderboard.varying}
+        if leaderboard.ranked
+        else {}
+    )
+    same = (
+        element("p", "The same in all trials: ", ", ".join(f"{name} {setting(value)}" for name, value in fixed.items()), ".", class_="quiet") if fixed else None
+    )
     return join(
         element("p", _how_ranked(leaderboard)),
         element("div", id="controls", class_="controls", hidden=True),
@@ -131,8 +152,12 @@ def confirmed(material: Material) -> Markup | None:
         rows.append(cells)
     heads = ["trial", f"confirmed {metric}", "95 % interval", "seeds", "search score", "shrinkage", "rank, 95 %", ""]
     return join(
-        element("p", "The best trials of the search, trained again from scratch on fresh seeds and scored on validation data. Shrinkage is what the search score lost: the winner's curse."),
-        _table(heads, rows, numeric={1, 2, 3, 4, 5, 6}),
+        element(
+            "p",
+            "The best trials of the search, trained again from scratch on fresh seeds and scored on validation data. "
+            "Shrinkage is what the search score lost: the winner's curse.",
+        ),
+        plain_table(heads, rows, numeric={1, 2, 3, 4, 5, 6}),
     )
 
 
@@ -142,27 +167,31 @@ def worth(material: Material) -> Markup | None:
     stages = material.leaderboard.facts.get("stages") or ()
     if not answers and not stages:
         return None
-    listed = element("dl", [join(element("dt", verdict["question"]), element("dd", verdict["answer"])) for verdict in answers], class_="answers") if answers else None
+    listed = (
+        element("dl", [join(element("dt", verdict["question"]), element("dd", verdict["answer"])) for verdict in answers], class_="answers")
+        if answers
+        else None
+    )
     rows = [[stage["name"], duration(stage.get("seconds")), number(stage["epochs"]) if stage.get("epochs") else MISSING] for stage in stages]
-    return join(listed, _table(["stage", "time", "epochs"], rows, numeric={1, 2}) if rows else None)
+    return join(listed, plain_table(["stage", "time", "epochs"], rows, numeric={1, 2}) if rows else None)
 
 
 def progress(material: Material) -> Markup | None:
     """Return the score by trial and by time."""
-    return _figures(search_figures.history(material.leaderboard), search_figures.history(material.leaderboard, against_time=True))
+    return figures(search_figures.history(material.leaderboard), search_figures.history(material.leaderboard, against_time=True))
 
 
 def learning_curves(material: Material) -> Markup | None:
     """Return the learning curves with the rungs of early stopping."""
-    return _figures(search_figures.curves(material.leaderboard))
+    return figures(search_figures.curves(material.leaderboard))
 
 
 def hyperparameters(material: Material) -> Markup | None:
     """Return configurations, importances and slices."""
-    found = _figures(
-        search_figures.parallel(material.leaderboard, material.importances),
-        search_figures.importance_bars(material.importances),
-        *search_figures.slices(material.leaderboard, material.importances),
+    found = figures(
+        space_figures.parallel(material.leaderboard, material.importances),
+        space_figures.importance_bars(material.importances),
+        *space_figures.slices(material.leaderboard, material.importances),
     )
     why_not = element("p", f"Importances were not measured: {material.importances.why_not}", class_="quiet") if material.importances.why_not else None
     return join(found, why_not) if found else None
@@ -170,7 +199,7 @@ def hyperparameters(material: Material) -> Markup | None:
 
 def workers(material: Material) -> Markup | None:
     """Return the timeline."""
-    return _figures(search_figures.timeline(material.leaderboard))
+    return figures(search_figures.timeline(material.leaderboard))
 
 
 def failures(material: Material) -> Markup | None:
@@ -178,6 +207,7 @@ def failures(material: Material) -> Markup | None:
     failed = [record for record in material.leaderboard.records if record.state == "failed"]
     if not failed:
         return element("p", "No trial failed.") if material.leaderboard.records else None
+    trials = len(material.leaderboard.records)
     groups: dict[tuple[str, str], list[TrialRecord]] = defaultdict(list)
     for record in failed:
         groups[(record.cause or {}).get("kind", "unknown"), (record.cause or {}).get("message", "")].append(record)
@@ -191,8 +221,11 @@ def failures(material: Material) -> Markup | None:
     ]
     left_out = element("p", f"{len(ordered) - 40} rarer causes are in leaderboard.parquet.", class_="quiet") if len(ordered) > 40 else None
     return join(
-        element("p", f"{count(len(failed), 'trial')} of {len(material.leaderboard.records):,} failed ({percent(len(failed) / len(material.leaderboard.records))}). They have no rank."),
-        _table(["cause", "message", "trials", "which"], rows, numeric={2}),
+        element(
+            "p",
+            f"{count(len(failed), 'trial')} of {trials:,} failed ({percent(len(failed) / trials)}). {'It has' if len(failed) == 1 else 'They have'} no rank.",
+        ),
+        plain_table(["cause", "message", "trials", "which"], rows, numeric={2}),
         left_out,
         details,
     )
@@ -201,55 +234,6 @@ def failures(material: Material) -> Markup | None:
 def _listed(records: Sequence[TrialRecord]) -> str:
     first = ", ".join(str(record.number) for record in records[:8])
     return first + (f", and {len(records) - 8:,} more" if len(records) > 8 else "")
-
-
-def final_model(material: Material) -> Markup | None:
-    """Return how the retrained winner did on the test split."""
-    final = material.leaderboard.facts.get("final")
-    if not final:
-        return element("p", "The winner was not retrained, and the test split was not opened.") if material.leaderboard.ranked else None
-    test = final.get("test") or {}
-    metrics = list(final.get("mean") or {})
-    rows = []
-    for metric in metrics:
-        found = interval(final, metric)
-        within = f"{number(found['low'])} to {number(found['high'])} ({found.get('method', 'as evaluated')})" if found else MISSING
-        rows.append([metric, number(final["mean"][metric]), number((final.get("spread") or {}).get(metric)), number((final.get("saved") or {}).get(metric)), within])
-    runs = final.get("runs") or ()
-    words = f"Trained again on train and validation together for {count(final['epochs'], 'epoch')}, " if final.get("epochs") else "Trained again on train and validation together, "
-    words += f"on {count(len(runs), 'seed')}, and evaluated on the test split."
-    saved = f" The saved model, {final.get('model', 'model.keras')}, is the one of seed {final['saved_seed']}; what follows below is about it." if "saved_seed" in final else ""
-    per_seed = [[str(run["seed"]), *(number(run["metrics"].get(metric)) for metric in metrics), seconds(run.get("seconds"))] for run in runs]
-    return join(
-        element("p", words + saved),
-        _table(["metric", "mean over seeds", "± spread", "saved model", "95 % interval of the saved model"], rows, numeric={1, 2, 3, 4}),
-        element("details", element("summary", "Every seed"), _table(["seed", *metrics, "seconds"], per_seed, numeric=set(range(len(metrics) + 2)))) if per_seed else None,
-        _figures(model_figures.confusion(test), model_figures.calibration(test), model_figures.scatter(test), model_figures.mistakes(test)),
-        _per_class(test),
-        _named_numbers("Residuals", test.get("errors") or {}),
-        _layers(final),
-    )
-
-
-def _per_class(test: Mapping[str, Any]) -> Markup | None:
-    entries = test.get("per_class")
-    if not entries:
-        return None
-    rows = [[entry["class"], number(entry.get("precision")), number(entry.get("recall")), number(entry.get("support"))] for entry in entries]
-    return join(element("h3", "Per class"), _table(["class", "precision", "recall", "test rows"], rows, numeric={1, 2, 3}))
-
-
-def _named_numbers(title: str, values: Mapping[str, Any]) -> Markup | None:
-    return join(element("h3", title), _table(["measure", "value"], [[name, number(value)] for name, value in values.items()], numeric={1})) if values else None
-
-
-def _layers(final: Mapping[str, Any]) -> Markup | None:
-    layers = final.get("layers")
-    if not layers:
-        return None
-    rows = [[layer.get("name", ""), layer.get("type", ""), str(layer.get("shape", "")), number(layer.get("parameters"))] for layer in layers]
-    total = f"Layers ({final['parameters']:,} trainable parameters)" if final.get("parameters") is not None else "Layers"
-    return element("details", element("summary", total), _table(["layer", "type", "output", "parameters"], rows, numeric={3}))
 
 
 def reproducibility(material: Material) -> Markup:
@@ -264,7 +248,14 @@ def reproducibility(material: Material) -> Markup:
         ("Data", data.get("source")),
         ("Content hash", data.get("content_hash")),
         ("Rows", split),
-        ("Task", ", ".join(part for part in (data.get("task"), f"{len(data['classes'])} classes" if data.get("classes") else None, f"input {shape}" if shape else None) if part)),
+        (
+            "Task",
+            ", ".join(
+                part
+                for part in (data.get("task"), f"{len(data['classes'])} classes" if data.get("classes") else None, f"input {shape}" if shape else None)
+                if part
+            ),
+        ),
         ("Early stopping", ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in scheduler.items())),
         ("Started", facts.get("started_at")),
         ("Ended by", facts.get("ended_by")),
@@ -274,7 +265,7 @@ def reproducibility(material: Material) -> Markup:
     ]
     listed = element("dl", [element("div", element("dt", name), element("dd", str(value))) for name, value in lines if value not in (None, "")], class_="facts")
     openings = facts.get("test_openings") or ()
-    opened = _table(["opened at", "reason"], [[opening.get("at", MISSING), opening.get("reason", MISSING)] for opening in openings])
+    opened = plain_table(["opened at", "reason"], [[opening.get("at", MISSING), opening.get("reason", MISSING)] for opening in openings])
     spec = json.dumps(facts["spec"], indent=2, ensure_ascii=False) if facts.get("spec") else None
     return join(
         listed,
@@ -287,17 +278,6 @@ def reproducibility(material: Material) -> Markup:
 
 def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else setting(value)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: set[int] = frozenset()) -> Markup:  # type: ignore[assignment]
-    head = element("tr", [element("th", text, scope="col", class_="n" if index in numeric else None) for index, text in enumerate(heads)])
-    body = [element("tr", [element("td", text, class_="n" if index in numeric else None) for index, text in enumerate(row)]) for row in rows]
-    return element("div", element("table", element("thead", head), element("tbody", body)), class_="scroll", tabindex="0", role="group", aria_label=f"Table: {', '.join(heads)}")
-
-
-def _figures(*figures: Markup | None) -> Markup | None:
-    present = [figure for figure in figures if figure]
-    return element("div", present, class_="figures") if present else None
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Material], Markup | None]]] = {

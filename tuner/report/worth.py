@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.leaderboard import Leaderboard
-from tuner.report.importance import equal_epoch, score_by
+from tuner.report.importance import Contest
 from tuner.report.numbers import count, number, percent, signed
 from tuner.report.summary import Z95, epochs_saved, full_epochs
 
@@ -53,24 +53,21 @@ def _against_random(leaderboard: Leaderboard) -> str | None:
     Source: J. A. Hanley and B. J. McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve", Radiology 143,
     1982, for the standard error of the share of pairs.
     """
-    epoch = equal_epoch(leaderboard)
-    sides: dict[str, list[float]] = {"model": [], "random": []}
-    for record in leaderboard.ranked:
-        score = score_by(record, leaderboard, epoch) if epoch else None
-        if record.source in sides and score is not None:
-            sides[record.source].append(leaderboard.objective.cost(score))
-    ours, theirs = sides["model"], sides["random"]
+    contest = Contest(leaderboard)
+    ours = [record for record in contest.records if record.source == "model"]
+    theirs = [record for record in contest.records if record.source == "random"]
     if min(len(ours), len(theirs)) < LEAST_PER_SIDE:
         return None
-    share = sum((cost < other) + 0.5 * (cost == other) for cost in ours for other in theirs) / (len(ours) * len(theirs))
+    share = contest.share_of_wins(ours, theirs)
     first, second = share / (2 - share), 2 * share**2 / (1 + share)
     variance = share * (1 - share) + (len(ours) - 1) * (first - share**2) + (len(theirs) - 1) * (second - share**2)
     error = math.sqrt(max(0.0, variance) / (len(ours) * len(theirs)))
     low, high = max(0.0, share - Z95 * error), min(1.0, share + Z95 * error)
     verdict = "Yes" if low > 0.5 else "No" if high < 0.5 else "Not clearly"
+    within = f"95 % interval {percent(low)} to {percent(high)}; 50 % would be chance"
     return (
-        f"{verdict}: a trial proposed by the model beats a random one in {percent(share)} of the pairs (95 % interval {percent(low)} to {percent(high)}; 50 % would be chance). "
-        f"{len(ours):,} against {count(len(theirs), 'trial')}, all at epoch {epoch}."
+        f"{verdict}: a trial proposed by the model beats a random one in {percent(share)} of the pairs ({within}). "
+        f"{len(ours):,} against {count(len(theirs), 'random one')}, each pair at the last epoch that both reached."
     )
 
 
@@ -79,10 +76,16 @@ def _early_stopping(leaderboard: Leaderboard) -> str | None:
     if not saved or full is None:
         return None
     spent = sum(record.epochs for record in leaderboard.records)
-    return f"{saved:,} epochs were not trained, {percent(saved / (saved + spent))} of what the same trials would have taken at {count(full, 'epoch')} each. {_audit(leaderboard.facts.get('audit') or {})}".strip()
+    share = percent(saved / (saved + spent))
+    audit = _audit(leaderboard.facts.get("audit") or {})
+    return f"{saved:,} epochs were not trained, {share} of what the same trials would have taken at {count(full, 'epoch')} each. {audit}"
 
 
 def _audit(audit: Mapping[str, Any]) -> str:
     """Say what the audit of early stopping found; its facts are named values."""
-    told = [f"{name.replace('_', ' ')}: {number(value) if isinstance(value, int | float) else value}" for name, value in audit.items() if isinstance(value, int | float | str)]
+    told = [f"{name.replace('_', ' ')}: {number(value) if isinstance(value, int | float) else value}" for name, value in audit.items() if _plain(value)]
     return f"Its audit says: {'; '.join(told)}." if told else "What it may have cost was not audited."
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, int | float | str)

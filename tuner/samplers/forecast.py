@@ -13,7 +13,7 @@ from tuner.samplers.encoding import Encoding
 from tuner.samplers.gaussian import CurveProcess, fit
 from tuner.samplers.plain import SpaceSampler, even_points
 
-OPT = dict(limit=300, eps=0.05, init=8, rand=0, ncand=800, nlocal=200, hyper=150, iters=25, growth=1.2, acq="ei", believer=True, cost=0.0)
+OPT = dict(limit=240, warp="clip", eps=0.05, init=8, rand=0, ncand=300, nlocal=150, inc="obs", alive=True, hyper=150, iters=25, growth=1.2, acq="ei", believer=True, cost=0.0)
 
 
 class Forecaster:
@@ -51,7 +51,12 @@ class Forecaster:
         costs = np.array([r[2] for r in rows])
         best, med = costs.min(), np.median(costs)
         span = max(med - best, 1e-9 * max(1.0, abs(best)))
-        warp = lambda c: np.log(np.maximum((c - best) / span, 0) + self.o["eps"])
+        if self.o["warp"] == "log": warp = lambda c: np.log(np.maximum((c - best) / span, 0) + self.o["eps"])
+        elif self.o["warp"] == "clip": warp = lambda c: np.minimum((c - best) / span, 2.0)
+        else:
+            from scipy.special import ndtri
+            ref = np.sort(costs); warp = lambda c: ndtri(np.clip((np.searchsorted(ref, c) + 0.5) / (len(ref) + 1), 1e-3, 1 - 1e-3))
+        self.warp = warp
         order = np.argsort(costs)
         limit = self.o["limit"]
         if len(rows) > limit * 0.75:
@@ -90,6 +95,8 @@ class Forecaster:
         m, s = self.process.predict(self.top_points)
         self.top_mean = m
         self.incumbent = min(float(m.min()), self.observed) if self.o.get("inc", "mean") == "mean" else self.observed
+        alive = [r[0] for r in rows if trials[r[0]].state in (TrialState.RUNNING, TrialState.COMPLETE)]
+        self.alive = dict(zip(alive, self.process.predict(np.array([self._points[n] for n in alive]))[0])) if alive else {}
 
     def forecast(self, numbers):
         pts = np.array([self._points[n] for n in numbers])
@@ -178,7 +185,8 @@ class ForecastRule:
         f.update(self.study)
         if f.process is None: return None
         m, s = f.forecast([number])
-        p = float(ndtr((f.incumbent - m[0]) / s[0]))
+        rival = min([f.observed, *(v for n, v in f.alive.items() if n != number)]) if self.o["alive"] else f.observed
+        p = float(ndtr((rival - m[0]) / s[0]))
         if p < self.o["delta"]:
             return f"chance {p:.2f} to beat"
         return None

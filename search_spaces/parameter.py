@@ -1,0 +1,114 @@
+"""One hyperparameter: the values it may take, how far a spec may move them, and the conditions under which it exists.
+
+Owns `Parameter` and `Condition`, and the three short words that the built-in spaces declare theirs with. Must not know what a space is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search_spaces import ranges
+from search_spaces.errors import SearchSpaceError
+from search_spaces.ranges import Value
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Holds while another hyperparameter is active and has one of some values, or at least some value.
+
+    Attributes:
+        parameter: the other one; it comes earlier in the space.
+        values: the values under which the condition holds; empty where `at_least` says it.
+        at_least: the least value under which the condition holds.
+    """
+
+    parameter: str
+    values: tuple[Value, ...] = ()
+    at_least: float | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.values) == (self.at_least is not None):
+            raise SearchSpaceError(f"condition on {self.parameter}: expected either values or at_least")
+
+    def holds(self, value: Value) -> bool:
+        """Say whether the condition holds when the other hyperparameter has this value."""
+        if self.at_least is not None:
+            return not isinstance(value, str) and value >= self.at_least
+        return any(ranges.is_same(value, wanted) for wanted in self.values)
+
+    def __str__(self) -> str:
+        if self.at_least is not None:
+            return f"{self.parameter} >= {self.at_least}"
+        return f"{self.parameter} = {' or '.join(repr(value) for value in self.values)}"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One hyperparameter.
+
+    Attributes:
+        distribution: the values that are searched; a fixed value is a categorical distribution with a single choice.
+        when: it is active while all of these hold.
+        help: one sentence for users.
+        limits: the values that are possible at all: as far as a spec may move the range. The distribution itself where nothing is said.
+        key: its name in configurations, where that is not its name in the space: parameters whose conditions exclude each other may share one, so
+            that one thing can be searched in different ranges under different conditions.
+    """
+
+    distribution: BaseDistribution
+    when: tuple[Condition, ...] = ()
+    help: str = ""
+    limits: BaseDistribution | None = None
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if not ranges.is_within(self.distribution, self.widest):
+            raise SearchSpaceError(f"{self.help or self.key}: {self.distribution} reaches beyond its limits {self.limits}")
+
+    @property
+    def widest(self) -> BaseDistribution:
+        """What is possible at all."""
+        return self.distribution if self.limits is None else self.limits
+
+
+def is_active(parameter: Parameter, configuration: Mapping[str, object]) -> bool:
+    """Say whether a parameter exists beside the earlier ones of a configuration."""
+    return all(c.parameter in configuration and c.holds(configuration[c.parameter]) for c in parameter.when)  # type: ignore[arg-type]
+
+
+def can_meet(distribution: BaseDistribution, conditions: list[Condition]) -> bool:
+    """Say whether any value that the distribution allows fulfils all of the conditions, which are about one parameter."""
+    candidates: list[Any]
+    if isinstance(distribution, CategoricalDistribution):
+        candidates = list(distribution.choices)
+    else:
+        # Of a range only its highest value and those that a condition names can decide.
+        named = [value for condition in conditions for value in condition.values]
+        candidates = [distribution.high, *(value for value in named if ranges.is_within(ranges.fixed(value), distribution))]  # type: ignore[attr-defined]
+    return any(all(condition.holds(value) for condition in conditions) for value in candidates)
+
+
+# ---- declaring the parameters of a built-in space, one line each
+
+
+def integer(low: int, high: int, *, limits: tuple[int, int], log: bool = False, when: tuple[Condition, ...] = (), help: str = "", key: str = "") -> Parameter:
+    """Return a hyperparameter with whole numbers from low to high."""
+    return Parameter(IntDistribution(low, high, log=log), when, help, IntDistribution(*limits, log=log), key)
+
+
+def real(
+    low: float, high: float, *, limits: tuple[float, float], log: bool = False, when: tuple[Condition, ...] = (), help: str = "", key: str = ""
+) -> Parameter:
+    """Return a hyperparameter with numbers from low to high; one that is fixed by default where they are equal.
+
+    Limits that begin with 0 are on a linear scale, so that a spec can say 0; a range that is narrowed keeps the scale given by `log`.
+    """
+    distribution = ranges.fixed(low) if low == high else FloatDistribution(low, high, log=log)
+    return Parameter(distribution, when, help, FloatDistribution(*limits, log=log and limits[0] > 0), key)
+
+
+def choice(*choices: Value, among: tuple[Value, ...] = (), when: tuple[Condition, ...] = (), help: str = "", key: str = "") -> Parameter:
+    """Return a hyperparameter with a few choices (fixed where there is one), `among` all that are possible."""
+    return Parameter(CategoricalDistribution(choices), when, help, CategoricalDistribution(among or choices), key)

@@ -1,0 +1,41 @@
+"""What the sections of the HTML report share: their material, and the blocks that they are built of.
+
+Must not know any section.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from tuner.leaderboard import Leaderboard
+from tuner.report.importance import Importances
+from tuner.report.markup import Markup, element
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the sections are made of: the leaderboard, its summary, and what was computed from it once."""
+
+    leaderboard: Leaderboard
+    summary: Mapping[str, Any]
+    importances: Importances
+
+
+def plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Set[int] = frozenset()) -> Markup:
+    """Return a table of texts; the columns whose places are in `numeric` are set to the right."""
+    head = element("tr", [element("th", text, scope="col", class_="n" if index in numeric else None) for index, text in enumerate(heads)])
+    body = [element("tr", [element("td", text, class_="n" if index in numeric else None) for index, text in enumerate(row)]) for row in rows]
+    return element(
+        "div",
+        element("table", element("thead", head), element("tbody", body)),
+        class_="scroll",
+        tabindex="0",
+        role="group",
+        aria_label=f"Table: {', '.join(heads)}",
+    )
+
+
+def figures(*drawn: Markup | None) -> Markup | None:
+    """Return figures side by side, or None where there are none."""
+    present = [figure for figure in drawn if figure]
+    return element("div", present, class_="figures") if present else None
