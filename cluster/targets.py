@@ -123,7 +123,7 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
         ray.init(address=section.address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ClusterError(f"cluster.address: {section.address!r} cannot be reached ({reason}); is it `ray start --head`'s address, and up?") from error
+        raise ClusterError(f"cluster.address: {section.address!r} cannot be reached ({reason}); is it up, and does RAY_AUTH_TOKEN (or ~/.ray/auth_token) hold its token?") from error
     scratch = f"{tempfile.gettempdir()}/tuner-{secrets.token_hex(8)}"
     try:
         yield Cluster(_capacity(), section.address, scratch)

@@ -113,7 +113,7 @@ def run(
     dies_at = int(random.integers(1, 6)) if not protected and random.random() < 0.06 else None
     diverges = not protected and configuration["learning_rate"] > 0.05 and random.random() < 0.5
     curves: dict[str, list[float | None]] = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy", *(["val_accuracy_spread"] if folds else []))}
-    state, cause = "complete", None
+    state, cause, audited = "complete", None, None
     for epoch in range(1, FULL + 1):
         if dies_at == epoch:
             state, cause = "failed", dict(CAUSES[int(random.integers(len(CAUSES)))])
@@ -135,7 +135,10 @@ def run(
         if epoch in rungs and not protected:
             value = objective.cost(curves[objective.metric][-1] or math.nan)
             rungs[epoch].append(value)
-            if value > np.quantile(rungs[epoch], 1 / 2) and len(rungs[epoch]) > 1:
+            behind = value > np.quantile(rungs[epoch], 1 / 2) and len(rungs[epoch]) > 1
+            if behind and random.random() < 0.1:
+                audited = audited or epoch
+            elif behind and audited is None:
                 state, cause = "pruned", {"kind": "scheduler", "message": f"asha: not among the better half at epoch {epoch}", "details": ""}
                 break
     epochs = len(curves["loss"])
@@ -152,6 +155,7 @@ def run(
         parameters=785 * width + (depth - 1) * width * (width + 1) + (width + 1) * 10,
         seed=int(random.integers(2**31)),
         cause=cause,
+        audited=audited,
         started_at=started_at,
         worker=worker,
         configuration=configuration,
@@ -179,16 +183,21 @@ def facts(objective: Objective, task: str, baselines: list[str], seconds: float)
             "source": "/home/alice/data/digits.npz",
             "content_hash": "9f2c1a7be04d5c6688ab13f09d72e4415be3a2c0d1f64e7788990a1b2c3d4e5f",
             "task": task,
-            "rows": {"train": 1078, "validation": 359, "test": 360},
-            "classes": list(DIGITS) if task == "classification" else [],
+            "split_hash": "51ab13f09d72e4415be3a2c0d1f64e7788990a1b2c3d4e5f9f2c1a7be04d5c66",
+            "rows": 1797,
+            "train_rows": [1078],
+            "validation_rows": [359],
+            "test_rows": 360,
+            "test_given": False,
+            "scaling": "unit",
+            **({"classes": dict.fromkeys(DIGITS, 143)} if task == "classification" else {}),
             "input_shape": [8, 8],
         },
         "versions": {"python": "3.11.9", "ray": "2.60.0", "optuna": "5.0.0", "keras": "3.15.1", "tensorflow": "2.21.0"},
         "hardware": "simulated: two hosts of two slots",
         "started_at": "2026-01-15T10:17:03+00:00",
-        "seconds": seconds + 95.0,
         "stages": [{"name": "search", "seconds": seconds, "epochs": 0}, {"name": "retrain", "seconds": 95.0, "epochs": 48}],
-        "ended_by": "trials",
+        "search_ended": "the budget of trials is spent",
         "scheduler": {"name": "asha", "grace_period": 3, "reduction_factor": 2, "milestones": list(MILESTONES), "max_epochs": FULL},
         "test_openings": [],
         "baselines": baselines,
@@ -241,6 +250,7 @@ def final_of(leaderboard: Leaderboard, random: np.random.Generator, task: str) -
                 "class": name,
                 "precision": float(confusion[index, index] / confusion[:, index].sum()),
                 "recall": float(confusion[index, index] / confusion[index].sum()),
+                "f1": float(2 * confusion[index, index] / (confusion[:, index].sum() + confusion[index].sum())),
                 "support": int(confusion[index].sum()),
             }
             for index, name in enumerate(DIGITS)

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 
-from search_spaces import SPACES
+from search_spaces.spaces import SPACES
 from search_spaces.errors import SearchSpaceError
 from search_spaces.layers import ACTIVATIONS
 from search_spaces.network import Problem, batch_size, build, find

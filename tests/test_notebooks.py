@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from search_spaces import SPACES
+from search_spaces.spaces import SPACES
 from search_spaces.errors import SearchSpaceError
 from search_spaces.network import Problem, build
 from search_spaces.notebooks import BASELINES, GRID_SEARCH, Baseline

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces import SPACES
+from search_spaces.spaces import SPACES
 from search_spaces.errors import SearchSpaceError
 from search_spaces.parameter import real
 from search_spaces.space import Condition, Parameter, SearchSpace, key, space_of

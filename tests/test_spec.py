@@ -36,7 +36,7 @@ BAD = [
     ("space.optimizer=adamm", "space.optimizer"),
     ("space.name=mpl", "space.name: unknown space 'mpl'; did you mean 'mlp'?"),
     ("space.width={low=64, high=2000000}", "space.width"),
-    ("search.sampler=grid", 'search.sampler: "grid" needs a finite space'),
+    ("search={sampler='grid', trials=3}", 'search.sampler: "grid" needs a finite space'),
     ("objective.mode=up", "objective.mode: got \"up\"; expected 'max' or 'min'"),
     ("dataset.source=minst", "dataset.source"),
     ("dataset.validation=1.5", "dataset.validation"),

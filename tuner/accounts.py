@@ -103,7 +103,7 @@ class Accounts:
             return None
         if epoch > self._running[number]:
             if epoch not in self.history(number):
-                self.study.report(number, epoch, {name: float(value) for name, value in result.items() if _is_metric(name, value)})
+                self.study.report(number, epoch, metrics_of(result))
                 self.epochs += 1
             self._running[number] = epoch
         return epoch
@@ -126,7 +126,7 @@ class Accounts:
         if number not in self._running:
             return
         epoch = self.report(number, result)
-        ended = _cause_of(result)
+        ended = cause_of(result)
         if ended is not None:
             self.end(number, "failed", ended)
         elif epoch is not None and (epoch >= self.max_epochs or result.get("last")):
@@ -163,11 +163,16 @@ def seed_of(sweep_seed: int, number: int, purpose: str = "trial") -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _is_metric(name: str, value: Any) -> bool:
-    return name not in NOT_METRICS and "/" not in name and isinstance(value, int | float) and not isinstance(value, bool)
+def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics in a result of Ray's: the numbers that are neither Ray's own keys nor ours."""
+    return {
+        name: float(value)
+        for name, value in result.items()
+        if name not in NOT_METRICS and "/" not in name and isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
-def _cause_of(result: Mapping[str, Any]) -> Cause | None:
+def cause_of(result: Mapping[str, Any]) -> Cause | None:
     """Return the cause that a result carries, as a nested dict or flattened by Ray to `ended/kind`, ..."""
     ended = result.get("ended") or {key.removeprefix("ended/"): value for key, value in result.items() if key.startswith("ended/")}
     if not ended:

@@ -15,7 +15,7 @@ from typing import Any
 
 from cluster import targets
 from cluster.resources import Resources
-from search_spaces import SPACES
+from search_spaces.spaces import SPACES
 from search_spaces.errors import nearest
 from search_spaces.notebooks import BASELINES, GRID_SEARCH
 from tuner import data, evaluate

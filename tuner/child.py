@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tuner.datasets.scaling import Scaling
 from tuner.errors import TrialDiverged
-from tuner.training import Fold, Recipe, Scaling, Training
+from tuner.training import Fold, Recipe, Training
 
 _HERE = Path(__file__).resolve().parent
 # Frames of these folders are not the user's: Tuner's own packages, and where Keras and all other packages are installed.
@@ -84,6 +85,8 @@ def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:
         training.restore(request["folder"])
     elif verb == "export":
         training.export(request["path"])
+    elif verb == "load_weights":
+        training.load_weights(request["path"])
     elif verb == "evaluate":
         report, outputs = training.evaluate()
         np.save(Path(request["folder"]) / "outputs.npy", outputs, allow_pickle=False)
@@ -148,7 +151,7 @@ def _folds(path: Path) -> list[Fold]:
     ]
 
 
-def _refusal(request: dict[str, Any], error: BaseException) -> dict[str, str]:
+def _refusal(request: dict[str, Any], error: BaseException) -> dict[str, Any]:
     name = type(error).__name__
     message = f"{name}: {str(error).strip() or 'without a message'}".splitlines()[0]
     verb = request.get("do", "build")
@@ -156,9 +159,9 @@ def _refusal(request: dict[str, Any], error: BaseException) -> dict[str, str]:
         return {"kind": "diverged", "message": str(error)}
     if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
         return {"kind": "memory", "message": message, "details": _traceback(error)}
-    if isinstance(error, OSError) and verb in ("save", "restore", "export"):
-        return {"kind": "storage", "message": str(error)}
-    if isinstance(error, ValueError) and verb in ("restore", "evaluate", "predict", "export"):
+    if isinstance(error, OSError) and verb in ("save", "restore", "load_weights", "export"):
+        return {"kind": "storage", "message": error.strerror or str(error), "number": error.errno, "file": str(error.filename or "")}
+    if isinstance(error, ValueError) and verb in ("restore", "load_weights", "evaluate", "predict", "export"):
         return {"kind": "value", "message": str(error)}
     return {"kind": "error", "message": message, "details": _traceback(error)}
 

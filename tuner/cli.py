@@ -8,6 +8,7 @@ Owns commands, options, signals and exit codes; every decision is made in the ro
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -97,19 +98,28 @@ def leaderboard(folder: Path, top: int, as_json: bool) -> None:
     from tuner.report.tables import text
 
     board = Leaderboard.read(folder)
-    click.echo(render(board, "json") if as_json else text(board, top=top), nl=not as_json)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(render(board, "json") if as_json else text(board, top=top, width=width), nl=not as_json)
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--format", "form", default="md", show_default=True, help="md, csv, json, latex or html.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of printing.")
-def report(folder: Path, form: str, output: Path | None) -> None:
+@click.option("--reveal", is_flag=True, help="Also show folders and user names, which a report hides.")
+@click.option("--schema", "as_schema", is_flag=True, help="Print the JSON schema of --format json instead.")
+def report(folder: Path | None, form: str, output: Path | None, reveal: bool, as_schema: bool) -> None:
     """Write a report of the sweep in FOLDER: a view of its leaderboard, which is never changed by it."""
     from tuner.leaderboard import Leaderboard
     from tuner.report import render
+    from tuner.report.schema import SCHEMA
 
-    text = render(Leaderboard.read(folder), form)
+    if as_schema:
+        click.echo(json.dumps(SCHEMA, indent=2))
+        return
+    if folder is None:
+        raise click.UsageError("FOLDER is missing; expected the folder of a sweep, or --schema")
+    text = render(Leaderboard.read(folder), form, revealing=reveal)
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
     else:

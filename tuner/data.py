@@ -4,7 +4,6 @@ Owns how what a source gives becomes numbers, splits and facts. Which sources th
 Must not know networks, trials or Ray, and must not import TensorFlow.
 """
 
-import hashlib
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,8 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tuner.datasets import features as features_room
+from tuner.datasets import hashes, splits
 from tuner.datasets import scaling as scaling_room
-from tuner.datasets import splits
 from tuner.datasets import targets as targets_room
 from tuner.datasets.features import Features
 from tuner.datasets.scaling import Scaling, apply
@@ -27,7 +26,7 @@ from tuner.errors import DatasetError
 __all__ = ["SOURCES", "Dataset", "DatasetSection", "Features", "Fold", "Scaling", "SealedTest", "apply", "assemble", "load", "read_for_prediction"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """All that a search may see.
 
@@ -203,8 +202,8 @@ def _split(raw: Raw, section: DatasetSection, targets: Targets, y: np.ndarray, s
         return pool, test, splits.folds(labels, rows=len(pool), count=section.folds, seed=seed)
     share = DEFAULT_SHARE if section.validation is None else section.validation
     # A fraction counts all rows that the test split was drawn from, so that 0.2 and 0.2 leave 0.6.
-    share = min(share / left, 1.0) if isinstance(share, float) else share
-    train, validation = splits.hold_out(np.arange(len(pool)), labels, count=splits.count_of(share, len(pool), "validation"), seed=seed, key="validation")
+    count = splits.count_of(share, len(pool), "validation", left=left)
+    train, validation = splits.hold_out(np.arange(len(pool)), labels, count=count, seed=seed, key="validation")
     return pool, test, (Fold(train, validation),)
 
 
@@ -220,7 +219,7 @@ def _facts(dataset: Dataset, raw: Raw, section: DatasetSection, seed: int) -> di
         "path": section.path,
         "test_path": section.test_path,
         "content_hash": raw.content_hash,
-        "split_hash": _split_hash(dataset.indices()),
+        "split_hash": hashes.of_rows(dataset.indices()),
         "seed": seed,
         "task": dataset.task,
         "rows": len(dataset.x) + len(dataset.test_rows),
@@ -249,11 +248,3 @@ def _take(values: Any, rows: np.ndarray) -> Any:
     if len(rows) == len(values):
         return values
     return values[rows] if isinstance(values, np.ndarray) else values.take(rows)
-
-
-def _split_hash(indices: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(indices):
-        digest.update(f"{name} {len(indices[name])}\n".encode())
-        digest.update(indices[name].astype("<i8").tobytes())
-    return digest.hexdigest()

@@ -14,6 +14,7 @@ import gc
 import hashlib
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,17 @@ class ServerLost(RuntimeError):
 
 
 class Client:
-    """A connection to the node's server, which it starts where there is none."""
+    """A connection to the node's server, which it starts where there is none.
 
-    def __init__(self) -> None:
-        self._socket = _connected()
+    Args:
+        settings: variables of the environment that TensorFlow reads when it is loaded; each set of them has a server of its own.
+    """
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = {**QUIET, **settings}
+        self._socket = _connected(self._settings)
+        self.pid = 0
+        self._status: int | None = None
 
     def fork(self, files: tuple[int, ...]) -> int:
         """Fork the one child of this connection and return its pid.
@@ -51,12 +60,13 @@ class Client:
         Raises:
             ServerLost: the server went away, or cannot import TensorFlow.
         """
-        request = {"environment": {**os.environ, **QUIET}, "folder": os.getcwd(), "path": sys.path}
+        request = {"environment": {**os.environ, **self._settings}, "folder": os.getcwd(), "path": sys.path}
         self._send(request, files)
         answer = self._receive(START_S)
         if answer is None or "pid" not in answer:
             raise ServerLost(f"the forkserver cannot fork: {(answer or {}).get('error', 'it does not answer')}")
-        return answer["pid"]
+        self.pid = int(answer["pid"])
+        return self.pid
 
     def hold(self) -> None:
         """Wait until the server is ready, and keep it alive while this connection is open."""
@@ -65,18 +75,27 @@ class Client:
         if answer is None or "error" in answer:
             raise ServerLost(f"the forkserver cannot start: {(answer or {}).get('error', 'it does not answer')}")
 
+    def is_connected(self) -> bool:
+        """Say whether the server is still there; for a connection that holds it."""
+        return not select.select([self._socket], [], [], 0)[0]
+
     def kill(self) -> None:
         """Ask for the child's death; `status` tells when it has come."""
+        if self._status is not None:
+            return
         with contextlib.suppress(OSError):
             self._socket.sendall(b"{}\n")
 
     def status(self, timeout_s: float) -> int | None:
         """Return the child's exit code, negative for a signal; None where the server does not say in time."""
-        try:
-            answer = self._receive(timeout_s)
-        except ServerLost:
-            return -signal.SIGKILL
-        return None if answer is None else answer["status"]
+        if self._status is None:
+            try:
+                answer = self._receive(timeout_s)
+                self._status = None if answer is None else answer["status"]
+            except ServerLost:
+                # The kernel kills the children of a server that is gone.
+                self._status = -signal.SIGKILL
+        return self._status
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when the child has ended."""
@@ -110,8 +129,8 @@ class Client:
         return json.loads(content)
 
 
-def _connected() -> socket.socket:
-    path = _socket_path()
+def _connected(settings: Mapping[str, str]) -> socket.socket:
+    path = _socket_path(settings)
     deadline = time.monotonic() + START_S
     with _locked(path.with_suffix(".lock")):
         server: subprocess.Popen | None = None
@@ -122,23 +141,27 @@ def _connected() -> socket.socket:
                 return found
             except (FileNotFoundError, ConnectionRefusedError):
                 found.close()
+            except BaseException:
+                found.close()
+                raise
             if server is None:
                 path.unlink(missing_ok=True)
                 # Its parent ends at once: a server that were a child of a Ray worker would be killed with it.
                 code = "import sys; sys.path[:] = sys.argv[2:]; from tuner import forkserver; forkserver.detach(sys.argv[1])"
                 nowhere: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-                server = subprocess.Popen([sys.executable, "-c", code, str(path), *sys.path], env={**os.environ, **QUIET}, start_new_session=True, **nowhere)
+                server = subprocess.Popen([sys.executable, "-c", code, str(path), *sys.path], env={**os.environ, **settings}, start_new_session=True, **nowhere)
                 server.wait()
             if time.monotonic() > deadline:
                 raise ServerLost(f"the forkserver did not start within {START_S:.0f} s")
             time.sleep(0.005)
 
 
-def _socket_path() -> Path:
-    """Return where the server of this user, this interpreter and this very code listens."""
+def _socket_path(settings: Mapping[str, str]) -> Path:
+    """Return where the server of this user, this interpreter, this very code and these settings listens."""
     here = Path(__file__).resolve().parent
     code = [f"{file.name}{file.stat().st_mtime_ns}" for file in sorted(here.glob("*.py"))]
-    key = hashlib.sha256("\n".join([sys.executable, str(here), *code]).encode()).hexdigest()[:12]
+    known = [sys.executable, str(here), *code, *map(str, sorted(settings.items())), os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")]
+    key = hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"tuner-{os.getuid()}"
     if len(str(folder)) > 80:  # a socket's path is limited to about 104 bytes
         folder = Path("/tmp") / folder.name

@@ -21,6 +21,7 @@ The file has one row per trial: the ranked ones first, in order of rank, then th
     gain            double                 score beyond the best baseline's; positive is better whatever the mode
     started_at      double        s        since the start of the sweep
     worker          string                 where it ran: host/slot
+    audited         int32         epoch    early stopping would have ended it here; it was trained on to check that rule
     cause.kind      string                 why it ended otherwise than at its last epoch, in one word
     cause.message   string                 the same in one line
     cause.details   string                 a traceback, or nothing
@@ -55,6 +56,8 @@ STATES = ("complete", "pruned", "failed", "waiting", "running")
 
 _OPTUNA_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "waiting", "RUNNING": "running"}
 _CAUSE = ("kind", "message", "details")
+# Without these a file is no leaderboard; all others may be missing, as in a file that an older Tuner of the same format wrote.
+_NEEDED = ("rank", "number", "state", "score", "best_epoch", "epochs")
 # Column -> type, unit and meaning: the table in the docstring above, word for word (a test compares them).
 COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
     "rank": (pa.int32(), "", "1 is the best; null: not ranked, because it failed or has no score"),
@@ -71,6 +74,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
     "gain": (pa.float64(), "", "score beyond the best baseline's; positive is better whatever the mode"),
     "started_at": (pa.float64(), "s", "since the start of the sweep"),
     "worker": (pa.string(), "", "where it ran: host/slot"),
+    "audited": (pa.int32(), "epoch", "early stopping would have ended it here; it was trained on to check that rule"),
     "cause.kind": (pa.string(), "", "why it ended otherwise than at its last epoch, in one word"),
     "cause.message": (pa.string(), "", "the same in one line"),
     "cause.details": (pa.string(), "", "a traceback, or nothing"),
@@ -106,6 +110,7 @@ class TrialRecord:
     cause: Mapping[str, str] | None = None
     started_at: float | None = None
     worker: str | None = None
+    audited: int | None = None
     configuration: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
@@ -274,7 +279,7 @@ class Leaderboard:
             raise SweepError(f"{source}: cannot be read as Parquet; expected a {FILE} that Tuner wrote") from error
         metadata = table.schema.metadata or {}
         version = metadata.get(b"tuner.leaderboard")
-        if version is None or not set(COLUMNS) <= set(table.column_names):
+        if version is None or not set(_NEEDED) <= set(table.column_names):
             raise SweepError(f"{source}: a Parquet file, but not a leaderboard; expected a {FILE} that Tuner wrote")
         if version != str(VERSION).encode():
             found = version.decode(errors="replace")
@@ -289,7 +294,7 @@ def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
     """Return a trial of a study as a record, still without rank and gain.
 
     Reads the facts that `tuner/study.py` lists: `configuration`, `seed`, `baseline`, `parameters`, `started_at`, `worker`, `source`,
-    `cause` and one `epoch_<n>` per epoch.
+    `cause`, `audit` and one `epoch_<n>` per epoch.
     """
     facts = trial.user_attrs
     reports = {int(name.removeprefix("epoch_")): value for name, value in facts.items() if name.startswith("epoch_") and name[6:].isdecimal()}
@@ -308,6 +313,7 @@ def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
         best_epoch=best_epoch,
         epochs=epochs,
         cause={part: str(facts["cause"].get(part, "")) for part in _CAUSE} if facts.get("cause") else None,
+        audited=(facts.get("audit") or {}).get("epoch"),
         configuration=facts.get("configuration") or {},
         curves=curves,
         seconds=math.fsum(value or 0.0 for value in curves["seconds"]) if "seconds" in curves else None,
@@ -377,9 +383,9 @@ def _records(table: pa.Table) -> Iterator[TrialRecord]:
     fields = {column.name: column for column in table.schema}
     encoded = {name for name, column in fields.items() if (column.metadata or {}).get(b"encoding") == b"json"}
     for row in table.to_pylist():
-        cause = {part: row[f"cause.{part}"] or "" for part in _CAUSE} if row["cause.kind"] is not None else None
+        cause = {part: row.get(f"cause.{part}") or "" for part in _CAUSE} if row.get("cause.kind") is not None else None
         yield TrialRecord(
-            **{name: row[name] for name in COLUMNS if not name.startswith("cause.")},
+            **{name: row[name] for name in COLUMNS if not name.startswith("cause.") and name in row},
             cause=cause,
             configuration={
                 name.removeprefix("config."): json.loads(value) if name in encoded else value

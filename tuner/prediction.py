@@ -42,7 +42,8 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     if target is not None and target.suffix not in WRITERS:
         raise SweepError(f"{target}: cannot write {target.suffix or 'a file without ending'}; {nearest(target.suffix, WRITERS)}")
     card = read_card(folder)
-    x = read_for_prediction(source, Features.from_json(card["features"]))
+    dataset = card["dataset"]
+    x = read_for_prediction(str(source), Features.from_json(card["features"]), format=dataset.get("format"), separator=dataset.get("separator") or ",")
     predictions = _outputs(folder / card["model"], card, x, search_path)
     table = _table(predictions, card["classes"])
     if target is None:

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +31,7 @@ from tuner.errors import TrialDiverged
 from tuner.training import Fold, Recipe
 
 SLICE_S = 0.1
-LOG_TAIL = 4000
+LOG_TAIL = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class TrainingProcess:
     Attributes:
         epoch: epochs that are done.
         parameters: trainable parameters of one network.
+        pid: of the process.
         path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
         warnings: what Python warned of in the process.
     """
@@ -183,7 +185,12 @@ class TrainingProcess:
         self.warnings: list[str] = []
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._oom_kills = _oom_kills()
-        self._connection, self._child = _start(_way(start, limits), self._log.fileno())
+        try:
+            self._connection, self._child = _start(_way(start, limits), recipe, self._log.fileno())
+        except BaseException:
+            self._log.close()
+            raise
+        self.pid = self._child.pid
         built = self._ask({"recipe": recipe.to_json(), "limits": asdict(limits), "data": str(data.folder), "folds": str(data.with_folds(folds))}, timeout_s)
         self.parameters: int = built["parameters"]
         self.path: str = built["path"]
@@ -214,6 +221,10 @@ class TrainingProcess:
     def export(self, path: str | Path) -> None:
         """Write the network as a Keras file for inference."""
         self._ask({"do": "export", "path": os.path.abspath(path)})
+
+    def load_weights(self, path: str | Path) -> None:
+        """Take the weights of a network that `export` wrote. Raises OSError where there is none, ValueError where it is of another network."""
+        self._ask({"do": "load_weights", "path": os.path.abspath(path)})
 
     def layers(self) -> list[dict[str, Any]]:
         """Return what `Training.layers` returns."""
@@ -261,15 +272,17 @@ class TrainingProcess:
             raise
         self.epoch = answer["epoch"]
         self.warnings += answer["warnings"]
-        if os.fstat(self._log.fileno()).st_size > 100 * LOG_TAIL:
+        if os.fstat(self._log.fileno()).st_size > 32 * LOG_TAIL:
             self._log.truncate(0)
         refused = answer.get("refused")
         if refused is None:
             return answer
         if refused["kind"] == "diverged":
             raise TrialDiverged(refused["message"])
-        if refused["kind"] in _REFUSALS:
-            raise _REFUSALS[refused["kind"]](refused["message"])
+        if refused["kind"] == "storage":
+            raise OSError(refused["number"], refused["message"], refused["file"] or None)
+        if refused["kind"] == "value":
+            raise ValueError(refused["message"])
         self.close()
         raise ProcessDied(**refused)
 
@@ -298,22 +311,39 @@ class TrainingProcess:
 
     def _last_words(self) -> str:
         size = os.fstat(self._log.fileno()).st_size
-        return os.pread(self._log.fileno(), LOG_TAIL, max(0, size - LOG_TAIL)).decode(errors="replace").strip()
+        lines = os.pread(self._log.fileno(), LOG_TAIL, max(0, size - LOG_TAIL)).decode(errors="replace").splitlines()
+        # Python's own account of a crash ends with the names of all extension modules, which help nobody.
+        return "\n".join(line for line in lines if not line.startswith("Extension modules: ")).strip()
 
 
-_REFUSALS: dict[str, type[Exception]] = {"storage": OSError, "value": ValueError}
+def warm(recipe: Recipe) -> None:
+    """Let the node's server for such recipes load TensorFlow now, and keep it alive as long as this process lives. Safe to call again."""
+    settings = _settings(recipe)
+    key = tuple(sorted(settings.items()))
+    with _lock:
+        held = _holders.get(key)
+        if not forks_here() or (held is not None and held.is_connected()):
+            return
+        if held is not None:
+            held.close()
+        _holders[key] = forkserver.Client(settings)
+        _holders[key].hold()
 
 
-def warm() -> None:
-    """Let the node's server load TensorFlow now, and keep it alive as long as this process lives. Safe to call again."""
-    global _holder
-    if forks_here() and _holder is None:
-        client = forkserver.Client()
-        client.hold()
-        _holder = client
+def cool() -> None:
+    """Let go of the servers that `warm` keeps alive: they end soon after the last process that uses them."""
+    with _lock:
+        while _holders:
+            _holders.popitem()[1].close()
 
 
-_holder: forkserver.Client | None = None
+_lock = threading.Lock()
+_holders: dict[tuple[tuple[str, str], ...], forkserver.Client] = {}
+
+
+def _settings(recipe: Recipe) -> dict[str, str]:
+    # oneDNN's pass over a graph compares every operation with all 9,000 kernels (TensorFlow 2.21). It is what makes convolutions, and bfloat16, fast.
+    return {} if recipe.convolutions or recipe.precision != "float32" else {"TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 def forks_here() -> bool:
@@ -331,6 +361,8 @@ def _way(start: str, limits: Limits) -> str:
 class _Child(Protocol):
     """A started process, however it was started."""
 
+    @property
+    def pid(self) -> int: ...
     def kill(self) -> None: ...
     def status(self, timeout_s: float) -> int | None: ...
     def fileno(self) -> int: ...
@@ -340,14 +372,14 @@ class _Child(Protocol):
 class _Spawned:
     """A process that was started afresh."""
 
-    def __init__(self, files: tuple[int, int]) -> None:
+    def __init__(self, files: tuple[int, int], settings: dict[str, str]) -> None:
         # The child holds the other end of this pipe as long as it lives.
         self._alive, end = os.pipe()
         code = "import sys; sys.path[:] = sys.argv[4:]; from tuner import forkserver; forkserver.become_child(*map(int, sys.argv[1:4]))"
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code, *map(str, (*files, os.getpid())), *sys.path],
-                env={**os.environ, **forkserver.QUIET},
+                env={**os.environ, **forkserver.QUIET, **settings},
                 pass_fds=(*files, end),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -356,6 +388,7 @@ class _Spawned:
             )
         finally:
             os.close(end)
+        self.pid = self._process.pid
 
     def kill(self) -> None:
         self._process.kill()
@@ -373,14 +406,18 @@ class _Spawned:
         os.close(self._alive)
 
 
-def _start(way: str, log: int) -> tuple[Connection, _Child]:
+def _start(way: str, recipe: Recipe, log: int) -> tuple[Connection, _Child]:
     ours, theirs = socket.socketpair()
     try:
         if way == "spawn":
-            return Connection(ours.detach()), _Spawned((theirs.fileno(), log))
-        warm()
-        client = forkserver.Client()
-        client.fork((theirs.fileno(), log))
+            return Connection(ours.detach()), _Spawned((theirs.fileno(), log), _settings(recipe))
+        warm(recipe)
+        client = forkserver.Client(_settings(recipe))
+        try:
+            client.fork((theirs.fileno(), log))
+        except BaseException:
+            client.close()
+            raise
         return Connection(ours.detach()), client
     finally:
         theirs.close()

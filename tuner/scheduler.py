@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces.errors import nearest
-from tuner.accounts import Accounts, seed_of
+from tuner.accounts import Accounts, cause_of, metrics_of, seed_of
 from tuner.objective import Objective
 from tuner.study import Cause
 
@@ -210,8 +210,13 @@ class StudyScheduler(TrialScheduler):
             return TrialScheduler.STOP
         known = self.accounts.epochs
         epoch = self.accounts.report(number, result)
-        if epoch is None:
-            return TrialScheduler.CONTINUE
+        cause = cause_of(result)
+        if epoch is None and cause is None:
+            metric = self.accounts.study.objective.metric
+            cause = Cause("error", f"its reports hold no {metric}; {nearest(metric, metrics_of(result))}")
+        if epoch is None or cause is not None:
+            self.accounts.end(number, "failed", cause)
+            return TrialScheduler.STOP
         new = self.accounts.epochs > known
         return TrialScheduler.CONTINUE if self._goes_on(number, epoch, result, new) else TrialScheduler.STOP
 

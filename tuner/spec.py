@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cluster.resources import ResourcesSection
 from cluster.targets import ClusterSection
-from search_spaces import SPACES
+from search_spaces.spaces import SPACES
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.space import SearchSpace, space_of
 from tuner.data import DatasetSection

@@ -28,7 +28,7 @@ from tuner.scheduler import StudyScheduler, milestones
 from tuner.searcher import StudySearcher, build_sampler, enqueue_baselines
 from tuner.study import Study, open_study
 from tuner.training import Recipe
-from tuner.trial import Trial, Work
+from tuner.trial import Trial, Work, forget
 
 VERSIONS_OF = ("ray", "optuna", "tensorflow", "keras", "numpy", "pyarrow", "scikit-learn")
 
@@ -111,6 +111,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
                 view=view,
                 interrupted=interrupted,
             )
+            forget(folder / "checkpoints", [trial.number for trial in study.trials("complete", "pruned", "failed")])
             _stage(study, "search", began, accounts.epochs)
         board = Leaderboard.of(study.trials(), objective, study.facts)
         board.write(folder)

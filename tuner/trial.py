@@ -10,6 +10,7 @@ failed: kind, message, details), and once, in the first one, `facts` of the tria
 
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,12 @@ class Trial(tune.Trainable):
         if self._untold is not None:
             report["facts"], self._untold = self._untold, None
         return report
+
+
+def forget(checkpoints: Path, numbers: Iterable[int]) -> None:
+    """Remove the state that trials left behind which need it no more: an actor that ends cannot know that its trial was stopped for good."""
+    for number in numbers:
+        shutil.rmtree(checkpoints / str(number), ignore_errors=True)
 
 
 def worker_name() -> str:

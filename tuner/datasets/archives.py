@@ -105,7 +105,7 @@ def _fetch(name: str, path: Path) -> str | None:
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-c", FETCH, name, str(path)]
+        command = [sys.executable, "-P", "-c", FETCH, name, str(path)]  # -P: a keras.py beside the spec is not Keras
         child = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, env=environment, check=False)
     except subprocess.TimeoutExpired:
         return f"no end after {FETCH_TIMEOUT_S} s"

@@ -3,8 +3,7 @@
 Owns what is a feature, what a missing value means and one-hot encoding. Must not know files, splits or scaling.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +61,19 @@ def kinds_of(table: "pa.Table") -> dict[str, str]:
     return kinds
 
 
+def check_types(table: "pa.Table", kinds: Mapping[str, str]) -> None:
+    """Check that each column is of the kind that it was when the features were fitted, or holds nothing.
+
+    Raises:
+        DatasetError: one is not.
+    """
+    import pyarrow as pa
+
+    for field in table.schema:
+        if not pa.types.is_null(field.type) and kind_of(field.type) != kinds[field.name]:
+            raise DatasetError(f"column {field.name!r}: got values of type {field.type}; expected a {kinds[field.name]}, as in the rows to train on")
+
+
 def normalise(table: "pa.Table", kinds: Mapping[str, str]) -> "pa.Table":
     """Return the table with float64, boolean and large_string columns only; NaN becomes null, the one mark for missing.
 
@@ -75,10 +87,9 @@ def normalise(table: "pa.Table", kinds: Mapping[str, str]) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    check_types(table, kinds)
     found = []
     for name, values in zip(table.column_names, table.columns, strict=True):
-        if not pa.types.is_null(values.type) and kind_of(values.type) != kinds[name]:
-            raise DatasetError(f"column {name!r}: got values of type {values.type}; expected a {kinds[name]}, as in the rows to train on")
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         values = values.cast(type_of(kinds[name]), safe=False)
@@ -156,15 +167,21 @@ def check_no_holes(table: "pa.Table", missing: str) -> None:
             )
 
 
-def check_finite(table: "pa.Table") -> None:
-    """Check that no number of a normalised table is infinite, or beyond float32's range.
+def check_values(table: "pa.Table") -> None:
+    """Check, on all rows of a source, that numbers fit into float32 and that words are not numbers with a slip among them.
 
     Raises:
-        DatasetError: names the column and the row.
+        DatasetError: names the column, and the row or the word.
     """
     for name, values in zip(table.column_names, table.columns, strict=True):
-        if kind_of(values.type) == "number":
+        kind = kind_of(values.type)
+        if kind == "number":
             to_float32(values.to_numpy(), f"column {name!r}")
+        elif kind == "category":
+            words = sorted(_words(values))
+            slips = [word for word in words if not _is_number(word)]
+            if len(words) > SLIP_MIN_WORDS and 0 < len(slips) <= (1 - SLIP_SHARE) * len(words):
+                raise DatasetError(f"column {name!r}: nearly all its values are numbers, but {slips[0]!r} is none; mend such fields, or exclude = [{name!r}]")
 
 
 def whole_rows(features: "pa.Table", targets: "pa.Table") -> np.ndarray:
@@ -186,11 +203,24 @@ def whole_rows(features: "pa.Table", targets: "pa.Table") -> np.ndarray:
     return whole
 
 
-def targets(table: "pa.Table", names: Sequence[str]) -> np.ndarray:
-    """Return target columns without holes as labels (n,) of their own type, or as targets (n, k).
+def check_targets(table: "pa.Table") -> None:
+    """Check that target columns are of types that can be predicted.
 
     Raises:
-        DatasetError: a value is missing, or a column cannot be a target.
+        DatasetError: one is not; several targets must be numbers.
+    """
+    for field in table.schema:
+        kind = kind_of(field.type)
+        if kind is None or (kind != "number" and len(table.schema) > 1):
+            expected = "numbers, as there are several targets" if len(table.schema) > 1 else "numbers, booleans or strings"
+            raise DatasetError(f"target {field.name!r}: got values of type {field.type}; expected {expected}")
+
+
+def targets(table: "pa.Table", names: Sequence[str]) -> np.ndarray:
+    """Return target columns as labels (n,) of their own type, or as targets (n, k).
+
+    Raises:
+        DatasetError: a value is missing.
     """
     import pyarrow as pa
 
@@ -199,62 +229,26 @@ def targets(table: "pa.Table", names: Sequence[str]) -> np.ndarray:
         values = table.column(name)
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
-        kind = kind_of(values.type)
         if values.null_count:
             first = int(np.argmax(values.is_null().to_numpy()))
             missing = f"{values.null_count} of {len(values)} values are missing, the first in row {first}"
             raise DatasetError(f'target {name!r}: {missing}; expected a value in every row, or dataset.missing = "drop"')
-        if kind is None or (kind != "number" and len(names) > 1):
-            expected = "numbers, as there are several targets" if len(names) > 1 else "numbers, booleans or strings"
-            raise DatasetError(f"target {name!r}: got values of type {values.type}; expected {expected}")
         if pa.types.is_decimal(values.type):
             values = values.cast(pa.float64())
-        columns.append(values.to_numpy().astype(str) if kind == "category" else values.to_numpy())
+        columns.append(values.to_numpy().astype(str) if kind_of(values.type) == "category" else values.to_numpy())
     return columns[0] if len(columns) == 1 else np.stack([column.astype(np.float64) for column in columns], axis=1)
 
 
-def content_hash(table: "pa.Table") -> str:
-    """Return the sha256 of a table's values: the same for every format, chunking, number width and dictionary encoding that hold them."""
-    digest = hashlib.sha256(f"{table.num_rows} rows\n".encode())
-    for name in sorted(table.column_names):
-        digest.update(f"{name}\n".encode())
-        for stream in _canonical(table.column(name)):
-            digest.update(stream)
-    return digest.hexdigest()
-
-
-def _canonical(column: "pa.ChunkedArray") -> Iterator[bytes]:
-    """Give a digest of a column's values in a form that only the values decide."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    values, lengths = hashlib.sha256(), hashlib.sha256()
-    for chunk in column.chunks:
-        if pa.types.is_dictionary(chunk.type):
-            chunk = chunk.dictionary_decode()
-        if pa.types.is_boolean(chunk.type):
-            values.update(pc.fill_null(chunk.cast(pa.uint8()), 2).to_numpy(zero_copy_only=False).tobytes())
-        elif pa.types.is_integer(chunk.type) or pa.types.is_floating(chunk.type) or pa.types.is_decimal(chunk.type):
-            numbers = chunk.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype("<f8")
-            values.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
-        else:
-            words = pc.fill_null(chunk.cast(pa.large_string()), "")
-            lengths.update(pc.fill_null(pc.binary_length(chunk.cast(pa.large_string())), -1).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-            values.update("".join(words.to_pylist()).encode())
-    yield values.digest()
-    yield lengths.digest()
-
-
 def _categories(name: str, values: "pa.ChunkedArray", most: int) -> tuple[str, ...]:
-    words = sorted(word for word in values.unique().to_pylist() if word is not None)
-    if len(words) > SLIP_MIN_WORDS:
-        slips = [word for word in words if not _is_number(word)]
-        if slips and len(slips) <= (1 - SLIP_SHARE) * len(words):
-            raise DatasetError(f"column {name!r}: nearly all its values are numbers, but {slips[0]!r} is none; mend such fields, or exclude = [{name!r}]")
+    words = sorted(_words(values))
     if len(words) > most:
         mend = f"exclude = [{name!r}], or raise dataset.max_categories"
         raise DatasetError(f"column {name!r}: {len(words)} distinct words, each of which becomes a feature; expected at most {most}; {mend}")
     return tuple(words)
+
+
+def _words(values: "pa.ChunkedArray") -> list[str]:
+    return [word for word in values.unique().to_pylist() if word is not None]
 
 
 def _is_number(word: str) -> bool:

@@ -3,6 +3,7 @@
 Owns the file systems and what is said when nothing is there. Must not know what is in a file.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 SHOWN_NAMES = 8
+MAX_REASON = 300
 
 
 def is_url(path: str) -> bool:
@@ -39,10 +41,12 @@ def locate(path: str) -> tuple["FileSystem", str, bool]:
     return system, inner, info.type == fs.FileType.Directory
 
 
-def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type where it has none."""
+def one_line(error: BaseException, *, frame: re.Pattern[str] | None = None) -> str:
+    """Return the first line of an error's message, without its frame and cut where it goes on and on, or its type where it has none."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    line = lines[0] if lines else type(error).__name__
+    line = frame.sub("", line) if frame else line
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 3] + "..."
 
 
 def _what_is_there(path: str) -> str:

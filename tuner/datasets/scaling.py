@@ -13,7 +13,7 @@ import numpy as np
 CHUNK_ROWS = 8192
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scaling:
     """x becomes `(x, or fill where x is NaN, - center) * factor`.
 

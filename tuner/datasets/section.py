@@ -83,7 +83,7 @@ class DatasetSection(BaseModel):
             raise ValueError("test: got it beside test_path; expected one of the two")
         if self.folds is not None and self.validation is not None:
             raise ValueError("validation: got it beside folds; expected one of the two")
-        shares = [share for share in (self._validation_share, self._test_share) if isinstance(share, float)]
+        shares = [share for share in self._shares if isinstance(share, float)]
         if sum(shares) >= 1:
             raise ValueError(f"validation + test: got {' + '.join(map(str, shares))}; expected less than 1 together, so that rows are left to train on")
         if self.features is not None:
@@ -109,12 +109,11 @@ class DatasetSection(BaseModel):
         return (self.target,) if isinstance(self.target, str) else self.target
 
     @property
-    def _validation_share(self) -> float | int | None:
-        return None if self.folds else self.validation if self.validation is not None else DEFAULT_SHARE
-
-    @property
-    def _test_share(self) -> float | int | None:
-        return None if self.test_path else self.test if self.test is not None else DEFAULT_SHARE
+    def _shares(self) -> tuple[float | int | None, ...]:
+        """The validation and the test share, as far as they are known before the data are: an archive may bring a test split."""
+        validation = None if self.folds else DEFAULT_SHARE if self.validation is None else self.validation
+        drawn = self.source == "digits" or (self.source == "table" and self.test_path is None)
+        return validation, DEFAULT_SHARE if self.test is None and drawn else self.test
 
 
 # Which sources a key has a meaning for; for all of them where it is not named here.

@@ -4,7 +4,6 @@ Owns what a source must bring, which rows of it count, and the content hash. A s
 come later.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuner.datasets import archives, columns
+from tuner.datasets import archives, columns, hashes
 from tuner.datasets.features import FILLED, Features, to_float32
 from tuner.datasets.section import DatasetSection
 from tuner.datasets.tables import Table
@@ -63,14 +62,14 @@ def _digits(section: DatasetSection) -> Raw:
 
     digits = load_digits()
     arrays = {"x": digits.images.astype(np.uint8), "y": digits.target.astype(np.int64)}
-    return Raw(_examples(arrays, "", "digits"), None, hash_arrays(arrays), "classification", tuple("0123456789"), largest=16.0)
+    return Raw(_examples(arrays, "", "digits"), None, hashes.of_arrays(arrays), "classification", tuple("0123456789"), largest=16.0)
 
 
 def _keras(section: DatasetSection) -> Raw:
     name = section.source
     path = str(archives.keras_archive(name))
     arrays = archives.read(path, ("x_train", "y_train", "x_test", "y_test"))
-    return Raw(_examples(arrays, "_train", path), _examples(arrays, "_test", path), hash_arrays(arrays), "classification", CLASS_NAMES[name])
+    return Raw(_examples(arrays, "_train", path), _examples(arrays, "_test", path), hashes.of_arrays(arrays), "classification", CLASS_NAMES[name])
 
 
 def _npz(section: DatasetSection) -> Raw:
@@ -84,7 +83,7 @@ def _npz(section: DatasetSection) -> Raw:
     if test is not None and (test.x.shape[1:] != pool.x.shape[1:] or (test.x.dtype == np.uint8) != (pool.x.dtype == np.uint8)):
         expected = f"{pool.x.shape[1:]}, {arrays['x_train'].dtype} as in x_train"
         raise DatasetError(f"{path}: x_test holds examples of shape {test.x.shape[1:]}, {arrays['x_test'].dtype}; expected {expected}")
-    content_hash = hash_arrays(arrays)
+    content_hash = hashes.of_arrays(arrays)
     return Raw(_whole(pool, section.missing, path), None if test is None else _whole(test, section.missing, path), content_hash)
 
 
@@ -101,17 +100,18 @@ def _table(section: DatasetSection) -> Raw:
     wanted = (*features, *section.targets)
     pool = table.read(wanted)
     kinds = columns.kinds_of(pool.select(features))
-    parts = [columns.content_hash(pool)]
-    test = None
-    if section.test_path is not None:
-        # A CSV file has no types of its own: a test file without decimals, or without words, must be read as the other was.
-        test_table = Table(section.test_path, format=section.format, separator=section.separator, types={field.name: field.type for field in pool.schema})
-        for name in wanted:
-            test_table.check(name, "dataset.test_path")
-        test = test_table.read(wanted)
-        parts.append(columns.content_hash(test))
-    content_hash = parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()
-    return Raw(_rows_of(pool, section, kinds), None if test is None else _rows_of(test, section, kinds), content_hash)
+    columns.check_targets(pool.select(section.targets))
+    rows, content_hash = _rows_of(pool, section, kinds), hashes.of_table(pool)
+    if section.test_path is None:
+        return Raw(rows, None, content_hash)
+    # A CSV file has no types of its own: a test file without decimals, or without words, must be read as the other was.
+    test_table = Table(section.test_path, format=section.format, separator=section.separator, types={field.name: field.type for field in pool.schema})
+    for name in wanted:
+        test_table.check(name, "dataset.test_path")
+    test = test_table.read(wanted)
+    columns.check_types(test.select(features), kinds)
+    columns.check_targets(test.select(section.targets))
+    return Raw(rows, _rows_of(test, section, kinds), hashes.of_parts((content_hash, hashes.of_table(test))))
 
 
 SOURCES: dict[str, Callable[[DatasetSection], Raw]] = {
@@ -154,17 +154,6 @@ def read_for_prediction(path: str | Path, features: Features, *, format: str | N
     return features.encode(table.read([column.name for column in features.columns]))
 
 
-def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the sha256 of named arrays: their names, types, shapes and values in row order."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        # Images are hashed where they lie; only numbers show their bytes as a buffer.
-        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size and array.dtype.kind in "biuf" else array.tobytes())
-    return digest.hexdigest()
-
-
 def _examples(arrays: Mapping[str, np.ndarray], suffix: str, path: str) -> Examples:
     x, y = arrays[f"x{suffix}"], arrays[f"y{suffix}"]
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
@@ -196,7 +185,7 @@ def _rows_of(table: "pa.Table", section: DatasetSection, kinds: dict[str, str]) 
     """Return the rows of a table that `missing` leaves."""
     x, y = columns.normalise(table.select(list(kinds)), kinds), table.select(section.targets)
     rows = np.arange(table.num_rows, dtype=np.int64)
-    columns.check_finite(x)
+    columns.check_values(x)
     if section.missing == "error":
         columns.check_no_holes(x, section.missing)
     elif section.missing == "drop":

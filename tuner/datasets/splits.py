@@ -10,7 +10,7 @@ import numpy as np
 from tuner.errors import DatasetError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fold:
     """One division of the pool.
 
@@ -33,13 +33,19 @@ class Fold:
             raise ValueError("Fold: some rows are in both train and validation")
 
 
-def count_of(share: float | int, rows: int, key: str) -> int:
-    """Return how many of `rows` rows a share is: a fraction below 1, or a number of rows.
+def count_of(share: float | int, rows: int, key: str, *, left: float = 1.0) -> int:
+    """Return how many of `rows` rows a share is.
+
+    Args:
+        share: a fraction below 1, or a number of rows.
+        rows: how many there are.
+        key: the key of `[dataset]` that asked for it, for messages.
+        left: what fraction `rows` is of the rows that a fraction counts.
 
     Raises:
         DatasetError: nothing would be held out, or nothing left.
     """
-    count = round(share * rows) if isinstance(share, float) else share
+    count = round(share / left * rows) if isinstance(share, float) else share
     if count < 1 or count >= rows:
         raise DatasetError(f"dataset.{key}: got {share:g}, {count} of {rows} rows; expected at least 1 row, and at least 1 left")
     return count

@@ -4,6 +4,7 @@ Owns reading and the types of CSV columns. Must not know which column is a featu
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -52,13 +53,12 @@ class Table:
         self._files, self._format = _files(path, system, inner, is_folder, format)
         with _reading(path):
             self._dataset = self._open(None)
-        schema = self._dataset.schema
-        twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
-        if twice is not None:
-            raise DatasetError(f"{path}: the column {twice!r} is there twice; expected each name once")
-        self.columns: tuple[str, ...] = tuple(schema.names)
+            self.columns: tuple[str, ...] = tuple(self._dataset.schema.names)
+        twice = [name for name, count in Counter(self.columns).items() if count > 1]
+        if twice:
+            raise DatasetError(f"{path}: the column {twice[0]!r} is there twice; expected each name once")
         if self._format == "csv" and self._types:
-            known = [field.with_type(self._types[field.name]) if field.name in self._types else field for field in schema]
+            known = [field.with_type(self._types[field.name]) if field.name in self._types else field for field in self._dataset.schema]
             with _reading(path):
                 self._dataset = self._open(_schema(known))
 
@@ -135,8 +135,11 @@ def _file_format(kind: str, separator: str) -> Any:
     import pyarrow.csv as csv
     import pyarrow.dataset as arrow_dataset
 
-    if kind != "csv":
-        return "ipc" if kind == "arrow" else kind
+    if kind == "parquet":
+        # Writers that add checksums to their pages want them looked at.
+        return arrow_dataset.ParquetFileFormat(default_fragment_scan_options=arrow_dataset.ParquetFragmentScanOptions(page_checksum_verification=True))
+    if kind in ("feather", "arrow"):
+        return arrow_dataset.IpcFileFormat()
     return arrow_dataset.CsvFileFormat(
         parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
         convert_options=csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False),
@@ -181,5 +184,5 @@ class _reading:
         import pyarrow as pa
 
         if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError):
-            reason = _FRAME.sub("", one_line(error)).rstrip(".")
+            reason = one_line(error, frame=_FRAME).rstrip(".")
             raise DatasetError(f"{self._path}: cannot be read ({reason}); is it damaged, or of another format?") from error

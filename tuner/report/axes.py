@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from tuner.objective import Objective
 from tuner.report.markup import Markup, element, join
 
+# With fewer scores than these, all of them are worth their room.
+LEAST_TO_FOCUS = 12
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -70,13 +73,15 @@ class Scale:
         return [(index * step, f"{index * step:,.{decimals}f}") for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def focused(values: Sequence[float], objective: Objective, start: float, end: float) -> Scale:
+def focused(values: Sequence[float], objective: Objective, start: float, end: float, *, others: Sequence[float] = ()) -> Scale:
     """Return a scale that gives its room to the better values: hopeless ones stand at its edge."""
-    ordered = sorted(values, key=objective.cost)
+    if len(values) < LEAST_TO_FOCUS:
+        return Scale.around([*values, *others], start, end, room=0.06)
+    ordered = sorted([*values, *others], key=objective.cost)
     best, middle, worst = ordered[0], ordered[len(ordered) // 2], ordered[-1]
     reach = abs(middle - best) * 3.5
     if abs(worst - best) <= reach or reach == 0:
-        return Scale.around(values, start, end, room=0.06)
+        return Scale.around(ordered, start, end, room=0.06)
     return Scale.around([best, best + math.copysign(reach, worst - best)], start, end, room=0.06)
 
 
@@ -142,6 +147,8 @@ def mark(classes: str, x: float, y: float, *, trial: int | None = None, words: s
         return element("path", told, d=f"M{x - 4:.1f} {y - 4:.1f}l8 8m0-8l-8 8", **common)
     if kind == "beyond":
         return element("path", told, d=f"M{x - 3.5:.1f} {y - 7:.1f}h7l-3.5 5z", **common)
+    if kind == "swatch":
+        return element("rect", told, x=x - 5, y=y - 5, width=11, height=10, **common)
     if kind == "line":
         return element("path", told, d=f"M{x - 6:.1f} {y:.1f}h12", **common)
     return element("circle", told, cx=x, cy=y, r=3.4 if kind == "complete" else 3, **common)

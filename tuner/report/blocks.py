@@ -24,7 +24,7 @@ class Material:
 def plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Set[int] = frozenset()) -> Markup:
     """Return a table of texts; the columns whose places are in `numeric` are set to the right."""
     head = element("tr", [element("th", text, scope="col", class_="n" if index in numeric else None) for index, text in enumerate(heads)])
-    body = [element("tr", [element("td", text, class_="n" if index in numeric else None) for index, text in enumerate(row)]) for row in rows]
+    body = [element("tr", [element("td", text, class_="n" if index in numeric else long(text)) for index, text in enumerate(row)]) for row in rows]
     return element(
         "div",
         element("table", element("thead", head), element("tbody", body)),
@@ -33,6 +33,11 @@ def plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numeric:
         role="group",
         aria_label=f"Table: {', '.join(heads)}",
     )
+
+
+def long(text: str) -> str | None:
+    """Return the class of a cell whose text may wrap, or None for one that stays on its line."""
+    return "long" if len(text) > 24 else None
 
 
 def figures(*drawn: Markup | None) -> Markup | None:

@@ -1,15 +1,17 @@
 """The report as JSON: summary, facts and every trial, in full precision, as `schema.py` publishes it.
 
-Must not compute anything of its own: what it says is in the leaderboard or in the summary.
+Must not compute anything of its own: what it says comes from the leaderboard and from what all formats share.
 """
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from tuner.leaderboard import Leaderboard, TrialRecord
+from tuner.report.importance import Importances, measure
 from tuner.report.schema import SCHEMA
 from tuner.report.summary import summarise
+from tuner.report.worth import verdicts
 
 
 def document(leaderboard: Leaderboard) -> dict[str, Any]:
@@ -17,9 +19,15 @@ def document(leaderboard: Leaderboard) -> dict[str, Any]:
     return {
         "schema": SCHEMA["$id"],
         "summary": summarise(leaderboard),
+        "worth": verdicts(leaderboard),
+        "importances": _importances(measure(leaderboard)),
         "facts": dict(leaderboard.facts),
         "trials": [_trial(record) for record in leaderboard.records],
     }
+
+
+def _importances(found: Importances) -> dict[str, Any]:
+    return {"fit": found.fit, "trials": len(found.standings), "shares": [asdict(share) for share in found.shares], "why_not": found.why_not}
 
 
 def _trial(record: TrialRecord) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from tuner.leaderboard import Leaderboard, TrialRecord
 from tuner.report.importance import measure
 from tuner.report.markup import Markup, data_island, element, join
-from tuner.report.numbers import count, duration, number
+from tuner.report.numbers import count, duration, number, setting
 from tuner.report.sections import SECTIONS, STATIC_ROWS, Material
 from tuner.report.summary import summarise
 from tuner.report.tables import columns
@@ -88,6 +88,7 @@ def island(leaderboard: Leaderboard) -> dict[str, Any]:
     """Return what the script works on: every row of the table as shown and as sorted, and for single trials their facts and learning curves."""
     heads = columns(leaderboard)
     return {
+        "fixed": [[name, setting(leaderboard.records[0].configuration.get(name))] for name in leaderboard.hyperparameters if name not in leaderboard.varying],
         "metric": leaderboard.objective.metric,
         "first": STATIC_ROWS,
         "columns": [{"name": column.name, "heading": column.heading, "numeric": column.numeric} for column in heads],

@@ -57,8 +57,8 @@ def _per_class(test: Mapping[str, Any]) -> Markup | None:
     entries = test.get("per_class")
     if not entries:
         return None
-    rows = [[entry["class"], number(entry.get("precision")), number(entry.get("recall")), number(entry.get("support"))] for entry in entries]
-    return join(element("h3", "Per class"), plain_table(["class", "precision", "recall", "test rows"], rows, numeric={1, 2, 3}))
+    rows = [[entry["class"], *(number(entry.get(key)) for key in ("precision", "recall", "f1", "support"))] for entry in entries]
+    return join(element("h3", "Per class"), plain_table(["class", "precision", "recall", "F1", "test rows"], rows, numeric={1, 2, 3, 4}))
 
 
 def _named_numbers(title: str, values: Mapping[str, Any]) -> Markup | None:

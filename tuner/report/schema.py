@@ -58,6 +58,7 @@ _TEST = _table(
                     "class": _text("its name"),
                     "precision": _or_null(_number("0 to 1; null: never predicted")),
                     "recall": _or_null(_number("0 to 1")),
+                    "f1": _or_null(_number("0 to 1")),
                     "support": _whole("rows"),
                 },
             ),
@@ -164,20 +165,27 @@ FACTS = _table(
                 "source": _text("where they came from"),
                 "content_hash": _text("sha256 of the content"),
                 "task": _text("classification or regression"),
-                "rows": _map(_whole("rows"), "split (train, validation, test) -> rows"),
-                "classes": _list(_text("a class"), "in the order of the outputs"),
+                "split_hash": _text("sha256 of the row numbers of every split"),
+                "rows": _whole("rows in all"),
+                "train_rows": _list(_whole("rows"), "per fold"),
+                "validation_rows": _list(_whole("rows"), "per fold"),
+                "test_rows": _whole("rows of the test split"),
+                "test_given": {"type": "boolean", "description": "the data brought their test split"},
+                "scaling": _text("how inputs are scaled"),
+                "classes": _map(_whole("rows outside the test split"), "class, in the order of the outputs -> rows"),
                 "input_shape": _list(_whole("size"), "of one example, without the batch axis"),
             },
         ),
         "versions": _map(_text("its version"), "package (python, ray, keras, ...) -> version"),
+        "platform": _text("operating system and architecture"),
         "hardware": _text("the machine or cluster in words"),
         "started_at": _text("start of the sweep, ISO 8601"),
-        "seconds": _number("s, from the start of the search to the end of the last stage"),
+        "seconds": _number("s, the whole sweep; without it, the stages together"),
         "stages": _list(
             _table("a stage", {"name": _text("search, confirm, retrain, ..."), "seconds": _number("s"), "epochs": _whole("trained in it")}, needs=("name",)),
             "in order",
         ),
-        "ended_by": {"enum": ["trials", "epochs", "seconds", "exhausted", "interrupted"], "description": "which budget ended the search"},
+        "search_ended": _text("why the search came to its end, in words"),
         "scheduler": _table(
             "early stopping",
             {
@@ -185,11 +193,10 @@ FACTS = _table(
                 "grace_period": _whole("epochs that every trial gets"),
                 "reduction_factor": _number("one of so many goes on at a rung"),
                 "milestones": _list(_whole("epoch"), "the rungs"),
-                "max_epochs": _whole("epochs of a trial that nobody stops", least=1),
+                "max_epochs": _whole("epochs of a trial that nobody stops; without it, `training.max_epochs` of the spec", least=1),
             },
         ),
         "test_openings": _list(_table("an opening of the test split", {"at": _text("ISO 8601"), "reason": _text("why")}), "every one, in order"),
-        "audit": {"type": "object", "description": "what early stopping may have cost: name -> number or text"},
         "baselines": _list(_text("name"), "hand-tuned networks that were entered"),
         "confirmed": _list(_CONFIRMED, "the best trials on fresh seeds, best first"),
         "final": _FINAL,
@@ -216,6 +223,7 @@ _TRIAL = _table(
         ),
         "started_at": _or_null(_number("s since the start of the sweep")),
         "worker": _or_null(_text("host/slot")),
+        "audited": _or_null(_whole("epoch at which early stopping would have ended it", least=1)),
         "configuration": _CONFIGURATION,
         "curves": _map(_list({"type": ["number", "null"]}, "one value per epoch, from epoch 1"), "metric -> learning curve"),
     },
@@ -248,7 +256,7 @@ _SUMMARY = _table(
         "epochs_saved": _or_null(_whole("left untrained by early stopping")),
         "trial_seconds": _or_null(_number("s, all trials together")),
         "seconds": _or_null(_number("s, the whole sweep")),
-        "ended_by": _or_null(_text("which budget ended the search")),
+        "search_ended": _or_null(_text("why the search came to its end; null: it has not")),
         "best": _BRIEF,
         "best_baseline": _BRIEF,
         "gain": _or_null(_number("of the best over the best baseline")),
@@ -270,6 +278,29 @@ _SUMMARY = _table(
     needs=("metric", "mode", "trials", "states", "epochs", "best", "test", "warnings"),
 )
 
+_IMPORTANCES = _table(
+    "which hyperparameters mattered, by a forest on trials compared in pairs at equal epochs",
+    {
+        "fit": _number("share of the variance of unseen trials that the forest explains, at most 1"),
+        "trials": _whole("how many took part"),
+        "shares": _list(
+            _table(
+                "a hyperparameter",
+                {
+                    "name": _text("its name"),
+                    "value": _number("rise of the squared error when it is shuffled, as a share of the variance"),
+                    "spread": _number("sample standard deviation over folds and repetitions"),
+                    "active": _whole("trials in which it was active"),
+                },
+                needs=("name", "value"),
+            ),
+            "the greatest first",
+        ),
+        "why_not": _text("where they could not be measured, the reason; else empty"),
+    },
+    needs=("fit", "trials", "shares", "why_not"),
+)
+
 SCHEMA: Schema = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "$id": "urn:keras-sweep-tuner:report:1",
@@ -279,9 +310,18 @@ SCHEMA: Schema = {
         {
             "schema": {"const": "urn:keras-sweep-tuner:report:1"},
             "summary": _SUMMARY,
+            "worth": _list(
+                _table(
+                    "a question",
+                    {"question": _text("in plain words"), "answer": _text("with what it compares and how sure it is")},
+                    needs=("question", "answer"),
+                ),
+                "was it worth it; questions that the facts cannot answer are left out",
+            ),
+            "importances": _IMPORTANCES,
             "facts": FACTS,
             "trials": _list(_TRIAL, "ranked ones first, by rank; then the others by number"),
         },
-        needs=("schema", "summary", "facts", "trials"),
+        needs=("schema", "summary", "worth", "importances", "facts", "trials"),
     ),
 }

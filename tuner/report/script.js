@@ -181,11 +181,10 @@
     const settings = cells.filter(([name]) => name.startsWith("config.")).map(([, heading, value]) => [heading, value]);
     const parts = [head, facts([...known, ["seed", seed], ["worker", worker], ["proposed", source]])];
     if (cause) parts.push(make("p", "It ended early. " + cause));
-    parts.push(make("h3", "Configuration"), facts(settings));
+    parts.push(make("h3", "Configuration"), facts([...settings, ...(settings.some(([, value]) => value !== "–") ? data.fixed : [])]));
     const curves = data.curves[number];
     if (curves) parts.push(pictures(curves));
     else parts.push(make("p", "Its learning curves are in leaderboard.parquet; this page holds those of the best trials.", { class: "quiet" }));
-    for (const part of parts.slice(1)) if (part.tagName === "H3") part.setAttribute("class", "spaced");
     dialog.replaceChildren(...parts);
     if (!dialog.open) dialog.showModal();
     mark_trial(number);
@@ -213,11 +212,11 @@
     const epochs = Math.max(...names.map((name) => curves[name].length));
     if (!values.length) return null;
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    const x = (epoch) => 52 + (epochs > 1 ? (epoch - 1) / (epochs - 1) : 0.5) * 282;
+    const x = (epoch) => 56 + (epochs > 1 ? (epoch - 1) / (epochs - 1) : 0.5) * 278;
     const y = (value) => 166 - (high > low ? (value - low) / (high - low) : 0.5) * 134;
     const svg = draw("svg", { viewBox: "0 0 350 205", role: "img", "aria-label": title + " by epoch, from " + low + " to " + high });
     for (const value of high > low ? [low, high] : [low]) {
-      svg.append(draw("line", { class: "grid", x1: 52, x2: 334, y1: y(value), y2: y(value) }), draw("text", { class: "tick", x: 46, y: y(value) + 4, "text-anchor": "end" }, value.toPrecision(4)));
+      svg.append(draw("line", { class: "grid", x1: 56, x2: 334, y1: y(value), y2: y(value) }), draw("text", { class: "tick", x: 50, y: y(value) + 4, "text-anchor": "end" }, value.toPrecision(4)));
     }
     for (const epoch of new Set([1, epochs])) svg.append(draw("text", { class: "tick", x: x(epoch), y: 184, "text-anchor": "middle" }, String(epoch)));
     svg.append(draw("text", { class: "tick", x: 193, y: 200, "text-anchor": "middle" }, "epoch"));

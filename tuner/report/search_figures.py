@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tuner.leaderboard import Leaderboard, TrialRecord
-from tuner.report.axes import Scale, figure, focused, frame, legend, mark, polyline, shortened
+from tuner.report.axes import LEAST_TO_FOCUS, Scale, figure, focused, frame, legend, mark, polyline, shortened
 from tuner.report.markup import Markup, element, join
 from tuner.report.numbers import count, duration, number, seconds
 
@@ -113,7 +113,8 @@ def curves(leaderboard: Leaderboard) -> Markup | None:
     height = 400
     longest = max(record.epochs for record in having)
     x = Scale(1, max(2, longest), 62, WIDE - 190)
-    y = focused([*scores, *(value for record in shown for value in record.curves[metric][1:] if value is not None)], leaderboard.objective, height - 48, 52)
+    late = [value for record in shown for value in record.curves[metric][1:] if value is not None]
+    y = focused(scores, leaderboard.objective, height - 48, 52, others=late)
     lines = []
     for record in reversed(shown):
         rank = record.rank or math.inf
@@ -144,14 +145,16 @@ def curves(leaderboard: Leaderboard) -> Markup | None:
         key,
     )
     stops = (leaderboard.facts.get("scheduler") or {}).get("milestones") or ()
-    told_rungs = " Dashed lines are the rungs of early stopping, with the trials that reached them and the share that went on." if rungs and stops else ""
+    told_rungs = " Dashed lines are the rungs of early stopping, with how many trials reached each and how many went on." if rungs and stops else ""
     hidden = f" {count(outside, 'line')} would lie wholly beyond it." if outside else ""
-    caption = f"One line per trial; the axis gives its room to the better scores.{hidden}{told_rungs}{thinned(len(shown), len(having), 'trial')}"
+    focus = "; the axis gives its room to the better scores" if len(scores) >= LEAST_TO_FOCUS else ""
+    caption = f"One line per trial{focus}.{hidden}{told_rungs}{thinned(len(shown), len(having), 'trial')}"
     return figure(drawing, title=f"{metric} by epoch", caption=caption, width=WIDE, height=height, wide=True)
 
 
 def _rungs(leaderboard: Leaderboard, x: Scale, y: Scale) -> list[Markup]:
     parts = []
+    free = x.start
     milestones = [milestone for milestone in (leaderboard.facts.get("scheduler") or {}).get("milestones") or () if x.low <= milestone < x.high]
     for milestone in milestones:
         reached = [record for record in leaderboard.records if record.epochs >= milestone]
@@ -159,7 +162,10 @@ def _rungs(leaderboard: Leaderboard, x: Scale, y: Scale) -> list[Markup]:
             continue
         on = sum(record.epochs > milestone for record in reached)
         parts.append(element("line", class_="rung", x1=x(milestone), x2=x(milestone), y1=y.end, y2=y.start))
-        parts.append(element("text", f"{len(reached):,} → {on:,}", class_="tick halo", x=x(milestone) + 5, y=y.start - 8))
+        # The first rungs may stand close together: words only where there is room for them.
+        if x(milestone) >= free:
+            parts.append(element("text", words := f"{len(reached):,} → {on:,}", class_="tick halo", x=x(milestone) + 5, y=y.start - 8))
+            free = x(milestone) + 12 + 7 * len(words)
     return parts
 
 
@@ -196,7 +202,7 @@ def timeline(leaderboard: Leaderboard) -> Markup | None:
             combined.setdefault(classes_of(record), []).append(f"M{start:.1f} {y}h{long:.1f}v{thick}h-{long:.1f}z")
     parts += [element("path", class_=f"busy {name}", d="".join(paths)) for name, paths in combined.items()]
     present = {classes_of(record) for record in timed}
-    parts.append(legend([entry for entry in STATES if entry[0] in present], 150, 18))
+    parts.append(legend([(f"swatch busy {name}", words) for name, words in STATES if name in present], 150, 18))
     busy = sum(record.seconds or 0.0 for record in timed) / (max(ends) * len(workers)) if max(ends) > 0 else 0.0
     caption = f"{count(len(workers), 'worker')}, busy {100 * busy:.0f} % of the time until the last trial ended. One bar per trial."
     return figure(join(parts), title="Who trained what, and when", caption=caption, width=WIDE, height=height, wide=True)

@@ -6,12 +6,12 @@ how the page around them is built.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tuner.leaderboard import Leaderboard, TrialRecord
 from tuner.report import search_figures, space_figures
-from tuner.report.blocks import Material, figures, plain_table
+from tuner.report.blocks import Material, figures, long, plain_table
 from tuner.report.markup import Markup, element, join
 from tuner.report.model_section import final_model
 from tuner.report.numbers import MISSING, count, duration, number, percent, setting, signed
@@ -117,7 +117,7 @@ def cell(name: str, shown: str, record: TrialRecord, numeric: bool) -> Markup:
     """Return a cell of the leaderboard's table."""
     if name == "state":
         return element("td", element("span", shown, class_=f"badge {record.state}"))
-    return element("td", shown, class_="n" if numeric else "long" if len(shown) > 24 else None)
+    return element("td", shown, class_="n" if numeric else long(shown))
 
 
 def _how_ranked(leaderboard: Leaderboard) -> str:
@@ -240,14 +240,15 @@ def reproducibility(material: Material) -> Markup:
     """Return what is needed to check the sweep or to repeat it."""
     facts = material.leaderboard.facts
     data = facts.get("dataset") or {}
-    split = ", ".join(f"{name} {amount:,}" for name, amount in (data.get("rows") or {}).items() if isinstance(amount, int))
     shape = " × ".join(map(str, data.get("input_shape") or ()))
     scheduler = facts.get("scheduler") or {}
     lines = [
         ("Seed of the sweep", facts.get("seed")),
         ("Data", data.get("source")),
         ("Content hash", data.get("content_hash")),
-        ("Rows", split),
+        ("Rows", _rows(data)),
+        ("Hash of the split", data.get("split_hash")),
+        ("Scaling", data.get("scaling")),
         (
             "Task",
             ", ".join(
@@ -258,8 +259,9 @@ def reproducibility(material: Material) -> Markup:
         ),
         ("Early stopping", ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in scheduler.items())),
         ("Started", facts.get("started_at")),
-        ("Ended by", facts.get("ended_by")),
+        ("The search ended", facts.get("search_ended")),
         ("Hardware", facts.get("hardware")),
+        ("Platform", facts.get("platform")),
         ("Tuner", facts.get("tuner")),
         ("Versions", ", ".join(f"{name} {version}" for name, version in (facts.get("versions") or {}).items())),
     ]
@@ -274,6 +276,16 @@ def reproducibility(material: Material) -> Markup:
         element("details", element("summary", "The spec, defaults included"), element("pre", spec, tabindex="0")) if spec else None,
         element("p", "Every trial's seed and configuration are in leaderboard.parquet.", class_="quiet"),
     )
+
+
+def _rows(data: Mapping[str, Any]) -> str:
+    parts = []
+    for name in ("train", "validation"):
+        if amounts := data.get(f"{name}_rows"):
+            parts.append(f"{name} {' / '.join(f'{amount:,}' for amount in amounts)}")
+    if data.get("test_rows") is not None:
+        parts.append(f"test {data['test_rows']:,}" + (" (as the data bring it)" if data.get("test_given") else ""))
+    return ", ".join(parts)
 
 
 def _plain(value: Any) -> str:

@@ -57,7 +57,8 @@ def parallel(leaderboard: Leaderboard, importances: Importances) -> Markup | Non
         )
     )
     left_out = [name for name in names if name not in used]
-    note = f" Not drawn, as they mattered least: {', '.join(left_out)}." if left_out else ""
+    why = "as they mattered least" if order else "for want of room"
+    note = f" Not drawn, {why}: {', '.join(left_out)}." if left_out else ""
     inactive = " Lines that dip below an axis are trials in which that hyperparameter was not active." if any(axis.inactive for axis in axes.values()) else ""
     what = "Each line is a trial; where those of the best fifth run together, the search has found a preference."
     caption = f"{what}{inactive}{note}{thinned(len(shown), len(having), 'trial')}"
@@ -78,7 +79,8 @@ class _Axis:
             self.scale = Scale.around(known, bottom, top, log=is_log(known, (leaderboard.facts.get("space") or {}).get(name) or {}), room=0.02)
             distinct = sorted(set(known))
             few = [(value, setting(value)) for value in distinct]
-            self.marks = few if len(distinct) <= 6 else self.scale.ticks(4, whole=all(isinstance(value, int) for value in known))
+            whole = all(isinstance(value, int) for value in known)
+            self.marks = few if whole and len(distinct) <= 6 else self.scale.ticks(4, whole=whole)
         self.choices = sorted({setting(value) for value in known}) or [setting(None)]
 
     def __call__(self, value: Any) -> float:
@@ -132,7 +134,8 @@ def importance_bars(importances: Importances) -> Markup | None:
     trust = "" if importances.fit >= 0.3 else " That is little: take these as hints."
     caption = (
         f"How much worse a forest predicts unseen trials when one hyperparameter is shuffled among the trials where it is active (line: spread). "
-        f"The rank is that of {len(importances.standings):,} trials, each pair compared at the last epoch that both reached; the forest explains {max(0.0, 100 * importances.fit):.0f} % of their variation.{trust}"
+        f"The rank is that of {len(importances.standings):,} trials, each pair compared at the last epoch that both reached; "
+        f"the forest explains {max(0.0, 100 * importances.fit):.0f} % of its variation.{trust}"
     )
     return figure(join(parts), title="What mattered", caption=caption, width=WIDTH, height=height)
 

@@ -30,8 +30,8 @@ def summarise(leaderboard: Leaderboard) -> dict[str, Any]:
         "epochs": sum(record.epochs for record in leaderboard.records),
         "epochs_saved": epochs_saved(leaderboard),
         "trial_seconds": sum(seconds) if seconds else None,
-        "seconds": leaderboard.facts.get("seconds"),
-        "ended_by": leaderboard.facts.get("ended_by"),
+        "seconds": wall_seconds(leaderboard),
+        "search_ended": leaderboard.facts.get("search_ended"),
         "best": _brief(leaderboard, best),
         "best_baseline": _brief(leaderboard, baseline),
         "gain": best.gain if best else None,
@@ -53,9 +53,17 @@ def _brief(leaderboard: Leaderboard, record: TrialRecord | None) -> dict[str, An
     }
 
 
+def wall_seconds(leaderboard: Leaderboard) -> float | None:
+    """Return how long the sweep took, all stages together; the search alone where no stage has ended."""
+    facts = leaderboard.facts
+    staged = [stage["seconds"] for stage in facts.get("stages") or () if stage.get("seconds") is not None]
+    return facts["seconds"] if facts.get("seconds") is not None else sum(staged) if staged else facts.get("search_seconds")
+
+
 def full_epochs(leaderboard: Leaderboard) -> int | None:
     """Return how many epochs a trial trains that nobody stops: as the facts say, else as the longest complete trial did."""
-    stated = (leaderboard.facts.get("scheduler") or {}).get("max_epochs")
+    spec = leaderboard.facts.get("spec") or {}
+    stated = (leaderboard.facts.get("scheduler") or {}).get("max_epochs") or (spec.get("training") or {}).get("max_epochs")
     return stated or max((record.epochs for record in leaderboard.records if record.state == "complete"), default=None)
 
 
@@ -107,7 +115,7 @@ def interval(final: dict[str, Any], metric: str) -> dict[str, Any] | None:
 
 def warnings(leaderboard: Leaderboard) -> list[str]:
     """Return what should make a reader careful, the gravest first."""
-    checks = (_nothing_ranked, _untested, _opened_again, _shrunk, _behind_baseline, _failures, _ended_early, _still_improving, _at_the_edge, _one_seed)
+    checks = (_nothing_ranked, _untested, _opened_again, _shrunk, _behind_baseline, _failures, _unfinished, _still_improving, _at_the_edge, _one_seed)
     return [text for check in checks if (text := check(leaderboard))]
 
 
@@ -153,8 +161,9 @@ def _failures(leaderboard: Leaderboard) -> str | None:
     return f"{percent(len(failed) / len(leaderboard.records))} of the trials failed ({listed}): a part of the space was not really searched."
 
 
-def _ended_early(leaderboard: Leaderboard) -> str | None:
-    return "The sweep was interrupted; these are the trials until then." if leaderboard.facts.get("ended_by") == "interrupted" else None
+def _unfinished(leaderboard: Leaderboard) -> str | None:
+    left = sum(record.state in ("waiting", "running") for record in leaderboard.records)
+    return f"The search has not come to its end: {count(left, 'trial')} {'waits' if left == 1 else 'wait'} to be continued." if left else None
 
 
 def _still_improving(leaderboard: Leaderboard) -> str | None:

@@ -4,8 +4,6 @@ Every answer is computed from the leaderboard and says what it compares and how 
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from tuner.leaderboard import Leaderboard
 from tuner.report.importance import Contest
@@ -59,10 +57,13 @@ def _against_random(leaderboard: Leaderboard) -> str | None:
     if min(len(ours), len(theirs)) < LEAST_PER_SIDE:
         return None
     share = contest.share_of_wins(ours, theirs)
-    first, second = share / (2 - share), 2 * share**2 / (1 + share)
-    variance = share * (1 - share) + (len(ours) - 1) * (first - share**2) + (len(theirs) - 1) * (second - share**2)
-    error = math.sqrt(max(0.0, variance) / (len(ours) * len(theirs)))
-    low, high = max(0.0, share - Z95 * error), min(1.0, share + Z95 * error)
+    # Drawn one win and one loss towards the middle, as Agresti and Coull do for one sample: a share of 0 or 1 would have no interval at all.
+    fewer = min(len(ours), len(theirs))
+    middle = (share * fewer + 1) / (fewer + 2)
+    first, second = middle / (2 - middle), 2 * middle**2 / (1 + middle)
+    variance = middle * (1 - middle) + (len(ours) - 1) * (first - middle**2) + (len(theirs) - 1) * (second - middle**2)
+    error = math.sqrt(variance / (len(ours) * len(theirs)))
+    low, high = max(0.0, middle - Z95 * error), min(1.0, middle + Z95 * error)
     verdict = "Yes" if low > 0.5 else "No" if high < 0.5 else "Not clearly"
     within = f"95 % interval {percent(low)} to {percent(high)}; 50 % would be chance"
     return (
@@ -77,15 +78,20 @@ def _early_stopping(leaderboard: Leaderboard) -> str | None:
         return None
     spent = sum(record.epochs for record in leaderboard.records)
     share = percent(saved / (saved + spent))
-    audit = _audit(leaderboard.facts.get("audit") or {})
+    audit = _audit(leaderboard)
     return f"{saved:,} epochs were not trained, {share} of what the same trials would have taken at {count(full, 'epoch')} each. {audit}"
 
 
-def _audit(audit: Mapping[str, Any]) -> str:
-    """Say what the audit of early stopping found; its facts are named values."""
-    told = [f"{name.replace('_', ' ')}: {number(value) if isinstance(value, int | float) else value}" for name, value in audit.items() if _plain(value)]
-    return f"Its audit says: {'; '.join(told)}." if told else "What it may have cost was not audited."
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, int | float | str)
+def _audit(leaderboard: Leaderboard) -> str:
+    """Say what early stopping may have cost, from the trials that were trained on although it would have ended them."""
+    audited = [record for record in leaderboard.ranked if record.audited is not None]
+    if not audited:
+        return "What it may have cost was not audited."
+    best = audited[0]
+    were = "was" if len(audited) == 1 else "were"
+    told = f"{count(len(audited), 'trial')} that it would have ended {were} trained on to check it: the best of them, {best.name}, came to rank {best.rank}."
+    if best.rank == 1:
+        return f"{told} Early stopping would have lost the winner."
+    # With none of n, the exact (Clopper-Pearson) upper limit of a share has this closed form.
+    limit = 1 - 0.05 ** (1 / len(audited))
+    return f"{told} None beat the winner, so with 95 % confidence at most {percent(limit)} of those that it ended would have."

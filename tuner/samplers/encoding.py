@@ -25,7 +25,7 @@ class Encoding:
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        self.names = tuple(name for name, parameter in space.parameters.items() if not parameter.distribution.single())
+        self.names = tuple(space.searched())
         self.distributions: dict[str, BaseDistribution] = {name: space.parameters[name].distribution for name in self.names}
         self._column = {name: index for index, name in enumerate(self.names)}
         self.categorical = np.array([isinstance(self.distributions[name], CategoricalDistribution) for name in self.names], dtype=bool)
@@ -67,7 +67,7 @@ class Encoding:
                 if condition.values:
                     here &= np.isin(values[condition.parameter], _ranks(self.space, condition.parameter, condition.values))
                 if condition.at_least is not None:
-                    here &= values[condition.parameter] >= condition.at_least
+                    here &= _numbers(self.space, condition.parameter, values[condition.parameter]) >= condition.at_least
             active[name] = here
             if name in self._column:
                 index = self._column[name]
@@ -85,6 +85,15 @@ def _ranks(space: SearchSpace, name: str, wanted: Sequence[Value]) -> list[float
     if isinstance(distribution, CategoricalDistribution):
         return [float(_rank(distribution, value)) for value in wanted]
     return [float(value) for value in wanted]
+
+
+def _numbers(space: SearchSpace, name: str, values: np.ndarray) -> np.ndarray:
+    """Return values as `_native` gives them as numbers: of a choice the number that it is, and of a word nothing that reaches any bound."""
+    distribution = space.parameters[name].distribution
+    if not isinstance(distribution, CategoricalDistribution):
+        return values
+    choices = [-math.inf if isinstance(choice, str) or choice is None else float(choice) for choice in distribution.choices]
+    return np.array(choices)[values.astype(int)]
 
 
 def _rank(distribution: CategoricalDistribution, value: Any) -> int:

@@ -13,7 +13,7 @@ from tuner.samplers.encoding import Encoding
 from tuner.samplers.gaussian import CurveProcess, fit
 from tuner.samplers.plain import SpaceSampler, even_points
 
-OPT = dict(limit=240, warp="clip", eps=0.05, init=8, rand=0, ncand=300, nlocal=150, inc="obs", alive=True, hyper=150, iters=25, growth=1.2, acq="ei", believer=True, cost=0.0)
+OPT = dict(limit=240, warp="clip", eps=0.05, init=8, rand=0, ncand=300, nlocal=150, inc="obs", alive=True, target="best", hyper=150, iters=25, growth=1.2, acq="ei", believer=True, cost=0.0)
 
 
 class Forecaster:
@@ -29,6 +29,11 @@ class Forecaster:
     def time(self, epoch):
         return math.log(epoch) / math.log(max(2, self.max_epochs))
 
+    def value(self, h, m):
+        if self.o["target"] == "best": return min(self.objective.cost(v) for e, v in h.items() if e <= m)
+        if self.o["target"] == "mix": return 0.5 * self.objective.cost(h[m]) + 0.5 * min(self.objective.cost(v) for e, v in h.items() if e <= m)
+        return self.objective.cost(h[m])
+
     def observations(self, trials, focus=None):
         rows = []   # number, point, epoch, cost(best so far), weight
         for trial in trials:
@@ -37,7 +42,7 @@ class Forecaster:
             if trial.number not in self._points:
                 self._points[trial.number] = self.encoding.encode(trial.params)
             last = max(h)
-            best = min(self.objective.cost(v) for v in h.values())
+            best = self.value(h, last)
             rows.append((trial.number, last, best, h))
         return rows
 
@@ -75,7 +80,7 @@ class Forecaster:
             if len(X) >= limit: break
             for m in (grace, 3 * grace):
                 if last >= 2 * m and m in h and len(X) < limit:
-                    X.append(self._points[number]); T.append(self.time(m)); Y.append(min(self.objective.cost(v) for e, v in h.items() if e <= m))
+                    X.append(self._points[number]); T.append(self.time(m)); Y.append(self.value(h, m))
         X, T, Y = np.array(X), np.array(T), warp(np.array(Y))
         self.mean, self.scale = Y.mean(), max(Y.std(), 1e-6)
         Y = (Y - self.mean) / self.scale
@@ -96,7 +101,9 @@ class Forecaster:
         self.top_mean = m
         self.incumbent = min(float(m.min()), self.observed) if self.o.get("inc", "mean") == "mean" else self.observed
         alive = [r[0] for r in rows if trials[r[0]].state in (TrialState.RUNNING, TrialState.COMPLETE)]
-        self.alive = dict(zip(alive, self.process.predict(np.array([self._points[n] for n in alive]))[0])) if alive else {}
+        if not alive: alive = [rows[order[0]][0]]
+        self.alive = dict(zip(alive, self.process.predict(np.array([self._points[n] for n in alive]))[0]))
+        if self.o["inc"] == "fin": self.observed = self.incumbent = float(min(self.alive.values()))
 
     def forecast(self, numbers):
         pts = np.array([self._points[n] for n in numbers])
@@ -185,7 +192,10 @@ class ForecastRule:
         f.update(self.study)
         if f.process is None: return None
         m, s = f.forecast([number])
-        rival = min([f.observed, *(v for n, v in f.alive.items() if n != number)]) if self.o["alive"] else f.observed
+        others = [v for n, v in f.alive.items() if n != number]
+        if f.o["inc"] != "fin": others.append(f.observed)
+        elif not others: return None
+        rival = min(others)
         p = float(ndtr((rival - m[0]) / s[0]))
         if p < self.o["delta"]:
             return f"chance {p:.2f} to beat"

@@ -73,7 +73,7 @@ class GridSampler(SpaceSampler):
     def __init__(self, space: SearchSpace, *, seed: int) -> None:
         super().__init__(space, seed=seed)
         if space.size() is None:
-            endless = [name for name, parameter in space.parameters.items() if getattr(parameter.distribution, "step", 1) is None]
+            endless = [name for name, parameter in space.searched().items() if getattr(parameter.distribution, "step", 1) is None]
             raise SpecError(
                 f"search.sampler: 'grid' needs a finite space, but {', '.join(endless)} has no step; "
                 "give it a step or a list of values, or use sampler = 'qmc'"
@@ -86,7 +86,7 @@ class GridSampler(SpaceSampler):
         for configuration in self.encoding.space.grid():
             if _key(configuration) not in run:
                 break
-        return {name: value for name, value in configuration.items() if name in search_space}
+        return self.encoding.space.parameters_of(configuration)
 
 
 def even_points(dimensions: int, count: int, *, seed: int) -> np.ndarray:

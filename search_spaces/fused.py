@@ -1,0 +1,121 @@
+"""Keras's update rules as the single TensorFlow kernels that compute the same.
+
+Keras writes an optimizer's step as a dozen small operations for every weight; on small networks they cost as much as the gradients. TensorFlow still has the
+fused kernels of the older optimizers. Only rules whose formula is the very same are here (Adagrad's kernel, for one, adds epsilon elsewhere); the others
+stay with Keras. A test compares every one with Keras's own step.
+
+Imports TensorFlow inside its functions, which run in a trial's process. Must not know what is trained.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def fuse(optimizer: Any) -> bool:
+    """Let an optimizer take its steps by fused kernels, where it has them. Its variables, and what they mean, stay as they are.
+
+    Args:
+        optimizer: a built Keras optimizer; it is changed.
+
+    Returns:
+        Whether it will.
+    """
+    import tensorflow as tf
+
+    rule = _rule(optimizer)
+    if rule is None or any(variable.dtype != "float32" for variable in optimizer._trainable_variables):
+        return False
+    by_keras = optimizer._backend_update_step
+
+    def update(gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
+        if any(isinstance(gradient, tf.IndexedSlices) for gradient in gradients):
+            by_keras(gradients, variables, learning_rate)
+            return
+        step = tf.cast(tf.convert_to_tensor(optimizer.iterations) + 1, tf.float32)
+        one = rule(tf, optimizer, tf.cast(tf.convert_to_tensor(learning_rate), tf.float32), step)
+        for gradient, variable in zip(gradients, variables, strict=True):
+            one(variable.value.handle, tf.cast(gradient, tf.float32), optimizer._get_variable_index(variable))
+
+    # Not setattr: Keras would track the function as a part of the model.
+    object.__setattr__(optimizer, "_backend_update_step", update)
+    return True
+
+
+def _rule(optimizer: Any) -> Callable[..., Callable[[Any, Any, int], None]] | None:
+    import keras
+
+    kind = type(optimizer)
+    if kind in (keras.optimizers.Adam, keras.optimizers.AdamW) and not optimizer.amsgrad:
+        return _adam
+    if kind is keras.optimizers.Adamax:
+        return _adamax
+    if kind is keras.optimizers.Adadelta:
+        return _adadelta
+    if kind is keras.optimizers.SGD:
+        return _sgd
+    if kind is keras.optimizers.RMSprop and not optimizer.centered:
+        return _rmsprop
+    return None
+
+
+def _adam(tf: Any, adam: Any, rate: Any, step: Any) -> Callable[[Any, Any, int], None]:
+    powers = {"beta1_power": tf.pow(adam.beta_1, step), "beta2_power": tf.pow(adam.beta_2, step)}
+    numbers = {"lr": rate, "beta1": adam.beta_1, "beta2": adam.beta_2, "epsilon": adam.epsilon}
+
+    def one(handle: Any, gradient: Any, index: int) -> None:
+        slots = {"m": _handle(adam._momentums[index]), "v": _handle(adam._velocities[index])}
+        tf.raw_ops.ResourceApplyAdam(var=handle, grad=gradient, **slots, **powers, **numbers)
+
+    return one
+
+
+def _adamax(tf: Any, adamax: Any, rate: Any, step: Any) -> Callable[[Any, Any, int], None]:
+    power = tf.pow(adamax.beta_1, step)
+    numbers = {"lr": rate, "beta1": adamax.beta_1, "beta2": adamax.beta_2, "epsilon": adamax.epsilon}
+
+    def one(handle: Any, gradient: Any, index: int) -> None:
+        tf.raw_ops.ResourceApplyAdaMax(var=handle, grad=gradient, m=_handle(adamax._m[index]), v=_handle(adamax._u[index]), beta1_power=power, **numbers)
+
+    return one
+
+
+def _adadelta(tf: Any, adadelta: Any, rate: Any, step: Any) -> Callable[[Any, Any, int], None]:
+    numbers = {"lr": rate, "rho": adadelta.rho, "epsilon": adadelta.epsilon}
+
+    def one(handle: Any, gradient: Any, index: int) -> None:
+        slots = {"accum": _handle(adadelta._accumulated_grads[index]), "accum_update": _handle(adadelta._accumulated_delta_vars[index])}
+        tf.raw_ops.ResourceApplyAdadelta(var=handle, grad=gradient, **slots, **numbers)
+
+    return one
+
+
+def _sgd(tf: Any, sgd: Any, rate: Any, step: Any) -> Callable[[Any, Any, int], None]:
+    def one(handle: Any, gradient: Any, index: int) -> None:
+        if sgd.momentum == 0:
+            tf.raw_ops.ResourceApplyGradientDescent(var=handle, alpha=rate, delta=gradient)
+        else:
+            slot = _handle(sgd.momentums[index])
+            tf.raw_ops.ResourceApplyKerasMomentum(var=handle, accum=slot, lr=rate, grad=gradient, momentum=sgd.momentum, use_nesterov=sgd.nesterov)
+
+    return one
+
+
+def _rmsprop(tf: Any, rmsprop: Any, rate: Any, step: Any) -> Callable[[Any, Any, int], None]:
+    numbers = {"lr": rate, "rho": rmsprop.rho, "momentum": rmsprop.momentum, "epsilon": rmsprop.epsilon}
+    if rmsprop.momentum == 0 and not hasattr(rmsprop, "_unused_momentums"):
+        # The kernel writes a momentum even where there is none, and multiplies it by 0 when it reads it again. A function does not keep the variables
+        # that it uses: the optimizer does, outside of what Keras tracks.
+        with tf.init_scope():
+            object.__setattr__(rmsprop, "_unused_momentums", tuple(tf.Variable(tf.zeros(slot.shape)) for slot in rmsprop._velocities))
+    momentums = rmsprop._momentums or rmsprop._unused_momentums
+
+    def one(handle: Any, gradient: Any, index: int) -> None:
+        slots = {"ms": _handle(rmsprop._velocities[index]), "mom": _handle(momentums[index])}
+        tf.raw_ops.ResourceApplyRMSProp(var=handle, grad=gradient, **slots, **numbers)
+
+    return one
+
+
+def _handle(variable: Any) -> Any:
+    """Return the resource of a Keras variable, or of TensorFlow's own."""
+    return variable.handle if hasattr(variable, "handle") else variable.value.handle

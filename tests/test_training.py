@@ -1,0 +1,274 @@
+"""Training inside a trial's process: the compiled epoch against fit, checkpoints, folds."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuner.datasets.scaling import Scaling
+from tuner.errors import TrialDiverged
+from tuner.training import Fold, Recipe, Training, fold_seed
+
+ONE = np.float32(1)
+BYTES = Scaling(np.float32(0), np.float32(1 / 255), np.float32(0))
+TRAIN, VALIDATION = np.arange(0, 90), np.arange(90, 130)
+FOLD: Fold = (TRAIN, VALIDATION, BYTES)
+@pytest.fixture(scope="module")
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """Images of 3 classes as bytes, (130, 4, 4), and their labels."""
+    draw = np.random.default_rng(1)
+    y = draw.integers(0, 3, 130).astype(np.int32)
+    x = draw.integers(0, 120, (130, 4, 4)) + 60 * (y[:, None, None] == np.arange(4)[:, None] // 1)
+    return x.astype(np.uint8), y
+
+
+def recipe(configuration: dict[str, Any] | None = None, *, builder: str = "network", **changes: Any) -> Recipe:
+    given = {"batch_size": 32, "optimizer": "Adam", **(configuration or {})}
+    return dataclasses.replace(Recipe(f"tests.builders:{builder}", given, "classification", 3, 4, 5), **changes)
+
+
+def weights_of(training: Training) -> list[np.ndarray]:
+    return [array for runner in training._runners for array in runner.model.get_weights()]
+
+
+def fitted(training: Training, x: np.ndarray, y: np.ndarray, epochs: int) -> tuple[list[np.ndarray], dict[str, list[float]]]:
+    """Train the network of a fresh Training by Keras's fit alone, on the batches that the recipe's seed gives."""
+    model = training._runners[0].model
+    history: dict[str, list[float]] = {}
+    scaled = x.astype(np.float32) * BYTES.factor
+    for epoch in range(epochs):
+        order = np.random.default_rng([training.recipe.seed, 0, epoch]).permutation(TRAIN)
+        fit = model.fit(
+            scaled[order], y[order], batch_size=32, shuffle=False, verbose=0, validation_data=(scaled[VALIDATION], y[VALIDATION]), validation_batch_size=40
+        )
+        for name, values in fit.history.items():
+            history.setdefault(name, []).extend(values)
+    return model.get_weights(), history
+
+
+def assert_equals_fit(configuration: dict[str, Any], x: np.ndarray, y: np.ndarray, **changes: Any) -> None:
+    compiled = Training(recipe(configuration, **changes), x, y, [FOLD])
+    assert compiled.path == "compiled epoch", compiled.reason
+    reports = [compiled.run_epoch() for _ in range(2)]
+    weights, history = fitted(Training(recipe(configuration, **changes), x, y, [FOLD]), x, y, 2)
+    for name, values in history.items():
+        assert [report[name] for report in reports] == pytest.approx(values, rel=2e-4, abs=2e-5), name
+    for ours, theirs in zip(weights_of(compiled), weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"optimizer": "Adam", "l2": 0.01, "decays": True},
+        {"optimizer": "RMSprop", "normalized": True},
+        {"optimizer": "SGD", "dropped": 0.4},
+        {"optimizer": "AdamW", "arguments": {"weight_decay": 0.1, "clipnorm": 0.5}},
+        {"optimizer": "Lion", "rate": 1e-3},
+    ],
+    ids=str,
+)
+def test_compiled_epoch_equals_fit(configuration: dict[str, Any], images: tuple[np.ndarray, np.ndarray]) -> None:
+    assert_equals_fit(configuration, *images)
+
+
+def test_compiled_epoch_equals_fit_for_regression(images: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = images
+    assert_equals_fit({}, x, (y / 3).astype(np.float32), task="regression", outputs=1)
+
+
+def test_compiled_epoch_equals_fit_for_several_targets(images: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = images
+    assert_equals_fit({}, x, np.stack([y, -y], axis=1).astype(np.float32), task="regression", outputs=2)
+
+
+def test_missing_values_are_filled_before_they_are_scaled() -> None:
+    x = np.array([[1.0, np.nan], [3.0, 4.0]] * 20, np.float32)
+    scaling = Scaling(np.array([2, 4], np.float32), np.array([0.5, 0.25], np.float32), np.array([0, 8], np.float32))
+    training = Training(recipe(), x, np.zeros(40, np.int32), [(np.arange(40), None, scaling)])
+    scaled = np.array([[-0.5, 1.0], [0.5, 0.0]], np.float32)
+    np.testing.assert_allclose(training.predict(x[:2]), np.asarray(training._runners[0].model(scaled)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("builder", "reason"), [("own_step", "the model has its own train_step()"), ("last_in_eager_mode", "run_eagerly=True")])
+def test_what_cannot_be_compiled_is_trained_by_fit_and_says_why(builder: str, reason: str, images: tuple[np.ndarray, np.ndarray]) -> None:
+    training = Training(recipe(builder=builder), *images, [FOLD])
+    assert training.path == "fit"
+    assert reason in training.reason
+    report = training.run_epoch()
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} == set(report)
+    assert training.epoch == 1
+
+
+def test_fit_and_the_compiled_epoch_see_the_same_batches(images: tuple[np.ndarray, np.ndarray]) -> None:
+    compiled, by_fit = (Training(recipe({"optimizer": "SGD"}), *images, [FOLD]) for _ in range(2))
+    by_fit._runners[0].reason = "asked for"
+    assert compiled.run_epoch()["loss"] == pytest.approx(by_fit.run_epoch()["loss"], rel=1e-5)
+    for ours, theirs in zip(weights_of(compiled), weights_of(by_fit), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_epoch(images: tuple[np.ndarray, np.ndarray]) -> None:
+    training = Training(recipe(builder="huge_steps"), *images, [FOLD])
+    with pytest.raises(TrialDiverged, match=r"loss is (nan|inf) in epoch 1"):
+        training.run_epoch()
+    assert training.epoch == 0
+
+
+def test_same_seed_repeats_a_training_and_another_does_not(images: tuple[np.ndarray, np.ndarray]) -> None:
+    losses = [Training(recipe({"dropped": 0.3}, seed=seed), *images, [FOLD]).run_epoch()["loss"] for seed in (5, 5, 6)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "RMSprop", "SGD"])
+def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(optimizer: str, images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    ours = recipe({"optimizer": optimizer, "dropped": 0.3, "normalized": True, "decays": True}, deterministic=True)
+    whole = Training(ours, *images, [FOLD])
+    whole.run_epoch()
+    whole.save(tmp_path)
+    expected = [whole.run_epoch() for _ in range(2)]
+    resumed = Training(ours, *images, [FOLD])
+    resumed.restore(tmp_path)
+    assert resumed.epoch == 1
+    found = [resumed.run_epoch() for _ in range(2)]
+    for one, other in zip(expected, found, strict=True):
+        assert {name: value for name, value in one.items() if name != "seconds"} == {name: value for name, value in other.items() if name != "seconds"}
+    for one, other in zip(weights_of(whole), weights_of(resumed), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_newer_checkpoint_replaces_the_older_one(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    training = Training(recipe(), *images, [FOLD])
+    for _ in range(2):
+        training.run_epoch()
+        training.save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    other = Training(recipe(), *images, [FOLD])
+    other.restore(tmp_path)
+    assert other.epoch == 2
+    assert all(np.array_equal(one, two) for one, two in zip(weights_of(training), weights_of(other), strict=True))
+
+
+def test_a_failed_save_leaves_the_older_checkpoint_whole(images: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training(recipe(), *images, [FOLD])
+    training.run_epoch()
+    training.save(tmp_path)
+    training.run_epoch()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(np, "savez", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+        training.save(tmp_path)
+    other = Training(recipe(), *images, [FOLD])
+    other.restore(tmp_path)
+    assert other.epoch == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_damaged_checkpoints_are_refused_and_change_nothing(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    training = Training(recipe(), *images, [FOLD])
+    training.save(tmp_path / "good")
+    arrays = next((tmp_path / "good").glob("*.npz"))
+    before = weights_of(training)
+    draw = np.random.default_rng(0)
+    for number, file in enumerate([arrays, tmp_path / "good" / "state.json"] * 6):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "good", folder)
+        content = file.read_bytes()
+        (folder / file.name).write_bytes(content[: int(draw.integers(0, len(content)))])
+        with pytest.raises(ValueError, match=f"{number}/.*damaged"):
+            training.restore(folder)
+    assert all(np.array_equal(one, two) for one, two in zip(before, weights_of(training), strict=True))
+    with pytest.raises(FileNotFoundError):
+        training.restore(tmp_path / "none")
+
+
+def test_the_checkpoint_of_another_network_is_refused(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    Training(recipe({"normalized": True}), *images, [FOLD]).save(tmp_path)
+    with pytest.raises(ValueError, match="expected the checkpoint of this network"):
+        Training(recipe(), *images, [FOLD]).restore(tmp_path)
+
+
+def test_folds_report_means_and_spreads(images: tuple[np.ndarray, np.ndarray]) -> None:
+    folds: list[Fold] = [(TRAIN, VALIDATION, BYTES), (np.arange(40, 130), np.arange(40), BYTES)]
+    both = Training(recipe(), *images, folds).run_epoch()
+    first = Training(recipe(), *images, folds[:1]).run_epoch()
+    model = Training(recipe(seed=fold_seed(5, 1)), *images, folds[1:])
+    # The second fold alone: its own seed for the weights, and the shuffle of the second fold.
+    model.recipe = recipe()
+    order = np.random.default_rng([5, 1, 0]).permutation(folds[1][0])
+    second = model._runners[0].train(model._x, model._y, order)
+    values = [first["accuracy"], second["accuracy"]]
+    assert both["accuracy"] == pytest.approx(np.mean(values), abs=1e-6)
+    assert both["accuracy_spread"] == pytest.approx(np.std(values, ddof=1), abs=1e-6)
+    assert {"val_accuracy", "val_accuracy_spread", "val_loss_spread", "seconds"} <= set(both)
+    assert "seconds_spread" not in both
+
+
+def test_checkpoints_hold_every_fold(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    folds: list[Fold] = [(TRAIN, VALIDATION, BYTES), (np.arange(40, 130), np.arange(40), BYTES)]
+    training, other = (Training(recipe(), *images, folds) for _ in range(2))
+    training.run_epoch()
+    training.save(tmp_path)
+    other.restore(tmp_path)
+    assert all(np.array_equal(one, two) for one, two in zip(weights_of(training), weights_of(other), strict=True))
+    with pytest.raises(ValueError, match="evaluate: got 2 networks; expected one"):
+        training.evaluate()
+
+
+def test_exported_model_predicts_the_same_without_tuner(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    import keras
+
+    x, y = images
+    training = Training(recipe({"normalized": True}), x, y, [FOLD])
+    training.run_epoch()
+    training.export(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not loaded.compiled
+    metrics, outputs = training.evaluate()
+    np.testing.assert_allclose(loaded.predict(x[VALIDATION] * BYTES.factor, verbose=0), outputs, rtol=1e-5, atol=1e-6)
+    assert metrics["accuracy"] == pytest.approx(np.mean(outputs.argmax(axis=1) == y[VALIDATION]))
+    assert outputs.dtype == np.float32
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_mixed_bfloat16_learns_resumes_and_exports_float32(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    import keras
+
+    try:
+        training = Training(recipe(precision="mixed_bfloat16"), *images, [FOLD])
+        losses = [training.run_epoch()["loss"] for _ in range(4)]
+        assert losses[-1] < losses[0]
+        assert training._runners[0].model.layers[1].compute_dtype == "bfloat16"
+        training.save(tmp_path)
+        other = Training(recipe(precision="mixed_bfloat16"), *images, [FOLD])
+        other.restore(tmp_path)
+        assert other.evaluate()[0] == training.evaluate()[0]
+        training.export(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_layers_tell_what_the_network_consists_of(images: tuple[np.ndarray, np.ndarray]) -> None:
+    training = Training(recipe(), *images, [FOLD])
+    layers = training.layers()
+    assert [layer["type"] for layer in layers] == ["Flatten", "Dense", "Dense", "Dense"]
+    assert [layer["shape"] for layer in layers] == ["16", "8", "8", "3"]
+    assert sum(layer["parameters"] for layer in layers) == training.parameters == 16 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3
+
+
+def test_recipe_survives_json() -> None:
+    ours = recipe({"units": [1, 2]}, search_path=("/somewhere",))
+    assert Recipe.from_json(json.loads(json.dumps(ours.to_json()))) == ours
+    other = ours.of({"units": 3}, 9)
+    assert (other.configuration, other.seed, other.builder) == ({"units": 3}, 9, ours.builder)
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"precision": "float8"}, "precision: got 'float8'"), ({"epochs": 0}, "epochs 0"), ({"seed": -1}, "seed -1")])
+def test_impossible_recipes_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe(**changes)

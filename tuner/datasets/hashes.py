@@ -1,0 +1,70 @@
+"""Hashes by which data and splits are told apart in the record.
+
+Owns what counts as the same data: the values, not how a file holds them. Must not know where they come from.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the sha256 of named arrays: their names, types, shapes and values in row order."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        # Images are hashed where they lie; only numbers show their bytes as a buffer.
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size and array.dtype.kind in "biuf" else array.tobytes())
+    return digest.hexdigest()
+
+
+def of_table(table: "pa.Table") -> str:
+    """Return the sha256 of a table's values: the same for every format, chunking, number width and dictionary encoding that hold them."""
+    digest = hashlib.sha256(f"{table.num_rows} rows\n".encode())
+    for name in sorted(table.column_names):
+        digest.update(f"{name}\n".encode())
+        for stream in _canonical(table.column(name)):
+            digest.update(stream)
+    return digest.hexdigest()
+
+
+def of_parts(parts: Sequence[str]) -> str:
+    """Return the sha256 of several hashes, in their order."""
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def of_rows(splits: Mapping[str, np.ndarray]) -> str:
+    """Return the sha256 of the row numbers of named splits."""
+    digest = hashlib.sha256()
+    for name in sorted(splits):
+        digest.update(f"{name} {len(splits[name])}\n".encode())
+        digest.update(splits[name].astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _canonical(column: "pa.ChunkedArray") -> Iterator[bytes]:
+    """Give a digest of a column's values in a form that only the values decide."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values, lengths = hashlib.sha256(), hashlib.sha256()
+    for chunk in column.chunks:
+        if pa.types.is_dictionary(chunk.type):
+            chunk = chunk.dictionary_decode()
+        if pa.types.is_boolean(chunk.type):
+            values.update(pc.fill_null(chunk.cast(pa.uint8()), 2).to_numpy(zero_copy_only=False).tobytes())
+        elif pa.types.is_integer(chunk.type) or pa.types.is_floating(chunk.type) or pa.types.is_decimal(chunk.type):
+            numbers = chunk.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype("<f8")
+            values.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
+        else:
+            words = pc.fill_null(chunk.cast(pa.large_string()), "")
+            lengths.update(pc.fill_null(pc.binary_length(chunk.cast(pa.large_string())), -1).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+            values.update("".join(words.to_pylist()).encode())
+    yield values.digest()
+    yield lengths.digest()
