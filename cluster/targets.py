@@ -11,16 +11,18 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster.errors import ClusterError
+from cluster import tokens
+from cluster.errors import ClusterError, one_line
 from cluster.resources import Capacity, Node
 
-# Set before Ray is imported or started. Each line silences or disarms something that users of a sweep should never meet.
+# Set before Ray is started. Each line silences or disarms something that users of a sweep should never meet.
 ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # do not blank CUDA_VISIBLE_DEVICES for the driver
@@ -58,27 +60,35 @@ class Cluster:
         capacity: what it offers, node by node.
         description: one line for people.
         scratch: a folder that may be made on each node for what the sweep needs while it runs; gone when the connection ends.
+        warnings: what its operator should know, one line each.
     """
 
     capacity: Capacity
     description: str
     scratch: str
+    warnings: tuple[str, ...] = ()
 
 
 @contextmanager
 def connect(section: ClusterSection) -> Iterator[Cluster]:
     """Connect to the place that the section names, and leave it as it was found: a Ray of our own ends, another one is only left.
 
+    This process too is left as it was found: its environment and its handler of SIGTERM.
+
     Raises:
         ClusterError: the cluster cannot be reached or started.
     """
-    os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
     terminate = signal.getsignal(signal.SIGTERM)
-    with TARGETS[section.target](section) as cluster:
+    with _environment_restored(), _target(section) as cluster:
         # Ray 2.60 replaces the handler of SIGTERM when it starts a node; what the caller had set counts.
-        if threading.current_thread() is threading.main_thread():
+        if terminate is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, terminate)
         yield cluster
+
+
+def _target(section: ClusterSection) -> AbstractContextManager[Cluster]:
+    os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
+    return TARGETS[section.target](section)
 
 
 @contextmanager
@@ -88,25 +98,28 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
 
     if section.address is not None:
         raise ClusterError(f"cluster.address: got {section.address!r} with target 'local'; say target = \"address\", or leave the address out")
-    saved = {name: os.environ.get(name) for name in OWN_RAY}
-    os.environ.update(OWN_RAY)
     folder = tempfile.mkdtemp(prefix="tuner-ray-")  # short on purpose: Unix sockets live in it, and their paths end at 107 characters
     try:
-        ray.init(
-            address="local",
-            num_cpus=section.cpus or _usable_cpus(),
-            num_gpus=section.gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            configure_logging=True,
-            logging_level=logging.ERROR,
-            _temp_dir=folder,
-        )
-        yield Cluster(_capacity(), "this machine", f"{folder}/sweep")
+        with tokens.own(folder):
+            os.environ.update(OWN_RAY)
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=section.cpus or _usable_cpus(),
+                    num_gpus=section.gpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=True,
+                    logging_level=logging.ERROR,
+                    _temp_dir=folder,
+                )
+            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
+            try:
+                yield Cluster(_capacity(), "this machine", f"{folder}/sweep")
+            finally:
+                ray.shutdown()
     finally:
-        ray.shutdown()
-        for name, value in saved.items():
-            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -119,30 +132,81 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
         raise ClusterError("cluster.address: missing with target 'address'; expected the cluster's address, such as \"10.0.0.1:6379\" or \"auto\"")
     if section.cpus is not None or section.gpus is not None:
         raise ClusterError("cluster.cpus and cluster.gpus: only for target 'local'; a cluster that runs brings its own")
-    try:
-        ray.init(address=section.address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ClusterError(f"cluster.address: {section.address!r} cannot be reached ({reason}); is it up, and does RAY_AUTH_TOKEN (or ~/.ray/auth_token) hold its token?") from error
-    scratch = f"{tempfile.gettempdir()}/tuner-{secrets.token_hex(8)}"
-    try:
-        yield Cluster(_capacity(), section.address, scratch)
-    finally:
-        _on_every_node(shutil.rmtree, scratch, True)
-        ray.shutdown()
+    address = resolve(section.address)
+    guarded = tokens.check(address)
+    with tokens.known(guarded):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise ClusterError(f"cluster.address: {address!r} cannot be joined ({one_line(error)})") from error
+        scratch = f"{tempfile.gettempdir()}/tuner-{secrets.token_hex(8)}"
+        try:
+            yield Cluster(_capacity(), address, scratch, () if guarded else (tokens.UNGUARDED.format(address=address),))
+        finally:
+            # A cluster that has gone away needs no cleaning, and must not hide why the sweep ends.
+            with suppress(ray.exceptions.RayError, RuntimeError, ConnectionError):
+                on_every_node(shutil.rmtree, scratch, True)
+            ray.shutdown()
 
 
 TARGETS: dict[str, Callable] = {"local": _local, "address": _address}
 
 
-def _on_every_node(function: Callable, *arguments: Any) -> None:
-    """Call a function once on each node that is alive, and wait for all."""
+def resolve(address: str) -> str:
+    """Return the address as `host:port`; `auto` is the cluster that this machine is a node of.
+
+    Raises:
+        ClusterError: it is no address, or no cluster runs here.
+    """
+    if address == "auto":
+        from ray._common.utils import get_ray_address_file
+
+        file = Path(get_ray_address_file(None))
+        address = os.environ.get("RAY_ADDRESS", "") or (file.read_text(encoding="utf-8").strip() if file.exists() else "")
+        if address in ("", "auto", "local"):
+            raise ClusterError('cluster.address: got "auto", but no Ray cluster runs on this machine; expected its address, such as "10.0.0.1:6379"')
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or "/" in address or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ClusterError(f'cluster.address: got {address!r}; expected host:port of the head, such as "10.0.0.1:6379" (a job server\'s http:// is for `tuner submit`)')
+    return address
+
+
+def on_every_node(function: Callable, *arguments: Any, timeout_s: float = 30.0) -> dict[str, Any]:
+    """Call a function once on each node that is alive.
+
+    Args:
+        function: takes the arguments; needs no CPU of its own.
+        timeout_s: how long to wait for all of them.
+
+    Returns:
+        What it returned by node id; an exception in its place where it raised one, or where no answer came in time.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     task = ray.remote(num_cpus=0, max_retries=0)(function)
-    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in ray.nodes() if node["Alive"]]
-    ray.wait([task.options(scheduling_strategy=place).remote(*arguments) for place in places], num_returns=len(places), timeout=30)
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    calls = {node: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(*arguments) for node in nodes}
+    done, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s) if calls else ([], [])
+    answers: dict[str, Any] = {}
+    for node, call in calls.items():
+        try:
+            answers[node] = ray.get(call) if call in done else TimeoutError(f"no answer within {timeout_s:g} s")
+        except ray.exceptions.RayError as error:
+            answers[node] = error
+    return answers
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
+    """Put the environment back as it was: Ray and Tune leave variables of their own in it."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _usable_cpus() -> int:

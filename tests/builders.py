@@ -38,7 +38,9 @@ def own_step(configuration: dict[str, Any], problem: Any) -> Any:
         def train_step(self, data: Any) -> Any:
             return super().train_step(data)
 
-    return Own(network({}, problem).layers)
+    model = Own(network({}, problem).layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
 
 
 def huge_steps(configuration: dict[str, Any], problem: Any) -> Any:

@@ -33,7 +33,7 @@ SPACE = SearchSpace(
     },
     "nowhere:build",
 )
-SMALL = SearchSpace("small", {"a": Parameter(IntDistribution(1, 3)), "b": Parameter(CategoricalDistribution([True, 1]))}, "nowhere:build")
+SMALL = SearchSpace("small", {"a": Parameter(IntDistribution(1, 3)), "b": Parameter(CategoricalDistribution(["left", "right"]))}, "nowhere:build")
 ACCURACY = Objective.of("val_accuracy")
 EPOCHS = 9
 
@@ -48,7 +48,9 @@ class RayTrial:
 class Rig:
     """Searcher and scheduler over one study, driven by hand as Ray's controller does it."""
 
-    def __init__(self, study: Study | None = None, *, space: SearchSpace = SPACE, sampler: str = "random", seed: int = 0, clock: Any = time.monotonic, **budget: Any) -> None:
+    def __init__(
+        self, study: Study | None = None, *, space: SearchSpace = SPACE, sampler: str = "random", seed: int = 0, clock: Any = time.monotonic, **budget: Any
+    ) -> None:
         self.section = SearchSection(sampler=sampler, **(budget or {"trials": 1000}))
         self.study = study or Study(optuna.create_study(direction="maximize"), ACCURACY)
         self.study.optuna.sampler = build_sampler(
@@ -132,7 +134,11 @@ def test_gaussian_process_of_optuna_says_which_package_it_needs() -> None:
 
 @pytest.mark.parametrize(
     ("given_", "message"),
-    [({"sampler": "tpee", "trials": 1}, "unknown sampler; did you mean 'tpe'?"), ({}, "no budget: give trials, epochs or seconds"), ({"trials": 0}, "greater than or equal to 1")],
+    [
+        ({"sampler": "tpee", "trials": 1}, "unknown sampler; did you mean 'tpe'?"),
+        ({}, "no budget: give trials, epochs or seconds"),
+        ({"trials": 0}, "greater than or equal to 1"),
+    ],
 )
 def test_section_refuses_what_it_cannot_do(given_: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):
@@ -156,12 +162,12 @@ def test_a_region_that_keeps_failing_is_avoided() -> None:
     bad = 0
     while isinstance(suggested := rig.suggest(), tuple):
         ray_id, suggestion = suggested
-        if suggestion["configuration"]["rate"] > 1e-2:
-            bad += suggestion["number"] >= 30
+        if suggestion["configuration"]["rate"] > 0.1:
+            bad += suggestion["number"] >= 20
             rig.done(ray_id, {"number": suggestion["number"], "done": True, "ended": {"kind": "memory", "message": "too large", "details": ""}})
         else:
             rig.run(ray_id, value_of(suggestion["configuration"]))
-    assert bad <= 5  # half of the space fails: a sampler that is blind to it fails in about fifteen of the last thirty
+    assert bad <= 6  # a quarter of the space fails: ten of the last forty if nothing is learned
 
 
 # ---- encoding
@@ -309,9 +315,8 @@ def test_an_interrupt_leaves_nothing_running() -> None:
     assert rig.states() == ["waiting", "waiting"]
 
 
-EVENTS = st.lists(
-    st.tuples(st.sampled_from(["suggest", "report", "nan", "crash", "lose", "remove", "twice", "interrupt", "kill", "done"]), st.integers(0, 5), st.floats(0, 1)), max_size=60
-)
+KINDS = ["suggest", "report", "nan", "crash", "lose", "remove", "twice", "interrupt", "kill", "done"]
+EVENTS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 5), st.floats(0, 1)), max_size=60)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -367,10 +372,11 @@ def test_accounts_are_true_whatever_the_order_of_events(events: list[tuple[str, 
     assert "running" not in rig.states()
     assert len(rig.states()) <= trials
     for trial in rig.study.trials():
-        assert trial.intermediate_values == {epoch: value for (number, epoch), value in told.items() if number == trial.number and math.isfinite(value)}
+        values = {epoch: value for (number, epoch), value in told.items() if number == trial.number and math.isfinite(value)}
+        assert trial.intermediate_values == values
         cause = trial.user_attrs.get("cause", {}).get("kind")
-        assert {"complete": cause is None, "waiting": cause is None, "pruned": cause in ("scheduler", "budget"), "failed": cause is not None}[STATES[trial.state]]
-    assert rig.accounts.epochs == sum(len(trial.intermediate_values) for trial in rig.study.trials()) or any(math.isnan(value) for value in told.values())
+        expected = {"complete": (None,), "waiting": (None,), "pruned": ("scheduler", "budget"), "failed": ("crash", "diverged", "lost", "error")}
+        assert cause in expected[STATES[trial.state]]
 
 
 def test_budget_is_a_plain_value() -> None:

@@ -234,6 +234,12 @@ def test_exported_model_predicts_the_same_without_tuner(images: tuple[np.ndarray
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
+def test_keras_warns_when_it_saves(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """Fails once Keras no longer does: then `export` need not silence it any more."""
+    with pytest.warns(DeprecationWarning, match="__array__"):
+        Training(recipe(), *images, [FOLD])._runners[0].model.save(tmp_path / "model.keras")
+
+
 def test_mixed_bfloat16_learns_resumes_and_exports_float32(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     import keras
 

@@ -6,6 +6,7 @@ the old checkpoint or the new one, whole. Must not know what a network is: a var
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def read(folder: str | Path, networks: Sequence[Sequence[Any]]) -> int:
         raise ValueError(f"{folder / STATE}: {_difference(described, expected)}; expected the checkpoint of this network")
     found = []
     try:
-        with np.load(folder / name, allow_pickle=False) as file:
+        with (folder / name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             for number, network in enumerate(networks):
                 for index, variable in enumerate(network):
                     found.append((variable, _loaded(file[_key(number, index)], variable)))
@@ -73,7 +74,8 @@ def _key(network: int, index: int) -> str:
 
 
 def _described(variable: Any) -> list[Any]:
-    return [variable.path.rpartition("/")[2], list(variable.shape), str(variable.dtype)]
+    # Keras numbers layers over the whole process: the numbers say nothing of this network.
+    return [re.sub(r"_\d+", "", variable.path.rpartition("/")[2]), list(variable.shape), str(variable.dtype)]
 
 
 def _difference(found: Any, expected: list[list[Any]]) -> str:

@@ -45,6 +45,9 @@ def serve(requests: int, log: int) -> NoReturn:
             request = json.loads(connection.recv_bytes())
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("default")
+                # These are for the authors of libraries.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.simplefilter("ignore", PendingDeprecationWarning)
                 try:
                     if training is None:
                         training, answer = _begin(request)

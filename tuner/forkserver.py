@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,22 +130,17 @@ class Client:
 
 
 def _connected(settings: Mapping[str, str]) -> socket.socket:
-    path = _socket_path(settings)
     deadline = time.monotonic() + START_S
-    with _locked(path.with_suffix(".lock")):
+    with _locked(_folder()) as folder:
+        path = folder / f"{_key(settings)}.socket"
         server: subprocess.Popen | None = None
         while True:
             found = socket.socket(socket.AF_UNIX)
-            try:
-                found.connect(str(path))
+            if _reaches(found, path):
                 return found
-            except (FileNotFoundError, ConnectionRefusedError):
-                found.close()
-            except BaseException:
-                found.close()
-                raise
+            found.close()
             if server is None:
-                path.unlink(missing_ok=True)
+                _sweep(folder)
                 # Its parent ends at once: a server that were a child of a Ray worker would be killed with it.
                 code = "import sys; sys.path[:] = sys.argv[2:]; from tuner import forkserver; forkserver.detach(sys.argv[1])"
                 nowhere: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -156,27 +151,71 @@ def _connected(settings: Mapping[str, str]) -> socket.socket:
             time.sleep(0.005)
 
 
-def _socket_path(settings: Mapping[str, str]) -> Path:
-    """Return where the server of this user, this interpreter, this very code and these settings listens."""
-    here = Path(__file__).resolve().parent
-    code = [f"{file.name}{file.stat().st_mtime_ns}" for file in sorted(here.glob("*.py"))]
-    known = [sys.executable, str(here), *code, *map(str, sorted(settings.items())), os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")]
-    key = hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
+def _reaches(found: socket.socket, path: Path) -> bool:
+    try:
+        found.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except BaseException:
+        found.close()
+        raise
+    return True
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the sockets that servers left behind when they were killed."""
+    for path in folder.glob("*.socket"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            if not _reaches(probe, path):
+                path.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    """Return the folder of this user's sockets; it is there only as long as a server is."""
     folder = Path(tempfile.gettempdir()) / f"tuner-{os.getuid()}"
-    if len(str(folder)) > 80:  # a socket's path is limited to about 104 bytes
-        folder = Path("/tmp") / folder.name
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ServerLost(f"{folder}: is not a folder of this user alone; remove it")
-    return folder / f"{key}.socket"
+    # The path of a socket is limited to about 104 bytes.
+    return folder if len(str(folder)) < 80 else Path("/tmp") / folder.name
+
+
+def _key(settings: Mapping[str, str]) -> str:
+    """Name the server of this interpreter, this very code and these settings."""
+    here = Path(__file__).resolve().parent
+    files = [*here.glob("*.py"), *(here.parent / "search_spaces").glob("*.py")]
+    code = [f"{file.name}{file.stat().st_mtime_ns}" for file in sorted(files)]
+    known = [sys.executable, str(here), *code, *map(str, sorted(settings.items())), os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")]
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Any:
-    with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _locked(folder: Path) -> Iterator[Path]:
+    """Be alone in the folder, making it where there is none: servers are found, started and ended one at a time."""
+    while True:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise ServerLost(f"{folder}: is not a folder of this user alone; remove it")
+        lock = _lock(folder)
+        if lock is not None:
+            try:
+                yield folder
+                return
+            finally:
+                os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Return the descriptor that holds the lock of a folder; None where a server that ended meanwhile took the folder with it."""
+    lock = None
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.lstat().st_ino == os.fstat(lock).st_ino:
+            return lock
+    except FileNotFoundError:
+        pass
+    if lock is not None:
+        os.close(lock)
+    return None
 
 
 # ---- the server's own process
@@ -213,13 +252,20 @@ class _Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(waker, selectors.EVENT_READ, self._reap)
-        idle_since = time.monotonic()
-        while time.monotonic() - idle_since < LINGER_S:
-            for key, _ in self._selector.select(1.0):
-                key.data(key.fileobj)
-            if self._children or len(self._selector.get_map()) > 2:
-                idle_since = time.monotonic()
-        self._path.unlink(missing_ok=True)
+        while True:
+            idle_since = time.monotonic()
+            while time.monotonic() - idle_since < LINGER_S:
+                for key, _ in self._selector.select(1.0):
+                    key.data(key.fileobj)
+                if self._children or len(self._selector.get_map()) > 2:
+                    idle_since = time.monotonic()
+            # Clients connect under the same lock: none can come between the last look and the end.
+            with _locked(self._path.parent) as folder:
+                if not self._selector.select(0):
+                    self._path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+                    return
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -254,7 +300,11 @@ class _Server:
         elif not request:
             _tell(connection, {"ready": True})
         else:
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:
+                _tell(connection, {"error": str(error)})
+                return
             if pid == 0:
                 self._become_child(request, files)
             self._children[pid] = connection

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -118,8 +118,7 @@ def store(folder: str | Path, x: np.ndarray, y: np.ndarray) -> SharedData:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(folder):
         for name, array in (("x.npy", x), ("y.npy", y)):
             path = folder / name
             if not path.exists():
@@ -133,7 +132,17 @@ def store(folder: str | Path, x: np.ndarray, y: np.ndarray) -> SharedData:
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Any:
+def _locked(folder: Path) -> Iterator[None]:
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield aside
@@ -187,6 +196,9 @@ class TrainingProcess:
         self._oom_kills = _oom_kills()
         try:
             self._connection, self._child = _start(_way(start, limits), recipe, self._log.fileno())
+        except forkserver.ServerLost as lost:
+            self._log.close()
+            raise ProcessDied("crash", str(lost)) from lost
         except BaseException:
             self._log.close()
             raise

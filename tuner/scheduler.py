@@ -16,13 +16,24 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces.errors import nearest
+from search_spaces.space import SearchSpace
 from tuner.accounts import Accounts, cause_of, metrics_of, seed_of
 from tuner.objective import Objective
-from tuner.study import Cause
+from tuner.samplers.encoding import Encoding
+from tuner.samplers.forecast import Forecast
+from tuner.study import Cause, Study
+
+# The forecast is asked at these steps of the epoch: as often late as early, for a chance that falls slowly.
+CHECK_FACTOR = 1.4
+# Nor is anything stopped before this number of trials has passed the grace period.
+LEAST_TO_STOP = 8
 
 
 class Rule(Protocol):
     """Decides whether a trial goes on."""
+
+    def record(self, number: int, history: Mapping[int, float]) -> None:
+        """Take note of a trial of an earlier run, by its values up to the last epoch that was decided upon."""
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
         """Take note of a trial's newest epoch, and return in one line why the trial should stop; None if it goes on.
@@ -36,6 +47,9 @@ class Rule(Protocol):
 
 class Fifo:
     """Stops nothing."""
+
+    def record(self, number: int, history: Mapping[int, float]) -> None:
+        """Do nothing."""
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
         """Return None."""
@@ -117,6 +131,40 @@ class Median:
         return f"worse than the median of {len(others)} other trials at epoch {epoch}"
 
 
+class Foresight:
+    """Stops a trial whose chance to end better than every rival is expected to is too small.
+
+    Rivals are the trials that run, or have run, to their end. The forecast says how much early epochs can be trusted on this very problem: where
+    they tell little, as where learning curves cross, chances stay apart from 0 and 1 and trials run on; where they tell all, a few epochs decide.
+
+    Args:
+        forecast: of what each trial will reach.
+        study: what it is about.
+        max_epochs: number of epochs of a full training.
+        grace_period: no trial is stopped before this epoch.
+        least_chance: the smallest chance to go on with.
+    """
+
+    def __init__(self, forecast: Forecast, study: Study, *, max_epochs: int, grace_period: int, least_chance: float) -> None:
+        self._forecast = forecast
+        self._study = study
+        self._least_chance = least_chance
+        self._grace = grace_period
+        self._checks = frozenset(milestones(max_epochs, grace_period, CHECK_FACTOR))
+
+    def record(self, number: int, history: Mapping[int, float]) -> None:
+        """Do nothing: the forecast reads the study."""
+
+    def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
+        """Return the trial's chance if it is too small to go on."""
+        if epoch not in self._checks or not self._forecast.update(self._study.optuna) or self._forecast.count(self._grace) < LEAST_TO_STOP:
+            return None
+        chance = self._forecast.chance(number)
+        if chance is None or chance >= self._least_chance:
+            return None
+        return f"a chance of {chance:.0%} at epoch {epoch} to end better than the trials that run on"
+
+
 @dataclass(frozen=True)
 class Circumstances:
     """What a rule is built from.
@@ -125,13 +173,15 @@ class Circumstances:
         objective: what is optimised.
         max_epochs: number of epochs of a full training.
         section: the user's numbers.
-        accounts: for a rule that looks at the whole study.
+        study: for a rule that looks at the whole of it.
+        space: what is searched.
     """
 
     objective: Objective
     max_epochs: int
     section: "SchedulerSection"
-    accounts: Accounts
+    study: Study
+    space: SearchSpace
 
 
 @dataclass(frozen=True)
@@ -146,8 +196,15 @@ def _asha(given: Circumstances) -> Rule:
     return Asha(given.objective, max_epochs=given.max_epochs, grace_period=given.section.grace_period, reduction_factor=given.section.reduction_factor)
 
 
+def _foresight(given: Circumstances) -> Rule:
+    forecast = Forecast(Encoding(given.space), given.objective, given.max_epochs)
+    return Foresight(
+        forecast, given.study, max_epochs=given.max_epochs, grace_period=given.section.grace_period, least_chance=given.section.least_chance
+    )
+
+
 SCHEDULERS: dict[str, Row] = {
-    "forecast": Row(_asha, "successive halving with a cutoff that keeps up with a searcher that improves (the default)"),
+    "forecast": Row(_foresight, "stops what has too small a chance to end better than the trials that run on (the default)"),
     "asha": Row(_asha, "asynchronous successive halving, as in Ray Tune"),
     "median": Row(lambda given: Median(given.objective, grace_period=given.section.grace_period), "stops what is worse than the median of the others so far"),
     "fifo": Row(lambda given: Fifo(), "stops nothing"),
@@ -161,7 +218,8 @@ class SchedulerSection(BaseModel):
 
     name: str = Field("forecast", description="which trials are stopped early: " + "; ".join(f"'{name}' {row.help}" for name, row in SCHEDULERS.items()))
     grace_period: int = Field(2, ge=1, description="no trial is stopped before this epoch")
-    reduction_factor: float = Field(3.0, gt=1, description="from rung to rung, epochs grow and trials shrink by this factor")
+    reduction_factor: float = Field(3.0, gt=1, description="asha: from rung to rung, epochs grow and trials shrink by this factor")
+    least_chance: float = Field(0.2, gt=0, lt=1, description="forecast: a trial goes on while its chance to end better than all that run on is at least this")
     audit: float = Field(
         0.03,
         ge=0,
@@ -185,17 +243,18 @@ class StudyScheduler(TrialScheduler):
 
     Args:
         accounts: what is spent and running; shared with the searcher.
+        space: what is searched.
         section: the rule and its numbers.
         seed: of the sweep, for the audit's lot.
     """
 
-    def __init__(self, accounts: Accounts, *, section: SchedulerSection, seed: int) -> None:
+    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SchedulerSection, seed: int) -> None:
         super().__init__()
         self.accounts = accounts
         self._section = section
         self._seed = seed
-        objective = accounts.study.objective
-        self.rule = SCHEDULERS[section.name].build(Circumstances(objective, accounts.max_epochs, section, accounts))
+        study = accounts.study
+        self.rule = SCHEDULERS[section.name].build(Circumstances(study.objective, accounts.max_epochs, section, study, space))
         self._audited_epochs = 0
         for trial in accounts.study.trials():
             self._rebuild(trial)
@@ -295,15 +354,10 @@ class StudyScheduler(TrialScheduler):
         return seed_of(self._seed, number, "audit") % 4 == 0
 
     def _rebuild(self, trial: FrozenTrial) -> None:
-        """Enter a trial of an earlier run, as if its epochs were reported now."""
+        """Enter a trial of an earlier run: a value counts at its own epoch only, and none that the audit's lot let the trial reach."""
         audited = trial.user_attrs.get("audit", {}).get("epoch", math.inf)
-        history: dict[int, float] = {}
-        for epoch in sorted(trial.intermediate_values):
-            history[epoch] = trial.intermediate_values[epoch]
-            if epoch <= audited:
-                self.rule.decide(trial.number, epoch, history)
-            else:
-                self._audited_epochs += 1
+        self.rule.record(trial.number, {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= audited})
+        self._audited_epochs += sum(epoch > audited for epoch in trial.intermediate_values)
 
 
 def milestones(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:

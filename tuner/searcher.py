@@ -28,7 +28,7 @@ from search_spaces.space import SearchSpace
 from tuner.accounts import Accounts, Budget, seed_of
 from tuner.errors import SpecError
 from tuner.objective import Objective
-from tuner.samplers.encoding import Encoding
+from tuner.samplers.forecast import ForecastSampler
 from tuner.samplers.plain import EvenSampler, GridSampler
 from tuner.study import Study
 
@@ -83,8 +83,13 @@ def _gp(recipe: Recipe) -> BaseSampler:
     return _quietly(lambda: optuna.samplers.GPSampler(seed=recipe.seed, n_startup_trials=startup, warn_independent_sampling=False))
 
 
+def _forecast(recipe: Recipe) -> BaseSampler:
+    warm_up = {} if recipe.warm_up is None else {"warm_up": recipe.warm_up}
+    return ForecastSampler(recipe.space, objective=recipe.objective, max_epochs=recipe.max_epochs, seed=recipe.seed, **warm_up)
+
+
 SAMPLERS: dict[str, Row] = {
-    "forecast": Row(_tpe, "models how good a configuration will be at its last epoch, from all epochs of all trials (the default)"),
+    "forecast": Row(_forecast, "models how good a configuration will be at its last epoch, from all epochs of all trials (the default)"),
     "tpe": Row(_tpe, "Optuna's tree-structured Parzen estimator"),
     "gp": Row(_gp, "Optuna's Gaussian process; needs PyTorch"),
     "cmaes": Row(_cmaes, "Optuna's CMA-ES, for spaces of numbers"),
@@ -238,7 +243,6 @@ class StudySearcher(Searcher):
         self.accounts = accounts
         self._study = accounts.study
         self._space = space
-        self._encoding = Encoding(space)
         self._seed = seed
         self._size = space.size()
         self._seen: set[tuple[tuple[str, str], ...]] = set()
@@ -248,9 +252,10 @@ class StudySearcher(Searcher):
         """Return what the trial of Ray with this id is to train; None for not now, FINISHED for never again."""
         if self._stopping():
             return Searcher.FINISHED
-        if self._study.trials("waiting"):
-            trial = self._study.ask()
-            number, configuration = trial.number, self._configuration(trial)
+        waiting = self._study.trials("waiting")
+        if waiting:
+            number = waiting[0].number
+            configuration = self._configuration(self._study.resume(number))
         else:
             reason = self._nothing_new()
             drawn = None if reason else self._draw()

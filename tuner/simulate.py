@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search_spaces.space import SearchSpace
-from tuner.accounts import Accounts, Budget
+from tuner.accounts import Accounts
 from tuner.objective import Objective
 from tuner.scheduler import SchedulerSection, StudyScheduler
 from tuner.searcher import SearchSection, StudySearcher, build_sampler
@@ -79,7 +79,13 @@ class _Trial:
 
 
 def simulate(
-    searcher: StudySearcher, scheduler: StudyScheduler, curves: Callable[[Mapping[str, Any], int], Curve], *, workers: int, clock: VirtualClock, overhead_s: float = 0.0
+    searcher: StudySearcher,
+    scheduler: StudyScheduler,
+    curves: Callable[[Mapping[str, Any], int], Curve],
+    *,
+    workers: int,
+    clock: VirtualClock,
+    overhead_s: float = 0.0,
 ) -> list[Event]:
     """Run a search to its end.
 
@@ -171,7 +177,7 @@ def search(
         record.optuna.sampler = build_sampler(search, space, objective=objective, max_epochs=max_epochs, seed=seed)
         clock = VirtualClock()
         accounts = Accounts(record, max_epochs=max_epochs, budget=search.budget, clock=clock)
-        driven = StudySearcher(accounts, space, section=search, seed=seed), StudyScheduler(accounts, section=scheduler, seed=seed)
+        driven = StudySearcher(accounts, space, section=search, seed=seed), StudyScheduler(accounts, space, section=scheduler, seed=seed)
         return record, simulate(*driven, curves, workers=workers, clock=clock)
     finally:
         optuna.logging.set_verbosity(verbosity)

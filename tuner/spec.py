@@ -164,6 +164,14 @@ def to_json(spec: SweepSpec) -> dict[str, Any]:
     return json.loads(spec.model_dump_json())
 
 
+def with_defaults(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Return a recorded spec with the keys that Tuner has learnt since at their defaults; as it is where it is no valid spec any more."""
+    try:
+        return to_json(check(recorded))
+    except SpecError:
+        return recorded
+
+
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """Return what differs between two specs as JSON, one `key: old -> new` each."""
     if isinstance(old, dict) and isinstance(new, dict):

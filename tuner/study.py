@@ -84,7 +84,8 @@ class Study:
     def trials(self, *states: str) -> list[FrozenTrial]:
         """Return the trials in order of their numbers, all or those in the named states (see the module). They are not copies: do not change them."""
         known = {name: state for state, name in STATES.items()}
-        wanted = tuple(known[name] for name in states) or None
+        # A list, not a tuple: for `(WAITING,)` Optuna 5.0's storage in memory skips trials that waited, ran and wait again.
+        wanted: Any = [known[name] for name in states] or None
         return self._storage.get_all_trials(self._id, deepcopy=False, states=wanted)
 
     # ---- one trial
@@ -96,6 +97,12 @@ class Study:
     def ask(self) -> optuna.Trial:
         """Return the next trial: one that waits to be started or continued, else a new one from the sampler. It is then running."""
         return self.optuna.ask()
+
+    def resume(self, number: int) -> optuna.Trial:
+        """Let a waiting trial run, and return it so that it can be asked for parameters that it lacks."""
+        trial_id = self._trial_id(number)
+        self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
+        return optuna.Trial(self.optuna, trial_id)
 
     def enqueue(self, parameters: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Let a configuration wait to be the next new trial.

@@ -104,7 +104,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
             dispatch(
                 tune.with_parameters(Trial, work=work),
                 StudySearcher(accounts, space, section=spec.search, seed=spec.seed),
-                StudyScheduler(accounts, section=spec.scheduler, seed=spec.seed),
+                StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed),
                 resources=resources,
                 slots=slots,
                 scratch=cluster.scratch,
@@ -150,7 +150,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
 def _same_sweep(study: Study, spec: specs.SweepSpec) -> None:
     """Refuse to go on with a sweep under another spec: its trials would not be comparable."""
     recorded = study.facts.get("spec")
-    changes = [] if recorded is None else specs.differences(recorded, specs.to_json(spec))
+    changes = [] if recorded is None else specs.differences(specs.with_defaults(recorded), specs.to_json(spec))
     if changes:
         raise SpecError(f"{spec.sweep_folder}: holds a sweep of another spec ({'; '.join(changes)}); give the new one another name or folder")
 

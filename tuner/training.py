@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -166,12 +167,16 @@ class Training:
         plain = self._network("float32")
         if not plain.built:
             plain(np.zeros((1, *self._x.shape[1:]), "float32"))
-        plain.set_weights(runner.model.get_weights())
+        for ours, trained in zip(plain.weights, runner.model.weights, strict=True):
+            ours.assign(trained)
         plain.compiled, plain.optimizer = False, None
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{os.getpid()}-{path.name}")
-        plain.save(aside)
+        with warnings.catch_warnings():
+            # Keras 3.15 hands its variables to numpy 2.4 in a way that is deprecated; `test_keras_warns_when_it_saves` fails once it no longer does.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            plain.save(aside)
         os.replace(aside, path)
 
     def load_weights(self, path: str | Path) -> None:

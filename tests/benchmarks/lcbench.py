@@ -79,7 +79,8 @@ class Surrogate:
         points = np.empty_like(unit)
         for index, parameter in enumerate(SPACE.parameters.values()):
             distribution = parameter.distribution
-            low, high = (distribution.low, distribution.high) if isinstance(distribution, FloatDistribution) else (distribution.low - 0.5, distribution.high + 0.5)
+            margin = 0.0 if isinstance(distribution, FloatDistribution) else 0.5
+            low, high = distribution.low - margin, distribution.high + margin
             value = np.exp(np.log(low) + unit[:, index] * np.log(high / low)) if distribution.log else low + unit[:, index] * (high - low)
             points[:, index] = value if isinstance(distribution, FloatDistribution) else np.clip(np.round(value), distribution.low, distribution.high)
         found = self.predict(task, np.full(count, EPOCHS), points)

@@ -65,10 +65,13 @@ class Encoding:
             for condition in parameter.when:
                 here &= active[condition.parameter]
                 if condition.values:
-                    here &= np.isin(values[condition.parameter], _ranks(self.space, condition.parameter, condition.values))
+                    here &= np.isin(values[condition.parameter], _natives(self.space, condition.parameter, condition.values))
                 if condition.at_least is not None:
                     here &= _numbers(self.space, condition.parameter, values[condition.parameter]) >= condition.at_least
             active[name] = here
+            key = self.space.key_of(name)
+            if key != name:
+                active[key] = active.get(key, np.zeros(count, dtype=bool)) | here
             if name in self._column:
                 index = self._column[name]
                 raw = _snap(parameter.distribution, points[:, index])
@@ -76,12 +79,21 @@ class Encoding:
                 settled[:, index] = np.where(here, raw, INACTIVE)
             else:
                 values[name] = np.full(count, _single(parameter.distribution))
+            if key != name:
+                values[key] = np.where(here, values[name], values.get(key, values[name]))
         return settled
 
 
-def _ranks(space: SearchSpace, name: str, wanted: Sequence[Value]) -> list[float]:
+def _owner(space: SearchSpace, name: str) -> BaseDistribution:
+    """Return the distribution that a condition's name stands for: a parameter's, or that of the first parameter with this key."""
+    if name in space.parameters:
+        return space.parameters[name].distribution
+    return next(parameter.distribution for other, parameter in space.parameters.items() if space.key_of(other) == name)
+
+
+def _natives(space: SearchSpace, name: str, wanted: Sequence[Value]) -> list[float]:
     """Return the values of a condition as `_native` gives them: the rank of a choice, or the number itself."""
-    distribution = space.parameters[name].distribution
+    distribution = _owner(space, name)
     if isinstance(distribution, CategoricalDistribution):
         return [float(_rank(distribution, value)) for value in wanted]
     return [float(value) for value in wanted]
@@ -89,7 +101,7 @@ def _ranks(space: SearchSpace, name: str, wanted: Sequence[Value]) -> list[float
 
 def _numbers(space: SearchSpace, name: str, values: np.ndarray) -> np.ndarray:
     """Return values as `_native` gives them as numbers: of a choice the number that it is, and of a word nothing that reaches any bound."""
-    distribution = space.parameters[name].distribution
+    distribution = _owner(space, name)
     if not isinstance(distribution, CategoricalDistribution):
         return values
     choices = [-math.inf if isinstance(choice, str) or choice is None else float(choice) for choice in distribution.choices]

@@ -1,202 +1,251 @@
-"""The default sampler: it forecasts what each configuration will reach at its last epoch, and tries what may beat the best forecast."""
+"""The default sampler, and the forecast that it shares with the default scheduler: what each trial will have reached at its last epoch.
+
+Under early stopping most trials have a few epochs only, and a sampler that takes those values for final ones prefers what learns fast early. Here
+every observation keeps its epoch: one Gaussian process over configuration and epoch learns how far early epochs can be trusted on this very problem, and
+is asked about the last epoch only. Early stopping is then a forecast too. Owns the choice of observations and of the next configuration. Must not
+know Ray, budgets or who stops a trial.
+
+Source: the idea of one process over configurations and epochs is freeze-thaw's (Swersky, Snoek and Adams, 2014); Wistuba, Kadra and Grabocka, DyHPO,
+NeurIPS 2022, use it to allocate epochs.
+"""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
+from threadpoolctl import ThreadpoolController
 
 from search_spaces.space import SearchSpace
 from tuner.objective import Objective
+from tuner.samplers.durations import Durations
 from tuner.samplers.encoding import Encoding
 from tuner.samplers.gaussian import CurveProcess, fit
 from tuner.samplers.plain import SpaceSampler, even_points
 
-OPT = dict(limit=240, warp="clip", eps=0.05, init=8, rand=0, ncand=300, nlocal=150, inc="obs", alive=True, target="best", hyper=150, iters=25, growth=1.2, acq="ei", believer=True, cost=0.0)
+# Matrices of a few hundred rows are slower on several threads, all the more beside trials that use every core.
+_ONE_THREAD = ThreadpoolController()
+
+# Numbers that bound the time of a suggestion. None of them is tuned to a problem.
+MOST_OBSERVATIONS = 240
+MOST_FOR_FITTING = 150
+ITERATIONS = 25
+RANDOM_CANDIDATES = 300
+LOCAL_CANDIDATES = 150
+
+# Where the sampler proposes what it proposed before, it draws at random after so many attempts.
+ATTEMPTS = 5
+# Of the time of an epoch, in the gain per time: between ignoring it (0) and gain per second (1).
+COST_EXPONENT = 0.5
+
+# A forecast says nothing before this number of trials has told of themselves.
+LEAST_TRIALS = 3
+# Beyond twice the distance from the best to the median, how bad a trial is says nothing about where the best are.
+WORST = 2.0
 
 
-class Forecaster:
-    def __init__(self, encoding: Encoding, objective: Objective, max_epochs: int, opt=None) -> None:
-        self.encoding, self.objective, self.max_epochs = encoding, objective, max_epochs
-        self.o = {**OPT, **(opt or {})}
-        self._points: dict[int, np.ndarray] = {}
-        self._parameters = None
+@dataclass(frozen=True)
+class _Record:
+    """A trial as the forecast sees it: its point, and its cost after some of its epochs, the last among them."""
+
+    number: int
+    point: np.ndarray
+    costs: Mapping[int, float]
+    last: int
+    state: TrialState
+
+    @property
+    def cost(self) -> float:
+        return self.costs[self.last]
+
+
+class Forecast:
+    """What trials and configurations will reach at the last epoch.
+
+    Args:
+        encoding: of the space.
+        objective: what is optimised.
+        max_epochs: number of epochs of a full training.
+    """
+
+    def __init__(self, encoding: Encoding, objective: Objective, max_epochs: int) -> None:
+        self._encoding = encoding
+        self._objective = objective
+        self._max_epochs = max_epochs
+        self._kept = _kept_epochs(max_epochs)
+        self._ended: dict[int, _Record] = {}
+        self._state: tuple[int, int] | None = None
+        self._parameters: np.ndarray | None = None
         self._fitted = 0
-        self._key = None
-        self.process = None
+        self._records: list[_Record] = []
 
-    def time(self, epoch):
-        return math.log(epoch) / math.log(max(2, self.max_epochs))
+    @_ONE_THREAD.wrap(limits=1)
+    def update(self, study: optuna.Study) -> bool:
+        """Take note of what the study has; return False while that is too little for a forecast."""
+        records = self._read(study)
+        if sum(record.state != TrialState.FAIL for record in records) < LEAST_TRIALS:
+            return False
+        state = len(records), sum(record.last for record in records)
+        if state == self._state:
+            return True
+        self._state, self._records = state, records
+        costs = np.array([record.cost for record in records])
+        finite = costs[np.isfinite(costs)]
+        best, median = float(finite.min()), float(np.median(finite))
+        span = max(median - best, 1e-9 * max(1.0, abs(best)))
+        used = _representative(records, costs)
+        x, t, y = self._observations(used)
+        y = np.minimum((y - best) / span, WORST)
+        y = (y - y.mean()) / max(float(y.std()), 1e-6)
+        if self._parameters is None or len(y) >= min(1.2 * self._fitted, self._fitted + 30):
+            some = np.random.default_rng(len(y)).permutation(len(y))[:MOST_FOR_FITTING]
+            self._parameters = fit(x[some], t[some], y[some], start=self._parameters, iterations=ITERATIONS)
+            self._fitted = len(y) if len(used) == len(records) else len(records)
+        self.process = CurveProcess(x, t, y, self._parameters)
+        return True
 
-    def value(self, h, m):
-        if self.o["target"] == "best": return min(self.objective.cost(v) for e, v in h.items() if e <= m)
-        if self.o["target"] == "mix": return 0.5 * self.objective.cost(h[m]) + 0.5 * min(self.objective.cost(v) for e, v in h.items() if e <= m)
-        return self.objective.cost(h[m])
+    def at_the_end(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return means and standard deviations of what points will have reached at the last epoch, in the process's units; less is better."""
+        return self.process.predict(points)
 
-    def observations(self, trials, focus=None):
-        rows = []   # number, point, epoch, cost(best so far), weight
-        for trial in trials:
-            h = trial.intermediate_values
-            if not h or trial.state == TrialState.FAIL: continue
-            if trial.number not in self._points:
-                self._points[trial.number] = self.encoding.encode(trial.params)
-            last = max(h)
-            best = self.value(h, last)
-            rows.append((trial.number, last, best, h))
-        return rows
+    def rivals(self, without: int | None = None) -> np.ndarray:
+        """Return the expected ends of the trials that run, or have run, to their end: those whose forecast will be, or is, a fact.
 
-    def update(self, study, focus=None):
-        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        rows = self.observations(trials)
-        if len(rows) < 3: self.process = None; return
-        key = (len(trials), sum(r[1] for r in rows))
-        if key == self._key: return
-        self._key = key
-        costs = np.array([r[2] for r in rows])
-        best, med = costs.min(), np.median(costs)
-        span = max(med - best, 1e-9 * max(1.0, abs(best)))
-        if self.o["warp"] == "log": warp = lambda c: np.log(np.maximum((c - best) / span, 0) + self.o["eps"])
-        elif self.o["warp"] == "clip": warp = lambda c: np.minimum((c - best) / span, 2.0)
-        else:
-            from scipy.special import ndtri
-            ref = np.sort(costs); warp = lambda c: ndtri(np.clip((np.searchsorted(ref, c) + 0.5) / (len(ref) + 1), 1e-3, 1 - 1e-3))
-        self.warp = warp
-        order = np.argsort(costs)
-        limit = self.o["limit"]
-        if len(rows) > limit * 0.75:
-            n = int(limit * 0.75)
-            keep = set(order[: n // 2].tolist()); rest = [i for i in order[n // 2:].tolist()]
-            step = max(1, len(rest) / (n - len(keep)))
-            keep |= {rest[int(i * step)] for i in range(n - len(keep))}
-            rows_used = [rows[i] for i in sorted(keep)]
-        else: rows_used = rows
-        X, T, Y = [], [], []
-        for number, last, b, h in rows_used:
-            X.append(self._points[number]); T.append(self.time(last)); Y.append(b)
-        extra = sorted(rows_used, key=lambda r: r[2])
-        grace = self.o.get("grace", 2)
-        for number, last, b, h in extra:
-            if len(X) >= limit: break
-            for m in (grace, 3 * grace):
-                if last >= 2 * m and m in h and len(X) < limit:
-                    X.append(self._points[number]); T.append(self.time(m)); Y.append(self.value(h, m))
-        X, T, Y = np.array(X), np.array(T), warp(np.array(Y))
-        self.mean, self.scale = Y.mean(), max(Y.std(), 1e-6)
-        Y = (Y - self.mean) / self.scale
-        if self._parameters is None or len(X) >= self._fitted * self.o["growth"] or len(X) >= self._fitted + 30:
-            H = self.o["hyper"]
-            if len(X) > H:
-                pick = np.random.default_rng(len(trials)).choice(len(X), H, replace=False)
-            else: pick = slice(None)
-            self._parameters = fit(X[pick], T[pick], Y[pick], start=self._parameters, iterations=self.o["iters"])
-            self._fitted = len(X)
-        self.X, self.T, self.Y = X, T, Y
-        self.process = CurveProcess(X, T, Y, self._parameters)
-        self.rows = rows
-        self.observed = float((warp(best) - self.mean) / self.scale)
-        top = [rows[i] for i in order[:40]]
-        self.top_points = np.array([self._points[r[0]] for r in top])
-        m, s = self.process.predict(self.top_points)
-        self.top_mean = m
-        self.incumbent = min(float(m.min()), self.observed) if self.o.get("inc", "mean") == "mean" else self.observed
-        alive = [r[0] for r in rows if trials[r[0]].state in (TrialState.RUNNING, TrialState.COMPLETE)]
-        if not alive: alive = [rows[order[0]][0]]
-        self.alive = dict(zip(alive, self.process.predict(np.array([self._points[n] for n in alive]))[0]))
-        if self.o["inc"] == "fin": self.observed = self.incumbent = float(min(self.alive.values()))
+        Args:
+            without: a trial that is not counted.
+        """
+        points = [record.point for record in self._records if record.state in (TrialState.RUNNING, TrialState.COMPLETE) and record.number != without]
+        return self.at_the_end(np.array(points))[0] if points else np.empty(0)
 
-    def forecast(self, numbers):
-        pts = np.array([self._points[n] for n in numbers])
-        return self.process.predict(pts)
+    def chance(self, number: int) -> float | None:
+        """Return the probability that a trial ends better than every rival is expected to; None where there is no rival."""
+        rivals = self.rivals(without=number)
+        own = [record.point for record in self._records if record.number == number]
+        if not len(rivals) or not own:
+            return None
+        mean, deviation = self.at_the_end(np.array(own))
+        return float(ndtr((rivals.min() - mean[0]) / deviation[0]))
 
-    def believe(self, points):
-        """Condition on what is expected of configurations without a single epoch."""
-        if not len(points): return self.process
-        m, _ = self.process.predict(points)
-        return CurveProcess(np.vstack([self.X, points]), np.concatenate([self.T, np.ones(len(points))]), np.concatenate([self.Y, m]), self._parameters)
+    def count(self, epoch: int) -> int:
+        """Return the number of trials that have reached an epoch."""
+        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self._records)
+
+    def best_points(self, count: int) -> np.ndarray:
+        """Return the points of the trials with the best expected ends, best first, float64 of shape (at most count, dimensions)."""
+        told = [record for record in self._records if record.state != TrialState.FAIL]
+        if len(told) > MOST_OBSERVATIONS:
+            told = sorted(told, key=lambda record: record.cost)[:MOST_OBSERVATIONS]
+        points = np.array([record.point for record in told])
+        return points[np.argsort(self.at_the_end(points)[0])[:count]]
+
+    def believing(self, points: np.ndarray) -> CurveProcess:
+        """Return the process as if trials without a single epoch ended as expected, so that the next one is tried elsewhere."""
+        if not len(points):
+            return self.process
+        mean, _ = self.at_the_end(points)
+        return self.process.extended(points, np.ones(len(points)), mean)
+
+    def _read(self, study: optuna.Study) -> list[_Record]:
+        records = []
+        for trial in study._storage.get_all_trials(study._study_id, deepcopy=False):
+            if trial.number in self._ended:
+                records.append(self._ended[trial.number])
+            elif trial.params and (trial.intermediate_values or trial.state == TrialState.FAIL):
+                record = self._record(trial)
+                records.append(record)
+                if trial.state.is_finished():
+                    self._ended[trial.number] = record
+        return records
+
+    def _record(self, trial: FrozenTrial) -> _Record:
+        if trial.state == TrialState.FAIL:
+            # As bad as can be at its end, so that a region that keeps failing is avoided.
+            return _Record(trial.number, self._encoding.encode(trial.params), {self._max_epochs: math.inf}, self._max_epochs, trial.state)
+        history = trial.intermediate_values
+        last = max(history)
+        kept = {epoch: self._objective.cost(history[epoch]) for epoch in (*self._kept, last) if epoch in history}
+        return _Record(trial.number, self._encoding.encode(trial.params), kept, last, trial.state)
+
+    def _observations(self, records: list[_Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return points, times and costs: the last epoch of every record, then earlier ones of the best records while there is room."""
+        chosen = [(record, record.last) for record in records]
+        for record in sorted(records, key=lambda record: record.cost):
+            chosen += [(record, epoch) for epoch in record.costs if 2 * epoch <= record.last]
+        chosen = chosen[:MOST_OBSERVATIONS]
+        x = np.array([record.point for record, _ in chosen])
+        t = np.log([epoch for _, epoch in chosen]) / math.log(max(2, self._max_epochs))
+        return x, t, np.array([record.costs[epoch] for record, epoch in chosen])
 
 
 class ForecastSampler(SpaceSampler):
-    def __init__(self, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, warm_up=None, opt=None) -> None:
+    """Tries what is expected to improve most on the best expected end.
+
+    The first configurations cover the space evenly. Later ones maximise expected improvement at the last epoch over random configurations and
+    neighbours of the best, weighed by how long they should take. Trials without an epoch count as if they ended as expected.
+
+    Args:
+        space: what is searched.
+        objective: what is optimised.
+        max_epochs: number of epochs of a full training.
+        seed: of every draw.
+        warm_up: number of configurations that cover the space evenly.
+    """
+
+    def __init__(self, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, warm_up: int = 8) -> None:
         super().__init__(space, seed=seed)
-        self.f = Forecaster(self.encoding, objective, max_epochs, opt)
-        self.o = self.f.o
-        self._attempts = {}
-        self.warm = self.o["init"] if warm_up is None else warm_up
+        self._forecast = Forecast(self.encoding, objective, max_epochs)
+        self._durations = Durations(self.encoding)
+        self._warm_up = warm_up
 
-    def choose(self, study, trial):
-        attempt = self._attempts.get(trial.number, 0)
-        self._attempts = {trial.number: attempt + 1}
-        g = self.generator(trial, attempt)
-        d = self.encoding.dimensions
-        if attempt > 5: return g.random(d)
-        if trial.number < self.warm:
-            return even_points(d, trial.number + 1, seed=self._seed)[-1] if not attempt else g.random(d)
-        if self.o["rand"] and g.random() < self.o["rand"]: return g.random(d)
-        self.f.update(study)
-        if self.f.process is None: return g.random(d)
-        f = self.f
-        running = [t for t in study._storage.get_all_trials(study._study_id, deepcopy=False, states=(TrialState.RUNNING,)) if not t.intermediate_values]
-        process = f.believe(np.array([self.encoding.encode(t.params) for t in running])) if self.o["believer"] else f.process
-        C = g.random((self.o["ncand"], d))
-        order = np.argsort(f.top_mean)[:8]
-        base = f.top_points[order[g.integers(len(order), size=self.o["nlocal"])]]
-        mask = g.random(base.shape) < 0.5
-        L = np.clip(base + mask * g.normal(size=base.shape) * g.choice([0.02, 0.05, 0.15], size=(len(base), 1)), 0, 1)
-        C = self.encoding.settle(np.vstack([C, L]))
-        m, s = process.predict(C)
-        z = (f.incumbent - m) / s
-        if self.o["acq"] == "ei":
-            score = s * (z * ndtr(z) + np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
-        elif self.o["acq"] == "lcb":
-            score = -m + 1.0 * s
-        elif self.o["acq"] == "pi":
-            score = z
-        if self.o["cost"]:
-            score = np.log(np.maximum(score, 1e-12)) - self.o["cost"] * self.log_cost(study, C)
-        return C[int(np.argmax(score))]
+    @_ONE_THREAD.wrap(limits=1)
+    def choose(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> np.ndarray:
+        """Return the point of the next configuration."""
+        random = self.generator(trial, attempt)
+        if trial.number < self._warm_up or attempt > ATTEMPTS or not self._forecast.update(study):
+            return even_points(self.encoding.dimensions, trial.number + 1, seed=self._seed)[-1] if attempt == 0 else random.random(self.encoding.dimensions)
+        candidates = self._candidates(random)
+        begun = study._storage.get_all_trials(study._study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        silent = [self.encoding.encode(other.params) for other in begun if not other.intermediate_values and other.number != trial.number]
+        mean, deviation = self._forecast.believing(np.array(silent)).predict(candidates)
+        rivals = self._forecast.rivals()
+        target = float(rivals.min()) if len(rivals) else float(self._forecast.at_the_end(self._forecast.best_points(1))[0][0])
+        gain = _expected_improvement(target, mean, deviation)
+        return candidates[int(np.argmax(gain / self._durations.estimate(study, candidates) ** COST_EXPONENT))]
 
-    def log_cost(self, study, C):
-        rows = [(self.f._points[r[0]], r[0]) for r in self.f.rows]
-        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        X = []; Y = []
-        for p, n in rows:
-            a = trials[n].user_attrs.get("epoch_1", {})
-            if "seconds" in a: X.append(p); Y.append(math.log(max(a["seconds"], 1e-6)))
-        X = np.array(X); Y = np.array(Y)
-        F = lambda P: np.column_stack([np.ones(len(P)), P, P * P])
-        A = F(X); w = np.linalg.solve(A.T @ A + 0.1 * np.eye(A.shape[1]), A.T @ Y)
-        c = F(C) @ w
-        return c - np.median(Y)
+    def _candidates(self, random: np.random.Generator) -> np.ndarray:
+        """Return settled points: random ones, and the best ones with some of their coordinates moved a little."""
+        everywhere = random.random((RANDOM_CANDIDATES, self.encoding.dimensions))
+        best = self._forecast.best_points(8)
+        near = best[random.integers(len(best), size=LOCAL_CANDIDATES)]
+        moved = random.random(near.shape) < 0.5
+        step = random.normal(size=near.shape) * random.choice([0.02, 0.05, 0.15], size=(len(near), 1))
+        return self.encoding.settle(np.clip(np.vstack([everywhere, near + moved * step]), 0.0, 1.0))
 
 
-class ForecastRule:
-    """ASHA's rung or too small a chance to beat the incumbent."""
-    def __init__(self, given, opt=None):
-        from tuner.scheduler import Asha
-        self.o = {**OPT, **dict(delta=0.1, least=8, mode="or", factor=3.0), **(opt or {})}
-        self.asha = Asha(given.objective, max_epochs=given.max_epochs, grace_period=given.section.grace_period, reduction_factor=self.o["factor"])
-        self.given = given; self.study = given.accounts.study.optuna; self.n = 0
-        self.f = None
-        self.grace = given.section.grace_period
-        e = float(self.grace); self.checks = set()
-        while e < given.max_epochs: self.checks.add(round(e)); e = max(e * 1.4, e + 1)
+def _kept_epochs(max_epochs: int) -> tuple[int, ...]:
+    """Return the epochs that a record keeps: 2, 6, 18, ... so that a curve costs few observations."""
+    kept, epoch = [], 2
+    while epoch < max_epochs:
+        kept.append(epoch)
+        epoch *= 3
+    return tuple(kept)
 
-    def decide(self, number, epoch, history):
-        reason = self.asha.decide(number, epoch, history)
-        if self.o["mode"] == "or" and reason: return reason
-        if epoch not in self.checks or not hasattr(self.study.sampler, "f"): return reason if self.o["mode"] == "asha" else None
-        if epoch == self.grace: self.n += 1
-        if self.n < self.o["least"]: return None
-        f = self.f = self.study.sampler.f
-        f.update(self.study)
-        if f.process is None: return None
-        m, s = f.forecast([number])
-        others = [v for n, v in f.alive.items() if n != number]
-        if f.o["inc"] != "fin": others.append(f.observed)
-        elif not others: return None
-        rival = min(others)
-        p = float(ndtr((rival - m[0]) / s[0]))
-        if p < self.o["delta"]:
-            return f"chance {p:.2f} to beat"
-        return None
+
+def _representative(records: list[_Record], costs: np.ndarray) -> list[_Record]:
+    """Return at most three quarters of MOST_OBSERVATIONS records: all that run, the best, and an even choice of the others."""
+    most = MOST_OBSERVATIONS * 3 // 4
+    if len(records) <= most:
+        return records
+    order = sorted(range(len(records)), key=lambda index: (records[index].state != TrialState.RUNNING, costs[index]))
+    others = order[most // 2 :]
+    step = len(others) / (most - most // 2)
+    return [records[index] for index in order[: most // 2] + [others[int(position * step)] for position in range(most - most // 2)]]
+
+
+def _expected_improvement(target: float, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Return how far below the target values should fall on average, counting those above it as 0."""
+    away = (target - mean) / deviation
+    return deviation * (away * ndtr(away) + np.exp(-0.5 * away * away) / math.sqrt(2 * math.pi)) + 1e-300

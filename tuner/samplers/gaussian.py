@@ -88,7 +88,7 @@ class CurveProcess:
     """
 
     def __init__(self, x: np.ndarray, t: np.ndarray, y: np.ndarray, parameters: np.ndarray) -> None:
-        self._x, self._t = x, t
+        self._x, self._t, self._y, self._parameters = x, t, y, parameters
         dimensions = x.shape[1]
         self._lengths, self._length_t = np.exp(parameters[:dimensions]), math.exp(parameters[dimensions])
         self._a, self._b, self._c, noise = np.exp(parameters[dimensions + 1 :])
@@ -106,6 +106,10 @@ class CurveProcess:
         variance = self._a + self._b + self._c - np.einsum("ij,ij->j", reduced, reduced)
         return mean, np.sqrt(np.maximum(variance, 1e-9))
 
+    def extended(self, x: np.ndarray, t: np.ndarray, y: np.ndarray) -> "CurveProcess":
+        """Return the process conditioned on further observations."""
+        return CurveProcess(np.vstack([self._x, x]), np.append(self._t, t), np.append(self._y, y), self._parameters)
+
     def _kernel(self, scaled: np.ndarray, t: np.ndarray) -> np.ndarray:
         r = np.sqrt(_squared(scaled, self._scaled)) * ROOT5
         time = np.exp(-0.5 * (t[:, None] - self._t[None, :]) ** 2 / self._length_t**2)
@@ -117,7 +121,8 @@ def fit(x: np.ndarray, t: np.ndarray, y: np.ndarray, *, start: np.ndarray | None
     prior = Prior.of(x.shape[1])
     first = prior.mean if start is None else start
     bounds = list(zip(prior.mean - 4 * prior.deviation, prior.mean + 4 * prior.deviation, strict=True))
-    found = minimize(log_posterior, first, args=(x, t, y, prior), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations, "maxfun": iterations + 5})
+    limits = {"maxiter": iterations, "maxfun": iterations + 5}
+    found = minimize(log_posterior, first, args=(x, t, y, prior), jac=True, method="L-BFGS-B", bounds=bounds, options=limits)
     return found.x
 
 

@@ -25,6 +25,7 @@ class SpaceSampler(BaseSampler):
     def __init__(self, space: SearchSpace, *, seed: int) -> None:
         self.encoding = Encoding(space)
         self._seed = seed
+        self._attempts: dict[int, int] = {}
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return all parameters that have more than one value."""
@@ -32,32 +33,34 @@ class SpaceSampler(BaseSampler):
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """Return the parameters of the next configuration, inactive ones included."""
-        return self.encoding.decode(self.choose(study, trial))
+        attempt = self._attempts.get(trial.number, 0)
+        self._attempts = {trial.number: attempt + 1}
+        return self.encoding.decode(self.choose(study, trial, attempt))
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
         """Return a random value, for a parameter that is not of the space."""
         return optuna.samplers.RandomSampler(seed=self._seed + trial.number).sample_independent(study, trial, param_name, param_distribution)
 
-    def generator(self, trial: FrozenTrial, attempt: int = 0) -> np.random.Generator:
+    def generator(self, trial: FrozenTrial, attempt: int) -> np.random.Generator:
         """Return the random generator of a trial."""
         return np.random.default_rng([self._seed, trial.number, attempt])
 
-    def choose(self, study: optuna.Study, trial: FrozenTrial) -> np.ndarray:
-        """Return the point of the next configuration."""
+    def choose(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> np.ndarray:
+        """Return the point of the next configuration.
+
+        Args:
+            study: what has been tried.
+            trial: the next trial.
+            attempt: how often the trial was asked for before, each time in vain: the configuration had been run.
+        """
         raise NotImplementedError
 
 
 class EvenSampler(SpaceSampler):
     """Covers the space evenly with a scrambled Sobol sequence; a trial's number is its place in the sequence."""
 
-    def __init__(self, space: SearchSpace, *, seed: int) -> None:
-        super().__init__(space, seed=seed)
-        self._attempts: dict[int, int] = {}
-
-    def choose(self, study: optuna.Study, trial: FrozenTrial) -> np.ndarray:
+    def choose(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> np.ndarray:
         """Return the point at the trial's place in the sequence; asked again for the same trial, a random one."""
-        attempt = self._attempts.get(trial.number, 0)
-        self._attempts = {trial.number: attempt + 1}
         if attempt:
             return self.generator(trial, attempt).random(self.encoding.dimensions)
         return even_points(self.encoding.dimensions, trial.number + 1, seed=self._seed)[-1]

@@ -1,0 +1,87 @@
+"""How long a trial takes from its configuration to its first trained batch: `python -m tests.benchmarks.startup [--rounds N]`.
+
+Measured from outside, in wall-clock seconds: `TrainingProcess(...)` and an epoch of one batch, without validation, of a network of two hidden layers on the
+shape of MNIST. Ways take turns, so that all see the same machine. Beside it: a fresh Python that imports Keras, builds the same network and fits one batch, which
+is what a stock trial without actor reuse pays.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tuner.datasets.scaling import Scaling
+from tuner.process import Limits, SharedData, TrainingProcess, cool, store, warm
+from tuner.training import Recipe
+
+ROOT = Path(__file__).parent.parent.parent
+FOLDS = [(np.arange(128), None, Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)))]
+RECIPE = Recipe("tests.benchmarks.networks:dense", {"widths": [256, 256]}, "classification", 10, 10, 0, search_path=(str(ROOT),), convolutions=False)
+STOCK = """
+import keras, numpy as np
+x, y = np.zeros((128, 784), "float32"), np.zeros(128, "int32")
+model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(256, "relu"), keras.layers.Dense(256, "relu"), keras.layers.Dense(10, "softmax")])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+model.fit(x, y, batch_size=128, verbose=0)
+"""
+
+
+def forked(data: SharedData, recipe: Recipe, start: str = "auto") -> list[float]:
+    """Return the seconds until the networks are built, until the first batch is trained, and of the closing."""
+    begun = time.perf_counter()
+    with TrainingProcess(recipe, data, folds=FOLDS, limits=Limits(), start=start) as process:
+        built = time.perf_counter()
+        process.run_epoch()
+        trained = time.perf_counter()
+    return [built - begun, trained - begun, time.perf_counter() - trained]
+
+
+def stock() -> list[float]:
+    """Return the seconds that a fresh Python takes until Keras has trained one batch."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", STOCK], check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, stderr=subprocess.DEVNULL)
+    return [float("nan"), time.perf_counter() - begun, float("nan")]
+
+
+def main() -> None:
+    """Measure all ways in turns and print their medians and ranges."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    draw = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        data = store(folder, draw.integers(0, 256, (60000, 784)).astype(np.uint8), draw.integers(0, 10, 60000).astype(np.int32))
+        images = replace(RECIPE, convolutions=True)
+        begun = time.perf_counter()
+        warm(RECIPE)
+        print(f"the node's first start, TensorFlow imported once: {time.perf_counter() - begun:.2f} s", flush=True)
+        warm(images)
+        ways: dict[str, Callable[[], list[float]]] = {
+            "forked, dense network": lambda: forked(data, RECIPE),
+            "forked, convolutions possible": lambda: forked(data, images),
+            "forked, convolutions, dropout, batch normalisation": lambda: forked(data, replace(images, configuration={"widths": [256, 256], "normalized": True})),
+            "spawned (GPUs, other systems)": lambda: forked(data, RECIPE, "spawn"),
+            "stock: fresh Python, Keras, fit": stock,
+        }
+        seconds: dict[str, list[list[float]]] = {name: [] for name in ways}
+        for number in range(rounds):
+            for name, way in ways.items():
+                if number < 3 or "forked" in name:
+                    seconds[name].append(way())
+        cool()
+    print(f"{'':52} {'built':>8} {'first batch':>12} {'range':>15} {'closing':>9}   (s, medians; load {os.getloadavg()[0]:.1f})")
+    for name, found in seconds.items():
+        built, trained, closed = np.median(found, axis=0)
+        spread = [row[1] for row in found]
+        print(f"{name:52} {built:8.3f} {trained:12.3f} {min(spread):7.3f}-{max(spread):.3f} {closed:9.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Ray heads and nodes for tests: on loopback, on free ports, with token authentication, ended by process group."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(*options: str, environment: dict[str, str] | None = None, log: Path | None = None) -> Iterator[subprocess.Popen]:
+    """Run `ray start --block` with these options; all of its processes are in the group of the first, and end with it."""
+    variables = {**os.environ, "RAY_memory_monitor_refresh_ms": "0", **(environment or {})}
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("w")) if log else subprocess.DEVNULL
+        process = subprocess.Popen(
+            [RAY, "start", "--block", "--disable-usage-stats", *options], stdout=output, stderr=output, start_new_session=True, env=variables
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextlib.contextmanager
+def head(*options: str, environment: dict[str, str] | None = None, job_server: bool = False) -> Iterator[tuple[str, str]]:
+    """Run a head and give its address, and its job server's (empty without one)."""
+    port, server = free_port(), free_port()
+    dashboard = [f"--dashboard-port={server}", "--dashboard-host=127.0.0.1"] if job_server else ["--include-dashboard=false"]
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        fixed = ["--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}"]
+        with running(*fixed, *dashboard, *options, environment=environment) as process:
+            wait_until(lambda: _listens(port), process)
+            url = f"http://127.0.0.1:{server}" if job_server else ""
+            if url:
+                wait_until(lambda: _serves(url), process)
+            yield f"127.0.0.1:{port}", url
+
+
+def wait_until(true, process: subprocess.Popen | None = None, timeout_s: float = 90.0) -> None:
+    """Ask ten times a second until the answer is yes."""
+    for _ in range(int(timeout_s * 10)):
+        if true():
+            return
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"ray start ended with {process.returncode}")
+        time.sleep(0.1)
+    raise TimeoutError(f"still not true after {timeout_s:g} s")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _serves(url: str) -> bool:
+    request = urllib.request.Request(f"{url}/api/jobs/", headers={"Authorization": f"Bearer {os.environ['RAY_AUTH_TOKEN']}"})
+    with contextlib.suppress(OSError):
+        return isinstance(json.load(urllib.request.urlopen(request, timeout=5)), list)
+    return False
