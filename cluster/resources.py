@@ -4,6 +4,7 @@ Plain arithmetic on numbers of CPUs, GPUs and bytes; knows nothing of what runs 
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,10 @@ class ResourcesSection(BaseModel):
     gpus: float | Literal["auto"] = Field("auto", description="GPUs per trial, or a fraction of one. auto: 1 where the cluster has any, else 0.")
     memory_gb: float | None = Field(None, gt=0, description="Memory (GiB) that a trial may use before it is ended as failed; none: no limit.")
     custom: dict[str, float] = Field(default_factory=dict, description="Ray's custom resources per trial, such as {fast_disk = 1}.")
+    labels: dict[str, str] = Field(
+        default_factory=dict,
+        description='Labels of the nodes that trials run on, such as {"ray.io/accelerator-type" = "H100"}; "!T4" is any other, "in(A100,H100)" any of them.',
+    )
 
     def resolve(self, capacity: "Capacity") -> "Resources":
         """Return what a trial is given on this cluster, with `auto` replaced by numbers.
@@ -30,6 +35,7 @@ class ResourcesSection(BaseModel):
         Raises:
             ClusterError: a number is not possible.
         """
+        capacity = capacity.labelled(tuple(self.labels.items()))
         gpus = (1.0 if capacity.gpus >= 1 else 0.0) if self.gpus == "auto" else float(self.gpus)
         if self.cpus != "auto":
             cpus = float(self.cpus)
@@ -39,7 +45,7 @@ class ResourcesSection(BaseModel):
         else:
             cpus = 1.0
         memory = None if self.memory_gb is None else int(self.memory_gb * 2**30)
-        return Resources(cpus=cpus, gpus=gpus, memory_bytes=memory, custom=tuple(sorted(self.custom.items())))
+        return Resources(cpus=cpus, gpus=gpus, memory_bytes=memory, custom=tuple(sorted(self.custom.items())), labels=tuple(sorted(self.labels.items())))
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,14 @@ class Resources:
         gpus: GPUs: a whole number, or a fraction of one card.
         memory_bytes: the most it may use, or None.
         custom: Ray's custom resources as (name, amount).
+        labels: what the labels of its node must be, as (name, value); `!value`, `in(a,b)` and `!in(a,b)` as in Ray.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
     memory_bytes: int | None = None
     custom: tuple[tuple[str, float], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.cpus < 1 or self.cpus != int(self.cpus):
@@ -66,6 +74,9 @@ class Resources:
         for name, amount in self.custom:
             if amount <= 0:
                 raise ClusterError(f"resources.custom.{name}: got {amount:g}; expected more than 0")
+        for name, wanted in self.labels:
+            if not _WANTED.fullmatch(wanted):
+                raise ClusterError(f"resources.labels.{name}: got {wanted!r}; expected a value, '!value', 'in(a,b)' or '!in(a,b)'")
 
     def bundle(self) -> dict[str, float]:
         """Return the request in Ray's words."""
@@ -79,7 +90,8 @@ class Resources:
     def __str__(self) -> str:
         words = [f"{self.cpus:g} CPU"] + ([f"{self.gpus:g} GPU"] if self.gpus else [])
         words += [f"{self.memory_bytes / 2**30:.3g} GiB"] if self.memory_bytes else []
-        return ", ".join(words + [f"{amount:g} {name}" for name, amount in self.custom])
+        words += [f"{amount:g} {name}" for name, amount in self.custom]
+        return ", ".join(words + [f"{name} {wanted}" for name, wanted in self.labels])
 
 
 @dataclass(frozen=True)
@@ -91,9 +103,16 @@ class Node:
     gpus: float
     memory_bytes: float = math.inf
     custom: tuple[tuple[str, float], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def is_labelled(self, labels: tuple[tuple[str, str], ...]) -> bool:
+        """Say whether this node's labels are the wanted ones."""
+        return all(_is_wanted(dict(self.labels).get(name), wanted) for name, wanted in labels)
 
     def fits(self, resources: Resources) -> int:
         """Return how many trials run here at a time. Fractions of a GPU do not cross cards."""
+        if not self.is_labelled(resources.labels):
+            return 0
         limits = [self.cpus / resources.cpus]
         if resources.gpus >= 1:
             limits.append(self.gpus / resources.gpus)
@@ -105,7 +124,11 @@ class Node:
         return math.floor(min(limits) + 1e-9)
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.cpus:g} CPU, {self.gpus:g} GPU" + (f", {self.memory_bytes / 2**30:.3g} GiB" if math.isfinite(self.memory_bytes) else "")
+        words = [f"{self.cpus:g} CPU", f"{self.gpus:g} GPU"]
+        words += [f"{self.memory_bytes / 2**30:.3g} GiB"] if math.isfinite(self.memory_bytes) else []
+        # Ray gives each node an id as a label, which nobody asks for.
+        words += [f"{name} {value}" for name, value in self.labels if name != "ray.io/node-id"]
+        return f"{self.name}: {', '.join(words)}"
 
 
 @dataclass(frozen=True)
@@ -122,6 +145,10 @@ class Capacity:
     def gpus(self) -> float:
         return sum(node.gpus for node in self.nodes)
 
+    def labelled(self, labels: tuple[tuple[str, str], ...]) -> "Capacity":
+        """Return the part of the cluster whose nodes have these labels."""
+        return Capacity(tuple(node for node in self.nodes if node.is_labelled(labels)))
+
     def fits(self, resources: Resources) -> int:
         """Return how many trials run at a time.
 
@@ -133,3 +160,14 @@ class Capacity:
             has = "; ".join(map(str, self.nodes)) or "no nodes"
             raise ClusterError(f"resources: one trial asks for {resources}, and no node has that much ({has}); ask for less in [resources]")
         return slots
+
+
+# Ray's label selectors: a value, or some, each of letters, digits, '-', '_' and '.', perhaps negated.
+_VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_WANTED = re.compile(rf"!?(?:{_VALUE}|in\({_VALUE}(?:, ?{_VALUE})*\))")
+
+
+def _is_wanted(value: str | None, wanted: str) -> bool:
+    negated, wanted = wanted.startswith("!"), wanted.removeprefix("!")
+    choices = re.split(", ?", wanted[3:-1]) if wanted.startswith("in(") else [wanted]
+    return (value in choices) != negated

@@ -5,6 +5,7 @@ Owns starting and ending a Ray of our own, connecting to one that runs, and keep
 
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster import tokens
+from cluster import leftovers, tokens
 from cluster.errors import ClusterError, one_line
 from cluster.resources import Capacity, Node
 
@@ -98,29 +99,25 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
 
     if section.address is not None:
         raise ClusterError(f"cluster.address: got {section.address!r} with target 'local'; say target = \"address\", or leave the address out")
-    folder = tempfile.mkdtemp(prefix="tuner-ray-")  # short on purpose: Unix sockets live in it, and their paths end at 107 characters
-    try:
-        with tokens.own(folder):
-            os.environ.update(OWN_RAY)
-            try:
-                ray.init(
-                    address="local",
-                    num_cpus=section.cpus or _usable_cpus(),
-                    num_gpus=section.gpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    configure_logging=True,
-                    logging_level=logging.ERROR,
-                    _temp_dir=folder,
-                )
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
-            try:
-                yield Cluster(_capacity(), "this machine", f"{folder}/sweep")
-            finally:
-                ray.shutdown()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with leftovers.folder() as folder, tokens.own(folder):
+        os.environ.update(OWN_RAY)
+        try:
+            ray.init(
+                address="local",
+                num_cpus=section.cpus or _usable_cpus(),
+                num_gpus=section.gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=True,
+                logging_level=logging.ERROR,
+                _temp_dir=folder,
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
+        try:
+            yield Cluster(_capacity(), "this machine", f"{folder}/sweep")
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
@@ -167,8 +164,14 @@ def resolve(address: str) -> str:
             raise ClusterError('cluster.address: got "auto", but no Ray cluster runs on this machine; expected its address, such as "10.0.0.1:6379"')
     host, separator, port = address.rpartition(":")
     if not separator or not host or "/" in address or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ClusterError(f'cluster.address: got {address!r}; expected host:port of the head, such as "10.0.0.1:6379" (a job server\'s http:// is for `tuner submit`)')
+        raise ClusterError(f'cluster.address: got {address!r}; expected host:port of the head, such as "10.0.0.1:6379"; http:// is for `tuner submit`')
     return address
+
+
+def clear(scratch: str | None) -> None:
+    """Remove the scratch folder of a run that was killed, on every node of the connected cluster."""
+    if scratch is not None and re.fullmatch(r"tuner-[0-9a-f]{16}", Path(scratch).name):
+        on_every_node(shutil.rmtree, scratch, True)
 
 
 def on_every_node(function: Callable, *arguments: Any, timeout_s: float = 30.0) -> dict[str, Any]:
@@ -225,6 +228,13 @@ def _capacity() -> Capacity:
         known = ("CPU", "GPU", "memory", "object_store_memory")
         custom = {name: amount for name, amount in has.items() if name not in known and not name.startswith(("node:", "accelerator_type:"))}
         nodes.append(
-            Node(node["NodeManagerHostname"], has.get("CPU", 0.0), has.get("GPU", 0.0), has.get("memory", 0.0), tuple(sorted(custom.items()))),
+            Node(
+                node["NodeManagerHostname"],
+                cpus=has.get("CPU", 0.0),
+                gpus=has.get("GPU", 0.0),
+                memory_bytes=has.get("memory", 0.0),
+                custom=tuple(sorted(custom.items())),
+                labels=tuple(sorted((node.get("Labels") or {}).items())),
+            ),
         )
     return Capacity(tuple(nodes))

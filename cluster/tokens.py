@@ -119,7 +119,7 @@ def _settings(values: dict[str, str]) -> Iterator[None]:
 
 def _reread() -> None:
     """Let Ray 2.60, which reads mode and token once, read them again. The mode first: a thread of Ray that still runs must not miss its token."""
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray import _raylet
 
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    _raylet.Config.initialize("")  # type: ignore[attr-defined]  # compiled, and without stubs
+    _raylet.AuthenticationTokenLoader.instance().reset_cache()  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,14 @@ os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex
 
 @pytest.fixture(scope="session")
 def ray_address() -> Iterator[str]:
-    """The address of a Ray head on loopback with two CPUs and token authentication, ended with the test run."""
+    """The address of a Ray head for all tests, ended with the test run."""
+    with ray_head() as address:
+        yield address
+
+
+@contextmanager
+def ray_head() -> Iterator[str]:
+    """Start a Ray head on loopback with two CPUs and token authentication, and return its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -25,7 +25,9 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(*options: str, environment: dict[str, str] | None = None, log: Path | None = None) -> Iterator[subprocess.Popen]:
     """Run `ray start --block` with these options; all of its processes are in the group of the first, and end with it."""
-    variables = {**os.environ, "RAY_memory_monitor_refresh_ms": "0", **(environment or {})}
+    # Jobs run the `python` of the path: the one that runs Ray, as in an activated environment.
+    path = f"{Path(RAY).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "RAY_memory_monitor_refresh_ms": "0", **(environment or {})}
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("w")) if log else subprocess.DEVNULL
         process = subprocess.Popen(
@@ -43,7 +45,8 @@ def running(*options: str, environment: dict[str, str] | None = None, log: Path 
 def head(*options: str, environment: dict[str, str] | None = None, job_server: bool = False) -> Iterator[tuple[str, str]]:
     """Run a head and give its address, and its job server's (empty without one)."""
     port, server = free_port(), free_port()
-    dashboard = [f"--dashboard-port={server}", "--dashboard-host=127.0.0.1"] if job_server else ["--include-dashboard=false"]
+    agent = f"--dashboard-agent-listen-port={free_port()}"  # its usual port may be another head's, and without its agent a head takes no jobs
+    dashboard = [f"--dashboard-port={server}", "--dashboard-host=127.0.0.1", agent] if job_server else ["--include-dashboard=false"]
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         fixed = ["--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}"]
         with running(*fixed, *dashboard, *options, environment=environment) as process:

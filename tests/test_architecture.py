@@ -14,20 +14,24 @@ PACKAGES = ("search_spaces", "cluster", "tuner")
 # A file imports only from lower floors. Each name is a module or a folder of `tuner`.
 FLOORS = [
     {"errors"},
-    {"objective"},
-    {"study", "datasets", "leaderboard", "console", "epoch", "checkpoint"},
-    {"accounts", "data"},
+    {"objective", "journal", "pareto"},
+    {"study", "failures", "datasets", "leaderboard", "console", "epoch", "checkpoint"},
+    {"audit", "accounts", "confirm", "data"},
+    {"samplers", "lock"},
     {"scheduler"},
-    {"samplers"},
     {"searcher", "training"},
-    {"spec", "card", "child", "report"},
-    {"forkserver"},
+    {"spec", "card", "child", "report", "warm"},
+    {"forkserver", "reopen"},
+    {"starting"},
     {"process"},
     {"trial"},
     {"dispatch", "evaluate", "prediction", "simulate"},
-    {"sweep"},
+    {"costs"},
+    {"plan", "sweep"},
     {"baselines"},
+    {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 
 

@@ -118,6 +118,7 @@ grace_period = 1
 max_epochs = 150
 [evaluation]
 seeds = 1
+confirm = 0
 """
 
 

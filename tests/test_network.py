@@ -10,11 +10,11 @@ import numpy as np
 import optuna
 import pytest
 
-from search_spaces.spaces import SPACES
 from search_spaces.errors import SearchSpaceError
 from search_spaces.layers import ACTIVATIONS
 from search_spaces.network import Problem, batch_size, build, find
 from search_spaces.optimizers import OPTIMIZERS, SCHEDULES, learning_rate_of, optimizer_of
+from search_spaces.spaces import SPACES
 
 MLP, CNN = SPACES["mlp"], SPACES["cnn"]
 IMAGES = Problem("classification", (8, 8), 3, steps_per_epoch=10, epochs=5)

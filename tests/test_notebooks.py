@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from search_spaces.spaces import SPACES
 from search_spaces.errors import SearchSpaceError
 from search_spaces.network import Problem, build
 from search_spaces.notebooks import BASELINES, GRID_SEARCH, Baseline
 from search_spaces.space import key
+from search_spaces.spaces import SPACES
 
 NAMES = "dense-512 dense-300-200 dense-500-300-200 mlp-256-dropout mlp-256-l2 small-tanh deep-200x5 tanh-500x3 big-deep big-deep-no-dropout dense-400-100 cnn"
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuner import child, forkserver
+from tuner import child
 from tuner.datasets.scaling import Scaling
 from tuner.errors import TrialDiverged
-from tuner.process import Limits, ProcessDied, SharedData, TrainingProcess, cool, store
+from tuner.process import Limits, ProcessDied, SharedData, TrainingProcess, store
+from tuner.starting import cool, is_forked
 from tuner.training import Fold, Recipe, Training
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +76,7 @@ def test_a_process_trains_saves_continues_and_predicts(data: SharedData, pool: t
     with started(data) as process:
         assert process.parameters == here.parameters
         assert (process.path, process.reason, process.epoch) == ("compiled epoch", "", 0)
-        assert process.layers() == here.layers()
+        assert [(layer["type"], layer["shape"]) for layer in process.layers()] == [(layer["type"], layer["shape"]) for layer in here.layers()]
         report = process.run_epoch(60)
         assert report["val_loss"] == pytest.approx(here.run_epoch()["val_loss"], rel=1e-4)
         process.save(tmp_path)
@@ -181,7 +183,7 @@ def test_children_and_server_end_with_a_parent_that_is_killed(data: SharedData, 
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from tests.test_process import *
-import tempfile; tempfile.tempdir = {forkserver.tempfile.gettempdir()!r}
+import tempfile; tempfile.tempdir = {tempfile.gettempdir()!r}
 process = started(SharedData(Path({str(data.folder)!r})))
 print(process.pid, flush=True)
 process.run_epoch()
@@ -281,11 +283,13 @@ def test_a_gpu_that_tensorflow_does_not_see_is_an_error() -> None:
 
 
 def test_trials_with_gpus_are_never_forked() -> None:
-    from tuner.process import _way
+    assert not is_forked(gpus=True)
+    assert is_forked(gpus=False)
 
-    assert _way("auto", Limits(gpus=("0",))) == "spawn"
+
+def test_an_unknown_way_to_start_is_refused(data: SharedData) -> None:
     with pytest.raises(ValueError, match="start: got 'frok'"):
-        _way("frok", Limits())
+        started(data, start="frok")
 
 
 @pytest.mark.parametrize("wrong", [{"threads": 0}, {"memory_bytes": 0}, {"gpu_memory_bytes": -1}])

@@ -42,3 +42,32 @@ def test_impossible_requests_are_refused(values: dict) -> None:
 def test_request_in_rays_words_leaves_out_what_is_not_asked_for() -> None:
     assert Resources(cpus=2).bundle() == {"CPU": 2}
     assert Resources(cpus=2, gpus=0.5, memory_bytes=100).bundle() == {"CPU": 2, "GPU": 0.5, "memory": 100.0}
+
+
+MIXED = Capacity(
+    (
+        Node("big", cpus=32, gpus=4, labels=(("ray.io/accelerator-type", "H100"),)),
+        Node("small", cpus=8, gpus=2, labels=(("ray.io/accelerator-type", "T4"), ("ray.io/node-id", "abc"))),
+        Node("head", cpus=4, gpus=0),
+    )
+)
+
+
+@pytest.mark.parametrize(("wanted", "slots"), [("H100", 4), ("!H100", 2), ("in(H100,T4)", 6), ("in(T4, A100)", 2)])
+def test_labels_choose_the_nodes_that_trials_run_on(wanted: str, slots: int) -> None:
+    assert MIXED.fits(Resources(gpus=1, labels=(("ray.io/accelerator-type", wanted),))) == slots
+
+
+def test_share_of_cpus_follows_the_nodes_that_are_wanted() -> None:
+    assert ResourcesSection(labels={"ray.io/accelerator-type": "H100"}).resolve(MIXED).cpus == 8
+    assert ResourcesSection(labels={"ray.io/accelerator-type": "!in(H100,T4)"}).resolve(MIXED).gpus == 0
+
+
+def test_label_that_no_node_has_is_an_error_that_names_what_they_have() -> None:
+    with pytest.raises(ClusterError, match=r"1 GPU, zone a, and no node has that much \(big: .*H100; small: 8 CPU, 2 GPU, ray.io/accelerator-type T4; head"):
+        MIXED.fits(Resources(gpus=1, labels=(("zone", "a"),)))
+
+
+def test_label_in_unknown_form_is_refused() -> None:
+    with pytest.raises(ClusterError, match=r"resources\.labels\.zone: got 'a b'; expected a value"):
+        Resources(labels=(("zone", "a b"),))

@@ -170,6 +170,28 @@ def test_a_region_that_keeps_failing_is_avoided() -> None:
     assert bad <= 6  # a quarter of the space fails: ten of the last forty if nothing is learned
 
 
+def test_a_second_objective_draws_trials_to_where_it_is_small_without_giving_up_the_first() -> None:
+    sizes: dict[str | None, float] = {}
+    for also in (None, "cost"):
+        rig = Rig(sampler="forecast", trials=40)
+        section = SearchSection(sampler="forecast", trials=40, also_minimize=also)
+        rig.study.optuna.sampler = build_sampler(section, SPACE, objective=ACCURACY, max_epochs=EPOCHS, seed=0)
+        while isinstance(suggested := rig.suggest(), tuple):
+            ray_id, suggestion = suggested
+            size = suggestion["configuration"]["size"]
+            rig.report(ray_id, 1, 0.5 * value_of(suggestion["configuration"]) + 0.01 * math.log2(size), **{"facts/cost": size})
+            rig.run(ray_id, value_of(suggestion["configuration"]) + 0.01 * math.log2(size), first=2)
+        late = rig.study.trials()[15:]
+        sizes[also] = float(np.mean([math.log2(trial.params["size"]) for trial in late]))
+        assert max(value_of(trial.user_attrs["configuration"]) for trial in late) > 0.9
+    assert sizes["cost"] < sizes[None] - 0.5
+
+
+def test_a_sampler_that_looks_at_one_objective_refuses_a_second() -> None:
+    with pytest.raises(ValueError, match="sampler 'tpe' looks at one objective; use 'forecast'"):
+        SearchSection(sampler="tpe", trials=3, also_minimize="parameters")
+
+
 # ---- encoding
 
 
@@ -189,7 +211,8 @@ def test_suggestion_carries_number_seed_and_configuration_and_the_study_has_them
     rig = Rig(seed=7)
     _, suggestion = rig.suggest()
     facts = rig.study.trials()[0].user_attrs
-    assert suggestion == {"number": 0, "configuration": facts["configuration"], "seed": seed_of(7, 0), "epoch": 0, "checkpoint": None}
+    expected = {"number": 0, "configuration": facts["configuration"], "seed": seed_of(7, 0), "epoch": 0}
+    assert {name: suggestion[name] for name in expected} == expected
     assert facts["seed"] == seed_of(7, 0)
     assert json.loads(json.dumps(suggestion)) == suggestion
 
@@ -204,10 +227,9 @@ def test_interrupted_trials_come_first_and_go_on_from_their_epoch(tmp_path: Any)
     rig.suggest()
     for epoch in (1, 2, 3):
         rig.report(first, epoch, 0.3)
-    rig.study.set_trial_fact(0, "checkpoint", "somewhere")
     again = Rig(open_study(tmp_path, "s", ACCURACY))  # the driver was killed
     _, resumed = again.suggest()
-    assert resumed == {**suggestion, "epoch": 3, "checkpoint": "somewhere"}
+    assert resumed == {**suggestion, "epoch": 3}
     assert again.suggest()[1]["number"] == 1
     assert again.suggest()[1]["number"] == 2
 
@@ -280,11 +302,11 @@ def test_states_and_causes_are_told_as_they_are() -> None:
     rig.run(ids[0], 0.9)
     assert rig.report(ids[1], 1, 0.1) == "CONTINUE"
     assert rig.report(ids[1], 2, 0.1) == "STOP"
-    rig.done(ids[2], {"epoch": 1, "val_accuracy": 0.2, "done": True, "ended": {"kind": "crash", "message": "signal 11", "details": "..."}})
+    rig.done(ids[2], {"epoch": 1, "val_accuracy": 0.2, "done": True, "ended": {"kind": "error", "message": "signal 11", "details": "..."}})
     assert rig.report(ids[3], 1, math.nan) == "STOP"
-    rig.done(ids[4], {"done": True, "ended/kind": "deadline", "ended/message": "too slow", "ended/details": None})
+    rig.done(ids[4], {"done": True, "ended/kind": "memory", "ended/message": "too large", "ended/details": None})
     assert rig.states() == ["complete", "pruned", "failed", "failed", "failed"]
-    assert [trial.user_attrs.get("cause", {}).get("kind") for trial in rig.study.trials()] == [None, "scheduler", "crash", "diverged", "deadline"]
+    assert [trial.user_attrs.get("cause", {}).get("kind") for trial in rig.study.trials()] == [None, "scheduler", "error", "diverged", "memory"]
     assert rig.study.trials()[2].intermediate_values == {1: 0.2}
 
 
@@ -296,7 +318,7 @@ def test_a_lost_worker_is_forgiven_twice() -> None:
         rig.scheduler.on_trial_error(None, RayTrial(ray_id))
         rig.searcher.on_trial_complete(ray_id, error=True)
     assert rig.states() == ["failed"]
-    assert rig.study.trials()[0].user_attrs["cause"]["message"] == "its worker was lost 3 times"
+    assert rig.study.trials()[0].user_attrs["cause"]["kind"] == "lost"
 
 
 def test_facts_in_a_result_become_facts_of_the_trial() -> None:

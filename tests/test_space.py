@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces.spaces import SPACES
 from search_spaces.errors import SearchSpaceError
 from search_spaces.parameter import real
 from search_spaces.space import Condition, Parameter, SearchSpace, key, space_of
+from search_spaces.spaces import SPACES
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 MLP = SPACES["mlp"]

@@ -109,3 +109,17 @@ def test_differences_name_key_old_and_new() -> None:
     old, new = specs.to_json(specs.check(SMALLEST)), specs.to_json(specs.check({**SMALLEST, "seed": 4}))
     assert specs.differences(old, new) == ["seed: 0 -> 4"]
     assert specs.differences(old, old) == []
+
+
+def test_check_between_keys_of_a_section_names_the_key(tmp_path: Path) -> None:
+    assert refusal("dataset.source=npz", folder=tmp_path).startswith("dataset.path: missing")
+
+
+def test_builder_is_looked_for_beside_the_spec_without_running_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit('this must not run')\ndef build_model(configuration, problem): ...\n")
+    spec = '[space]\nbuilder = "mine:build_model"\nunits = [1, 2]\n'
+    path = tmp_path / "sweep.toml"
+    path.write_text('name = "s"\n' + spec)
+    assert specs.load(path).search_space().size() == 2
+    assert "space.builder" in refusal(text='name = "s"\n' + spec.replace("build_model", "bild_model"), folder=tmp_path)
+    assert "space.builder" in refusal(text='name = "s"\n' + spec.replace("mine:", "main_:"), folder=tmp_path)

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,8 @@ import pytest
 from tuner import spec as specs
 from tuner.errors import SpecError, SweepError
 from tuner.leaderboard import Leaderboard
+from tuner.report import render
+from tuner.report.schema import SCHEMA
 from tuner.sweep import run_sweep
 
 TINY = {"depth": 1, "width": [4, 8], "activation": ["relu", "tanh"], "batch_size": 32, "optimizer": "adam", "learning_rate": 0.03}
@@ -52,7 +55,7 @@ def sweep(folder: Path, address: str, *, view: Told | None = None, search_path: 
         "search": {"sampler": "random", "trials": 3},
         "scheduler": {"name": "asha", "grace_period": 1},
         "training": {"max_epochs": 3},
-        "evaluation": {"seeds": 2},
+        "evaluation": {"seeds": 2, "confirm": 0},
         "cluster": {"target": "address", "address": address},
     }
     spec = specs.check({**values, **sections})
@@ -101,6 +104,45 @@ def test_saved_model_predicts_what_it_was_tested_with(tmp_path: Path, blobs: Pat
     right = np.array([int(name) for name in table["predicted"].to_pylist()])[test] == data["y"][test]
     assert right.mean() == pytest.approx(board.facts["final"]["saved"]["test_accuracy"])
     assert pq.read_table(tmp_path / "predictions.parquet").num_rows == 240
+
+
+def test_winner_is_chosen_on_fresh_seeds_within_the_budget_and_on_validation_rows_only(tmp_path: Path, blobs: Path, ray_address: str) -> None:
+    view = Told()
+    folder = tmp_path / "sweep"
+    sections: dict[str, Any] = {
+        "dataset": {"source": "npz", "path": str(blobs)},
+        "search": {"sampler": "random", "trials": 4},
+        "scheduler": {"name": "fifo", "grace_period": 1},
+        "training": {"max_epochs": 2},
+        "evaluation": {"seeds": 1, "confirm": 2, "confirm_budget": 1.1},
+    }
+    board = sweep(folder, ray_address, view=view, **sections)
+    assert view.stages == ["data", "cluster", "search", "confirm", "retrain", "test", "report"]
+    confirmed = board.facts["confirmed"]
+    assert {entry["trial"] for entry in confirmed} == {record.number for record in board.ranked[:2]}
+    assert all(len(entry["runs"]) >= 2 and entry["low"] <= entry["mean"] <= entry["high"] for entry in confirmed)
+    assert {entry["trial"]: entry["epochs"] for entry in confirmed} == {record.number: record.best_epoch for record in board.ranked[:2]}
+    stage = next(stage for stage in board.facts["stages"] if stage["name"] == "confirm")
+    assert stage["epochs"] == sum(entry["epochs"] * len(entry["runs"]) for entry in confirmed) <= int(1.1 * 8)
+    assert board.facts["final"]["trial"] == board.winner.number == next(entry["trial"] for entry in confirmed if entry["chosen"])
+    assert view.facts["winner"]["trial"] == board.winner.number
+    assert board.facts["test_openings"][0]["reason"] == f"final evaluation of trial {board.winner.number}"
+    assert "Confirmed" in (folder / "report.html").read_text()
+    jsonschema.validate(json.loads(render(board, "json")), SCHEMA)
+
+    again = Told()
+    assert sweep(folder, ray_address, view=again, **sections) == board
+    assert again.stages == ["data", "cluster", "report"]
+
+
+def test_too_small_a_budget_for_confirming_is_said_and_the_best_of_the_search_wins(tmp_path: Path, blobs: Path, ray_address: str) -> None:
+    view = Told()
+    evaluation = {"seeds": 1, "confirm": 5, "confirm_budget": 0.01}
+    data = {"source": "npz", "path": str(blobs)}
+    board = sweep(tmp_path / "sweep", ray_address, view=view, dataset=data, search={"sampler": "random", "trials": 2}, evaluation=evaluation)
+    assert any("nothing is confirmed on fresh seeds: evaluation.confirm_budget allows 0 epochs" in note for note in view.notes)
+    assert board.facts["final"]["trial"] == board.best.number
+    assert "confirm" not in view.stages
 
 
 def test_grid_over_folds_runs_every_configuration_once_and_records_the_spread(tmp_path: Path, blobs: Path, ray_address: str) -> None:
@@ -158,7 +200,7 @@ def test_failures_are_rows_of_the_board_and_do_not_end_the_sweep(tmp_path: Path,
         dataset={"source": "npz", "path": str(blobs)},
         space={"builder": "my_networks:build_model", "kind": ["raises", "diverges", "learns"]},
         search={"sampler": "grid", "trials": 3},
-        evaluation={"seeds": 1},
+        evaluation={"seeds": 1, "confirm": 0},
         search_path=(str(tmp_path),),
     )
     kinds = {record.configuration["kind"]: record for record in board.records}

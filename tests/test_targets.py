@@ -20,7 +20,7 @@ from cluster.targets import ClusterSection, connect
 def mine(number, frame): pass
 signal.signal(signal.SIGTERM, mine)
 environment, facts = dict(os.environ), {}
-for _ in range(2):
+for _ in range(2):  # the second one has another token
     with connect(ClusterSection(cpus=1)) as cluster:
         import ray
         facts["handler kept"] = signal.getsignal(signal.SIGTERM) is mine
@@ -147,9 +147,12 @@ def test_what_a_node_raises_is_its_answer(ray_address: str) -> None:
     def fail() -> None:
         raise OSError("disk full")
 
+    def sleep() -> None:
+        time.sleep(60)
+
     with connect(ClusterSection(target="address", address=ray_address)):
         (answer,) = on_every_node(fail).values()
-        (slow,) = on_every_node(time.sleep, 60, timeout_s=0.5).values()
+        (slow,) = on_every_node(sleep, timeout_s=0.5).values()
     assert "disk full" in str(answer)
     assert isinstance(slow, TimeoutError)
 

@@ -259,6 +259,13 @@ def test_mixed_bfloat16_learns_resumes_and_exports_float32(images: tuple[np.ndar
         keras.config.set_dtype_policy("float32")
 
 
+def test_tensorflow_makes_functions_of_single_operations() -> None:
+    """Fails once it no longer does: then `hurry_single_operations` can go."""
+    from tensorflow.python.eager import context
+
+    assert context.run_eager_op_as_function_enabled()
+
+
 def test_layers_tell_what_the_network_consists_of(images: tuple[np.ndarray, np.ndarray]) -> None:
     training = Training(recipe(), *images, [FOLD])
     layers = training.layers()

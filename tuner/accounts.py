@@ -13,11 +13,11 @@ from typing import Any
 
 from ray.tune.result import AUTO_RESULT_KEYS, DEBUG_METRICS, SHOULD_CHECKPOINT
 
+from tuner import failures
 from tuner.study import Cause, Study
 
 # What a result says besides the metrics: our own keys, and those that Ray adds to each result.
 NOT_METRICS = {"number", "epoch", "ended", "last"} | {*DEBUG_METRICS, *AUTO_RESULT_KEYS, SHOULD_CHECKPOINT, "checkpoint_dir_name"}
-LOST_AT_MOST = 3
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,9 @@ class Accounts:
         self._began = clock() - float(study.facts.get("search_seconds", 0.0))
         self._numbers: dict[str, int] = {}
         self._running: dict[int, int] = {}
+        facts = [trial.user_attrs.get(f"epoch_{epoch}", {}) for trial in study.trials() for epoch in trial.intermediate_values]
+        self._epochs_s = [float(fact["seconds"]) for fact in facts if fact.get("seconds")]
+        self.broken: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -72,6 +75,17 @@ class Accounts:
         if self.budget.seconds is not None and self.seconds >= self.budget.seconds:
             return f"the budget of {self.budget.seconds:g} s is spent"
         return None
+
+    def exceeds(self, number: int, result: Mapping[str, Any]) -> bool:
+        """Say whether a result tells of a new epoch that the budget of epochs has no room for: it was under way when the last one was spent."""
+        if self.budget.epochs is None or self.epochs < self.budget.epochs or cause_of(result) is not None:
+            return False
+        return result.get("epoch") not in self.history(number)
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Seconds after which an epoch is taken as hung; None while it is too early to say."""
+        return failures.deadline_s(self._epochs_s)
 
     def begin(self, ray_id: str, number: int) -> None:
         """Note that a trial of Ray trains this trial of the study from now on."""
@@ -105,6 +119,7 @@ class Accounts:
             if epoch not in self.history(number):
                 self.study.report(number, epoch, metrics_of(result))
                 self.epochs += 1
+                self._epochs_s += [float(result["seconds"])] if result.get("seconds") else []
             self._running[number] = epoch
         return epoch
 
@@ -113,10 +128,23 @@ class Accounts:
         return self.study.trials()[number].intermediate_values
 
     def end(self, number: int, state: str, cause: Cause | None = None) -> None:
-        """Record that a trial ended as `complete`, `pruned` or `failed`; nothing happens where it had ended before."""
-        if self._running.pop(number, None) is not None:
-            self.study.finish(number, state, cause)
-            self.study.set_fact("search_seconds", self.seconds)
+        """Record that a trial ended as `complete`, `pruned` or `failed`; nothing happens where it had ended before.
+
+        A failure that is tried again is noted, and the trial waits to be continued.
+        """
+        if number not in self._running:
+            return
+        retried = self.study.trials()[number].user_attrs.get("retried", [])
+        if state == "failed" and cause is not None and failures.is_retried(cause.kind, [entry["kind"] for entry in retried]):
+            self.study.set_trial_fact(number, "retried", [*retried, {"kind": cause.kind, "message": cause.message, "epoch": self._running[number]}])
+            self.release(number)
+            return
+        del self._running[number]
+        self.study.finish(number, state, cause)
+        self.study.set_fact("search_seconds", self.seconds)
+        if state == "failed" and (first := failures.broken(self.study.trials())) is not None:
+            said = first.user_attrs["cause"]
+            self.broken = f"all trials so far failed alike: {said['message']}; expected a builder that works\n{said['details']}".rstrip()
 
     def conclude(self, number: int, result: Mapping[str, Any]) -> None:
         """Record the end of a trial that Ray has stopped training, from its last result.
@@ -124,6 +152,9 @@ class Accounts:
         It failed where the result carries a cause, is complete at its last epoch, and otherwise waits to be continued.
         """
         if number not in self._running:
+            return
+        if self.exceeds(number, result):
+            self.end(number, "pruned", Cause("budget", str(self.overspent())))
             return
         epoch = self.report(number, result)
         ended = cause_of(result)
@@ -135,15 +166,8 @@ class Accounts:
             self.release(number)
 
     def lose(self, number: int) -> None:
-        """Record that the actor or the node under a trial is gone: it waits to be continued, at most three times."""
-        if number not in self._running:
-            return
-        lost = int(self.study.trials()[number].user_attrs.get("lost", 0)) + 1
-        self.study.set_trial_fact(number, "lost", lost)
-        if lost >= LOST_AT_MOST:
-            self.end(number, "failed", Cause("lost", f"its worker was lost {lost} times"))
-        else:
-            self.release(number)
+        """Record that the actor or the node under a trial is gone: it waits to be continued, a few times."""
+        self.end(number, "failed", Cause("lost", f"its worker was lost {failures.CAUSES['lost'].retries + 1} times"))
 
     def release(self, number: int) -> None:
         """Let a trial wait to be continued."""

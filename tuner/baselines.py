@@ -15,9 +15,9 @@ from typing import Any
 
 from cluster import targets
 from cluster.resources import Resources
-from search_spaces.spaces import SPACES
 from search_spaces.errors import nearest
 from search_spaces.notebooks import BASELINES, GRID_SEARCH
+from search_spaces.spaces import SPACES
 from tuner import data, evaluate
 from tuner import spec as specs
 from tuner.accounts import seed_of
@@ -36,7 +36,7 @@ class Reproduction:
     Attributes:
         name: the baseline, or the optimizer of the grid search.
         published: accuracies, empty where none was.
-        reproduced: one accuracy per seed, or per fold mean.
+        reproduced: one accuracy per seed (of the grid search, a mean over folds).
     """
 
     name: str
@@ -92,29 +92,38 @@ def reproduce(mnist: Path | None, *, only: Sequence[str], seeds: int, seed: int,
     return found
 
 
-def reproduce_grid(mnist: Path | None, *, seed: int, view: View, interrupted: threading.Event) -> list[Reproduction]:
-    """Run the notebooks' grid search over optimizers as a sweep: every configuration once, mean accuracy over the folds of the training images."""
-    grid = GRID_SEARCH
-    with tempfile.TemporaryDirectory(prefix="tuner-grid-") as folder:
-        section = _mnist(mnist).model_copy(update={"folds": grid.folds})
-        spec = specs.check(
-            {
-                "name": "grid-search",
-                "seed": seed,
-                "folder": folder,
-                "dataset": section.model_dump(exclude_defaults=True),
-                "space": {"name": grid.space, **grid.choices},
-                "search": {"sampler": "grid", "trials": len(grid.published)},
-                "scheduler": {"name": "fifo", "grace_period": 1},
-                "training": {"max_epochs": grid.epochs},
-                "evaluation": {"enabled": False},
-            }
-        )
-        board = run_sweep(spec, view=view, interrupted=interrupted)
-    by_optimizer = {record.configuration["optimizer"]: record for record in board.ranked}
-    return [
-        Reproduction(name, (score,), (by_optimizer[name].score or 0.0,), by_optimizer[name].parameters) for name, score in grid.published.items() if name in by_optimizer
-    ]
+def reproduce_grid(mnist: Path | None, *, seeds: int, seed: int, view: View, interrupted: threading.Event) -> list[Reproduction]:
+    """Run the notebooks' grid search over optimizers as sweeps, one per seed: mean accuracy over the folds of the training images."""
+    scores: dict[str, list[float]] = {name: [] for name in GRID_SEARCH.published}
+    parameters: dict[str, int | None] = {}
+    for index in range(seeds):
+        with tempfile.TemporaryDirectory(prefix="tuner-grid-") as folder:
+            spec = _grid_spec(mnist, folder, seed_of(seed, index, "grid search"))
+            board = run_sweep(spec, view=view, interrupted=interrupted, telling=False)
+        for record in board.ranked:
+            name = record.configuration["optimizer"]
+            scores[name].append(record.score or 0.0)
+            parameters[name] = record.parameters
+        if interrupted.is_set():
+            break
+    return [Reproduction(name, (score,), tuple(scores[name]), parameters[name]) for name, score in GRID_SEARCH.published.items() if scores[name]]
+
+
+def _grid_spec(mnist: Path | None, folder: str, seed: int) -> specs.SweepSpec:
+    section = _mnist(mnist).model_copy(update={"folds": GRID_SEARCH.folds})
+    return specs.check(
+        {
+            "name": "grid-search",
+            "seed": seed,
+            "folder": folder,
+            "dataset": section.model_dump(exclude_defaults=True),
+            "space": {"name": GRID_SEARCH.space, **GRID_SEARCH.choices},
+            "search": {"sampler": "grid", "trials": len(GRID_SEARCH.published)},
+            "scheduler": {"name": "fifo", "grace_period": 1},
+            "training": {"max_epochs": GRID_SEARCH.epochs},
+            "evaluation": {"enabled": False},
+        }
+    )
 
 
 def table(rows: Sequence[Reproduction], title: str) -> str:

@@ -9,15 +9,15 @@ Owns commands, options, signals and exit codes; every decision is made in the ro
 import json
 import os
 import shutil
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from tuner.commands import again, doctor, jobs, manifest
+from tuner.commands.compare import compare
+from tuner.commands.interruption import signals
+from tuner.commands.plan import plan
 from tuner.errors import EXPECTED, NothingToRank
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,8 +32,12 @@ def cli() -> None:
 
     \b
     tuner init sweep.toml          write a commented example
+    tuner plan sweep.toml          what it will take, before anything is paid
     tuner run sweep.toml           search, rank, retrain the best, test it
+    tuner resume DIR               go on with one that was interrupted
+    tuner extend DIR --trials +50  give it more to spend
     tuner leaderboard DIR          read the result
+    tuner compare DIR DIR          lay several side by side
     """
 
 
@@ -54,7 +58,7 @@ def run(spec: Path, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> N
 
     checked = specs.load(spec, overrides)
     view = view_for(quiet=quiet, as_json=as_json)
-    with _signals() as interruption:
+    with signals() as interruption:
         try:
             run_sweep(checked, view=view, interrupted=interruption.event, search_path=(str(spec.resolve().parent),))
         finally:
@@ -134,10 +138,14 @@ def report(folder: Path | None, form: str, output: Path | None, reveal: bool, as
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the predictions (.csv or .parquet); default: CSV to standard output."
 )
 def predict(folder: Path, data: Path, output: Path | None) -> None:
-    """Write the predictions of the sweep's saved model (FOLDER/model.keras) for DATA: a table or an .npz in the shape of the sweep's own."""
+    """Write the predictions of the sweep's saved model (FOLDER/model.keras) for DATA.
+
+    DATA is a table, or an .npz with x, in the shape of the sweep's own; a target column is not needed. A network of your own is built anew by your
+    module: run this in its folder.
+    """
     from tuner.prediction import predict as write
 
-    write(folder, data, output)
+    write(folder, data, output, search_path=(str(Path.cwd()),))
 
 
 @cli.command()
@@ -153,41 +161,22 @@ def baselines(data: Path | None, only: tuple[str, ...], seeds: int, seed: int, g
     from tuner.console import view_for
 
     view = view_for(as_json=as_json)
-    with _signals() as interruption:
+    with signals() as interruption:
         networks = reproductions.reproduce(data, only=only, seeds=seeds, seed=seed, view=view, interrupted=interruption.event)
-        optimizers = reproductions.reproduce_grid(data, seed=seed, view=view, interrupted=interruption.event) if grid else []
+        optimizers = reproductions.reproduce_grid(data, seeds=seeds, seed=seed, view=view, interrupted=interruption.event) if grid else []
     text = reproductions.table(networks, "network")
     if optimizers:
         text += "\n\n" + reproductions.table(optimizers, "grid search, 4 folds")
     view.result(text, {"baselines": reproductions.to_json(networks), "grid_search": reproductions.to_json(optimizers)})
 
 
-class _Interruption:
-    """Which signal asked the sweep to stop, if any did."""
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.signal: int | None = None
-
-
-@contextmanager
-def _signals() -> Iterator[_Interruption]:
-    """Turn the first SIGINT or SIGTERM into a request to stop cleanly; a second one ends the program at once."""
-    interruption = _Interruption()
-
-    def ask(number: int, frame: object) -> None:
-        if interruption.signal is not None:
-            os._exit(128 + number)
-        interruption.signal = number
-        interruption.event.set()
-        print("stopping after the epochs that are being trained; once more to stop at once", file=sys.stderr, flush=True)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+cli.add_command(again.resume)
+cli.add_command(again.extend)
+cli.add_command(again.fork)
+cli.add_command(compare)
+cli.add_command(plan)
+for command in (*jobs.COMMANDS, doctor.doctor, manifest.manifest):
+    cli.add_command(command)
 
 
 def main() -> None:

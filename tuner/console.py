@@ -63,10 +63,12 @@ class Progression:
     started: float = 0.0
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        for name in ("trials", "epochs", "seconds", "max_epochs", "maximise", "metric"):
+        """Take the budgets and, where a sweep goes on, what its earlier runs did: `ended` trials by state, `done_epochs` and `gone_s`."""
+        for name in ("trials", "epochs", "seconds", "max_epochs", "maximise", "metric", "done_epochs"):
             if name in facts:
                 setattr(self, name, facts[name])
-        self.started = self.clock()
+        self.states.update(facts.get("ended", {}))
+        self.started = self.clock() - facts.get("gone_s", 0.0)
 
     def update(self, number: int, epoch: int, value: float | None, state: str) -> bool:
         """Take a report; say whether it is a new best."""

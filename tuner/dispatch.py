@@ -6,10 +6,13 @@ signal handling are replaced by ours. Must not know what a trial trains, or how 
 
 import os
 import threading
+from traceback import walk_tb
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as RayTrial
 
 from cluster.resources import Resources
@@ -18,7 +21,10 @@ from tuner.console import View
 from tuner.errors import SweepError
 from tuner.scheduler import StudyScheduler
 from tuner.searcher import StudySearcher
-from tuner.study import STATES
+from tuner.study import STATES, Cause
+
+# Each break-down costs a few seconds; a cluster on which they go on and on is not fit for this sweep.
+FITS_AT_MOST = 20
 
 
 class _Here:
@@ -31,14 +37,15 @@ class _Here:
 class _Stopper(_Here, tune.Stopper):
     """Ends the whole run when the user asked for it, or when the search is over."""
 
-    def __init__(self, interrupted: threading.Event) -> None:
+    def __init__(self, interrupted: threading.Event, accounts: Accounts) -> None:
         self._interrupted = interrupted
+        self._accounts = accounts
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self._interrupted.is_set()
+        return self._interrupted.is_set() or self._accounts.broken is not None
 
 
 class _Watcher(_Here, tune.Callback):
@@ -51,6 +58,10 @@ class _Watcher(_Here, tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:
         # Searcher and scheduler have written the report and its consequence by now, so the study says in which state the trial is.
         record = self._accounts.study.trial(result["number"])
+        if STATES[record.state] == "waiting":
+            retried = record.user_attrs.get("retried") or [{"message": "it was interrupted"}]
+            self._view.note(f"trial {record.number}: {retried[-1]['message']}; it is tried again")
+            return
         cause = record.user_attrs.get("cause", {}).get("message", "")
         value = record.intermediate_values.get(result["epoch"])
         self._view.epoch(record.number, result["epoch"], value, STATES[record.state], cause)
@@ -83,27 +94,73 @@ def dispatch(
         interrupted: set from a signal handler; trials then stop and wait to be continued.
 
     Raises:
-        SweepError: Ray Tune itself failed.
+        SweepError: Ray Tune itself failed, or the first trials all failed alike.
     """
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the command line owns the signals
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # Ray's snapshots are never read; each costs a copy of the whole folder
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots))
+    accounts = searcher.accounts
+    try:
+        for fits in range(1, FITS_AT_MOST + 1):
+            try:
+                _fit(trainable, searcher, scheduler, resources=resources, slots=slots, storage=f"{scratch}/{fits}", view=view, interrupted=interrupted)
+                break
+            except tune.TuneError as error:
+                raise SweepError(f"Ray Tune ended the search: {str(error).strip().splitlines()[-1]}") from error
+            except RuntimeError as error:
+                if not isinstance(error.__cause__, ray.exceptions.RayError):
+                    raise
+                reason = " ".join(str(error.__cause__).split())[:300]
+                if fits == FITS_AT_MOST:
+                    raise SweepError(f"Ray Tune broke down {fits} times, at last with: {reason}; run the same command again to go on") from error
+                _bury(error, accounts)
+                view.note(f"Ray Tune broke down ({reason}); the search goes on")
+            accounts.release_all()
+    finally:
+        accounts.release_all()
+    if accounts.broken is not None:
+        raise SweepError(accounts.broken)
+
+
+def _fit(
+    trainable: type,
+    searcher: StudySearcher,
+    scheduler: StudyScheduler,
+    *,
+    resources: Resources,
+    slots: int,
+    storage: str,
+    view: View,
+    interrupted: threading.Event,
+) -> None:
     tuner = tune.Tuner(
-        tune.with_resources(trainable, tune.PlacementGroupFactory([resources.bundle()])),
+        tune.with_resources(trainable, tune.PlacementGroupFactory([resources.bundle()], bundle_label_selector=[dict(resources.labels)])),
         tune_config=TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=-1, max_concurrent_trials=slots, reuse_actors=True),
         run_config=RunConfig(
             name="search",
-            storage_path=scratch,
-            stop=_Stopper(interrupted),
+            storage_path=storage,
+            stop=_Stopper(interrupted, searcher.accounts),
             callbacks=[_Watcher(view, searcher.accounts)],
             verbose=0,
             failure_config=FailureConfig(max_failures=0),
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    try:
-        tuner.fit()
-    except tune.TuneError as error:
-        raise SweepError(f"Ray Tune ended the search: {str(error).strip().splitlines()[-1]}") from error
-    finally:
-        searcher.accounts.release_all()
+    tuner.fit()
+
+
+def _bury(error: RuntimeError, accounts: Accounts) -> None:
+    """After Ray Tune broke down over a dead worker: end what it left running, and note which trial the worker had.
+
+    Ray 2.60 raises where Ray's memory monitor has killed a worker (ray/air/execution/_internal/actor_manager.py), and says nowhere but in the
+    frames of that exception whose worker it was, or who still holds the cluster's resources.
+    """
+    frames = [frame.f_locals for frame, _ in walk_tb(error.__traceback__)]
+    controller = next((found["self"] for found in frames if isinstance(found.get("self"), TuneController)), None)
+    if controller is None:
+        return
+    worker = next((found["tracked_actor"] for found in frames if "tracked_actor" in found), None)
+    trial = controller._actor_to_trial.get(worker)
+    if trial is not None and isinstance(error.__cause__, ray.exceptions.OutOfMemoryError):
+        accounts.end(trial.config["number"], "failed", Cause("memory", "the node ran out of memory, and Ray ended this trial's worker"))
+    controller.cleanup()

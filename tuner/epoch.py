@@ -189,7 +189,7 @@ def hurry_single_operations(tf: Any) -> None:
     """Let TensorFlow run single operations as such, from now on.
 
     TensorFlow 2.21 turns every operation outside a function into a function of its own first. Building a small network meets some sixty new ones, which takes
-    0.15 s, and 0.03 s so. `test_single_operations_run_faster_when_they_are_no_functions` fails once this can go.
+    0.15 s, and 0.03 s so. `test_tensorflow_makes_functions_of_single_operations` fails once this can go.
     """
     from tensorflow.python import pywrap_tfe
     from tensorflow.python.eager import context

@@ -1,12 +1,15 @@
-"""After the search: the winner is retrained on all rows that a search may see, and the test split is opened, once.
+"""After the search: the best are trained again on fresh seeds, the winner on all rows that a search may see, and the test split is opened, once.
 
 The only room that opens the test split. The order is the point: first every network is trained and written down, then the opening is recorded,
 and only then are the test rows read. Owns what is computed from the predictions on them. Must not choose anything by a test score: the saved
 model is the one of the first seed, not of the luckiest.
 """
 
+import contextlib
+import math
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +20,7 @@ import ray
 
 from cluster.resources import Resources
 from tuner.accounts import seed_of
+from tuner.confirm import Race
 from tuner.console import View
 from tuner.data import Dataset, SealedTest
 from tuner.errors import SweepError, TrialDiverged
@@ -64,11 +68,28 @@ class Retrained:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Score:
     """What one network does on the test split: metrics (`test_loss`, ...) and predictions (n, outputs) float32."""
 
     metrics: Mapping[str, float]
     predictions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a network costs, tried out.
+
+    Attributes:
+        parameters: number of its weights.
+        start_s: how long it took to start its process and build it.
+        seconds: of each epoch.
+        peak_bytes: the most memory that its process had, TensorFlow itself and mapped data included; None where the system does not say.
+    """
+
+    parameters: int
+    start_s: float
+    seconds: tuple[float, ...]
+    peak_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -77,6 +98,78 @@ class Workers:
 
     resources: Resources
     interrupted: threading.Event
+
+
+def probe(work: Work, jobs: Sequence[Job], *, workers: Workers) -> Iterator[tuple[int, Probed | str]]:
+    """Build networks and train them for a few epochs, or none, and yield (index of the job, what it cost, or why it failed) as they come.
+
+    Raises:
+        SweepError: the user asked to stop.
+    """
+    for index, result in _run(_probe, work, [(job,) for job in jobs], workers):
+        yield index, result.reason if isinstance(result, _Failed) else result
+
+
+def rescore(work: Work, jobs: Sequence[Job], metric: str, *, workers: Workers) -> Iterator[tuple[int, float | None, str]]:
+    """Train networks from scratch on the rows that trials train on, and score each on its validation rows after its last epoch.
+
+    Args:
+        work: as the trials had it, folds included.
+        jobs: one network, or one per fold, each.
+        metric: what is scored, as in the epoch reports.
+        workers: where.
+
+    Yields:
+        As they come: the index of the job, its score (None: it failed), and in one line why it failed.
+
+    Raises:
+        SweepError: the user asked to stop.
+    """
+    for index, result in _run(_rescore, work, [(job, metric) for job in jobs], workers):
+        if isinstance(result, _Failed):
+            yield index, None, result.reason
+        elif not math.isfinite(result):
+            yield index, None, f"{metric} is {result}"
+        else:
+            yield index, result, ""
+
+
+def confirm(
+    work: Work,
+    field: Mapping[int, Recipe],
+    race: Race,
+    *,
+    seed: int,
+    known: Mapping[tuple[int, int], float | None],
+    record: Callable[[tuple[int, int], float | None], None],
+    workers: Workers,
+    view: View,
+) -> list[dict[str, Any]]:
+    """Train the candidates of a race on fresh seeds, round by round, until it is over, and return its verdict.
+
+    Args:
+        work: as the trials had it, folds included.
+        field: trial number -> what is trained; its seed is replaced.
+        race: whom, how often, and what follows from it.
+        seed: of the sweep; every fresh seed derives from it, and is none that a trial of the search or a final training has.
+        known: (trial, index of the seed) -> score, from an earlier run that was interrupted.
+        record: is called with each new score before anything follows from it.
+        workers: where.
+        view: is told of each.
+
+    Raises:
+        SweepError: the user asked to stop.
+    """
+    scores = dict(known)
+    while wanted := race.next(scores):
+        missing = [run for run in wanted if run not in scores]
+        jobs = [Job(replace(field[trial], seed=seed_of(seed, index, f"confirm {trial}")), race.epochs(trial)) for trial, index in missing]
+        for done, score, reason in rescore(work, jobs, race.objective.metric, workers=workers):
+            trial, index = missing[done]
+            record((trial, index), score)
+            scores[trial, index] = score
+            view.note(f"trial {trial} on fresh seed {index + 1}: {f'{race.objective.metric} {score:.4f}' if score is not None else f'failed, {reason}'}")
+    return race.verdict(scores)
 
 
 def retrain(work: Work, dataset: Dataset, jobs: Sequence[Job], *, workers: Workers, view: View) -> list[Retrained]:
@@ -97,7 +190,7 @@ def retrain(work: Work, dataset: Dataset, jobs: Sequence[Job], *, workers: Worke
     """
     whole = replace(work, folds=((np.arange(len(dataset.y)), None, dataset.scaling(None)),))
     done: dict[int, Retrained] = {}
-    for index, result in _run(_retrain, whole, [(job,) for job in jobs], workers):
+    for index, result in _succeeding(_run(_retrain, whole, [(job,) for job in jobs], workers)):
         done[index] = result
         view.note(f"retrained {len(done)} of {len(jobs)}: {jobs[index].epochs} epochs in {result.seconds:.1f} s, seed {jobs[index].recipe.seed}")
     return [done[index] for index in range(len(jobs))]
@@ -112,14 +205,14 @@ def open_test(test: SealedTest, *, record: Callable[[str], None], reason: str) -
     return test.open(record, reason)
 
 
-def score(work: Work, dataset: Dataset, runs: Sequence[Retrained], x: np.ndarray, y: np.ndarray, *, workers: Workers) -> list[Tested]:
+def score(work: Work, dataset: Dataset, runs: Sequence[Retrained], x: np.ndarray, y: np.ndarray, *, workers: Workers) -> list[Score]:
     """Evaluate retrained networks on the opened test split; one result per run, in their order.
 
     Raises:
         SweepError: an evaluation failed, or the user asked to stop.
     """
     opened = replace(work, x=x, y=y, folds=((None, np.arange(len(y)), dataset.scaling(None)),))
-    done = dict(_run(_test, opened, [(run.job, dict(run.state)) for run in runs], workers))
+    done = dict(_succeeding(_run(_test, opened, [(run.job, dict(run.state)) for run in runs], workers)))
     return [done[index] for index in range(len(runs))]
 
 
@@ -128,7 +221,7 @@ def final_seeds(seed: int, count: int) -> list[int]:
     return [seed_of(seed, number, "final") for number in range(count)]
 
 
-def summary(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Sequence[Retrained], results: Sequence[Tested]) -> dict[str, Any]:
+def summary(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Sequence[Retrained], results: Sequence[Score]) -> dict[str, Any]:
     """Return what the test split says of the retrained networks, as JSON: the `final` fact without what the search knows of it.
 
     The mean and spread (sample standard deviation) are over all runs; everything about single rows is of the saved model, the first run.
@@ -162,6 +255,25 @@ def save_model(run: Retrained, folder: Path) -> Path:
 # ---- on the workers
 
 
+def _probe(work: Work, job: Job) -> Probed:
+    began = time.monotonic()
+    with _process(work, job, "pool") as process:
+        start_s = time.monotonic() - began
+        seconds = tuple(process.run_epoch(work.epoch_timeout_s)["seconds"] for _ in range(job.epochs))
+        return Probed(process.parameters, start_s, seconds, _peak_bytes(process.pid))
+
+
+def _peak_bytes(pid: int) -> int | None:
+    with contextlib.suppress(OSError, StopIteration):
+        return next(int(line.split()[1]) * 1024 for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return None
+
+
+def _rescore(work: Work, job: Job, metric: str) -> float:
+    with _process(work, job, "pool") as process:
+        return [process.run_epoch(work.epoch_timeout_s)[metric] for _ in range(job.epochs)][-1]
+
+
 def _retrain(work: Work, job: Job) -> Retrained:
     with _process(work, job, "pool") as process:
         seconds = sum(process.run_epoch(work.epoch_timeout_s)["seconds"] for _ in range(job.epochs))
@@ -172,17 +284,24 @@ def _retrain(work: Work, job: Job) -> Retrained:
             return Retrained(job, seconds, state, (Path(folder) / MODEL).read_bytes(), tuple(process.layers()), process.parameters)
 
 
-def _test(work: Work, job: Job, state: dict[str, bytes]) -> Tested:
+def _test(work: Work, job: Job, state: dict[str, bytes]) -> Score:
     with _process(work, job, "test") as process, tempfile.TemporaryDirectory(dir=work.scratch) as folder:
         for name, content in state.items():
             (Path(folder) / name).write_bytes(content)
         process.restore(folder)
         metrics, predictions = process.evaluate()
-        return Tested({f"test_{name}": value for name, value in metrics.items()}, predictions)
+        return Score({f"test_{name}": value for name, value in metrics.items()}, predictions)
 
 
 def _process(work: Work, job: Job, arrays: str) -> TrainingProcess:
     return TrainingProcess(job.recipe, store(Path(work.scratch) / arrays, work.x, work.y), folds=work.folds, limits=own_gpus(work.limits))
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """Comes back instead of a result: a training failed, and why in one line."""
+
+    reason: str
 
 
 def _guarded(function: Callable, *arguments: Any) -> Any:
@@ -190,15 +309,24 @@ def _guarded(function: Callable, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except TrialDiverged as diverged:
-        return f"diverged: {diverged}"
+        return _Failed(f"diverged: {diverged}")
     except ProcessDied as died:
-        return f"{died.kind}: {died.message}"
+        return _Failed(f"{died.kind}: {died.message}")
+
+
+def _succeeding(results: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    """Pass results on, and refuse the first failure."""
+    for index, result in results:
+        if isinstance(result, _Failed):
+            raise SweepError(f"the final training failed: {result.reason}")
+        yield index, result
 
 
 def _run(function: Callable, work: Work, calls: Sequence[tuple], workers: Workers) -> Iterator[tuple[int, Any]]:
-    """Run a function on the cluster once per call, and yield (index, result) as they come."""
+    """Run a function on the cluster once per call, and yield (index, result or failure) as they come."""
     bundle = workers.resources.bundle()
     options: dict[str, Any] = {"num_cpus": bundle.pop("CPU"), "num_gpus": bundle.pop("GPU", 0), "memory": bundle.pop("memory", None), "resources": bundle}
+    options["label_selector"] = dict(workers.resources.labels)
     task = ray.remote(_guarded).options(max_retries=3, **options)
     shared = ray.put(work)
     indices = {task.remote(function, shared, *arguments): index for index, arguments in enumerate(calls)}
@@ -208,12 +336,9 @@ def _run(function: Callable, work: Work, calls: Sequence[tuple], workers: Worker
         if workers.interrupted.is_set():
             for job in waiting:
                 ray.cancel(job, force=True)
-            raise SweepError("interrupted after the search; run the same command again to go on")
+            raise SweepError("interrupted; run the same command again to go on")
         for job in ready:
-            result = ray.get(job)
-            if isinstance(result, str):
-                raise SweepError(f"the final training failed: {result}")
-            yield indices[job], result
+            yield indices[job], ray.get(job)
 
 
 # ---- what the predictions say

@@ -11,24 +11,22 @@ import contextlib
 import ctypes
 import fcntl
 import gc
-import hashlib
 import json
 import os
-import select
 import selectors
 import signal
 import socket
 import stat
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 LINGER_S = 5.0
 START_S = 120.0
+# The rooms that a server has loaded: after a change in one of them, its children would run the old code.
+LOADED = ("forkserver", "child", "training", "epoch", "checkpoint", "errors")
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR", "ABSL_MIN_LOG_LEVEL": "3"}
 _PR_SET_PDEATHSIG = 1
 _LARGEST_MESSAGE = 1 << 20
@@ -38,156 +36,8 @@ class ServerLost(RuntimeError):
     """The server could not be started, or went away."""
 
 
-class Client:
-    """A connection to the node's server, which it starts where there is none.
-
-    Args:
-        settings: variables of the environment that TensorFlow reads when it is loaded; each set of them has a server of its own.
-    """
-
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        self._settings = {**QUIET, **settings}
-        self._socket = _connected(self._settings)
-        self.pid = 0
-        self._status: int | None = None
-
-    def fork(self, files: tuple[int, ...]) -> int:
-        """Fork the one child of this connection and return its pid.
-
-        Args:
-            files: file descriptors that the child gets, for `tuner.child.serve`.
-
-        Raises:
-            ServerLost: the server went away, or cannot import TensorFlow.
-        """
-        request = {"environment": {**os.environ, **self._settings}, "folder": os.getcwd(), "path": sys.path}
-        self._send(request, files)
-        answer = self._receive(START_S)
-        if answer is None or "pid" not in answer:
-            raise ServerLost(f"the forkserver cannot fork: {(answer or {}).get('error', 'it does not answer')}")
-        self.pid = int(answer["pid"])
-        return self.pid
-
-    def hold(self) -> None:
-        """Wait until the server is ready, and keep it alive while this connection is open."""
-        self._send({}, ())
-        answer = self._receive(START_S)
-        if answer is None or "error" in answer:
-            raise ServerLost(f"the forkserver cannot start: {(answer or {}).get('error', 'it does not answer')}")
-
-    def is_connected(self) -> bool:
-        """Say whether the server is still there; for a connection that holds it."""
-        return not select.select([self._socket], [], [], 0)[0]
-
-    def kill(self) -> None:
-        """Ask for the child's death; `status` tells when it has come."""
-        if self._status is not None:
-            return
-        with contextlib.suppress(OSError):
-            self._socket.sendall(b"{}\n")
-
-    def status(self, timeout_s: float) -> int | None:
-        """Return the child's exit code, negative for a signal; None where the server does not say in time."""
-        if self._status is None:
-            try:
-                answer = self._receive(timeout_s)
-                self._status = None if answer is None else answer["status"]
-            except ServerLost:
-                # The kernel kills the children of a server that is gone.
-                self._status = -signal.SIGKILL
-        return self._status
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when the child has ended."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Let go; a child that still lives is killed."""
-        self._socket.close()
-
-    def _send(self, message: dict[str, Any], files: tuple[int, ...]) -> None:
-        try:
-            content = json.dumps(message).encode() + b"\n"
-            sent = socket.send_fds(self._socket, [content], list(files))
-            self._socket.sendall(content[sent:])
-        except OSError as error:
-            raise ServerLost(f"the forkserver went away ({error})") from error
-
-    def _receive(self, timeout_s: float) -> dict[str, Any] | None:
-        self._socket.settimeout(timeout_s)
-        try:
-            content = b""
-            while not content.endswith(b"\n"):
-                part = self._socket.recv(1 << 16)
-                if not part:
-                    raise ServerLost("the forkserver went away")
-                content += part
-        except TimeoutError:
-            return None
-        except OSError as error:
-            raise ServerLost(f"the forkserver went away ({error})") from error
-        return json.loads(content)
-
-
-def _connected(settings: Mapping[str, str]) -> socket.socket:
-    deadline = time.monotonic() + START_S
-    with _locked(_folder()) as folder:
-        path = folder / f"{_key(settings)}.socket"
-        server: subprocess.Popen | None = None
-        while True:
-            found = socket.socket(socket.AF_UNIX)
-            if _reaches(found, path):
-                return found
-            found.close()
-            if server is None:
-                _sweep(folder)
-                # Its parent ends at once: a server that were a child of a Ray worker would be killed with it.
-                code = "import sys; sys.path[:] = sys.argv[2:]; from tuner import forkserver; forkserver.detach(sys.argv[1])"
-                nowhere: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-                server = subprocess.Popen([sys.executable, "-c", code, str(path), *sys.path], env={**os.environ, **settings}, start_new_session=True, **nowhere)
-                server.wait()
-            if time.monotonic() > deadline:
-                raise ServerLost(f"the forkserver did not start within {START_S:.0f} s")
-            time.sleep(0.005)
-
-
-def _reaches(found: socket.socket, path: Path) -> bool:
-    try:
-        found.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        return False
-    except BaseException:
-        found.close()
-        raise
-    return True
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the sockets that servers left behind when they were killed."""
-    for path in folder.glob("*.socket"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            if not _reaches(probe, path):
-                path.unlink(missing_ok=True)
-
-
-def _folder() -> Path:
-    """Return the folder of this user's sockets; it is there only as long as a server is."""
-    folder = Path(tempfile.gettempdir()) / f"tuner-{os.getuid()}"
-    # The path of a socket is limited to about 104 bytes.
-    return folder if len(str(folder)) < 80 else Path("/tmp") / folder.name
-
-
-def _key(settings: Mapping[str, str]) -> str:
-    """Name the server of this interpreter, this very code and these settings."""
-    here = Path(__file__).resolve().parent
-    files = [*here.glob("*.py"), *(here.parent / "search_spaces").glob("*.py")]
-    code = [f"{file.name}{file.stat().st_mtime_ns}" for file in sorted(files)]
-    known = [sys.executable, str(here), *code, *map(str, sorted(settings.items())), os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")]
-    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
-
-
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
+def locked(folder: Path) -> Iterator[Path]:
     """Be alone in the folder, making it where there is none: servers are found, started and ended one at a time."""
     while True:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -216,9 +66,6 @@ def _lock(folder: Path) -> int | None:
     if lock is not None:
         os.close(lock)
     return None
-
-
-# ---- the server's own process
 
 
 def detach(path: str) -> None:
@@ -260,7 +107,7 @@ class _Server:
                 if self._children or len(self._selector.get_map()) > 2:
                     idle_since = time.monotonic()
             # Clients connect under the same lock: none can come between the last look and the end.
-            with _locked(self._path.parent) as folder:
+            with locked(self._path.parent) as folder:
                 if not self._selector.select(0):
                     self._path.unlink(missing_ok=True)
                     with contextlib.suppress(OSError):

@@ -194,6 +194,16 @@ class Leaderboard:
         return self.records[0]
 
     @property
+    def winner(self) -> TrialRecord:
+        """The trial that is retrained: the one that was chosen on fresh seeds, or the best where none was.
+
+        Raises:
+            SweepError: no trial has a rank.
+        """
+        chosen = [entry["trial"] for entry in self.facts.get("confirmed") or () if entry.get("chosen")]
+        return self.find(chosen[0]) if chosen else self.best
+
+    @property
     def best_baseline(self) -> TrialRecord | None:
         """The best of the ranked baselines, or None where the sweep had none."""
         return next((record for record in self.ranked if record.baseline), None)

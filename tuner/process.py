@@ -1,8 +1,7 @@
 """A process of its own for one training: started, bounded, asked, ended.
 
-Owns the limits of a trial (threads, memory, GPUs, time), how data reaches it, and what its death means. The process is forked from the node's server
-(forkserver.py), or started afresh where forking is not safe: with GPUs, and on systems other than Linux. Parent and child speak JSON, strictly one
-answer to one request; arrays lie in files that every child of a node maps. Must not know Ray or the search.
+Owns the limits of a trial (threads, memory, GPUs, time), how data reaches it, and what its death means. Parent and child (child.py) speak JSON, strictly one
+answer to one request; arrays lie in files that every child of a node maps. Must not know Ray or the search, nor how a process is started (starting.py).
 """
 
 import contextlib
@@ -11,22 +10,18 @@ import hashlib
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from tuner import forkserver
+from tuner import forkserver, starting
 from tuner.errors import TrialDiverged
 from tuner.training import Fold, Recipe
 
@@ -195,7 +190,7 @@ class TrainingProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._oom_kills = _oom_kills()
         try:
-            self._connection, self._child = _start(_way(start, limits), recipe, self._log.fileno())
+            self._connection, self._child = starting.start(recipe, self._log.fileno(), gpus=bool(limits.gpus), way=start)
         except forkserver.ServerLost as lost:
             self._log.close()
             raise ProcessDied("crash", str(lost)) from lost
@@ -326,114 +321,6 @@ class TrainingProcess:
         lines = os.pread(self._log.fileno(), LOG_TAIL, max(0, size - LOG_TAIL)).decode(errors="replace").splitlines()
         # Python's own account of a crash ends with the names of all extension modules, which help nobody.
         return "\n".join(line for line in lines if not line.startswith("Extension modules: ")).strip()
-
-
-def warm(recipe: Recipe) -> None:
-    """Let the node's server for such recipes load TensorFlow now, and keep it alive as long as this process lives. Safe to call again."""
-    settings = _settings(recipe)
-    key = tuple(sorted(settings.items()))
-    with _lock:
-        held = _holders.get(key)
-        if not forks_here() or (held is not None and held.is_connected()):
-            return
-        if held is not None:
-            held.close()
-        _holders[key] = forkserver.Client(settings)
-        _holders[key].hold()
-
-
-def cool() -> None:
-    """Let go of the servers that `warm` keeps alive: they end soon after the last process that uses them."""
-    with _lock:
-        while _holders:
-            _holders.popitem()[1].close()
-
-
-_lock = threading.Lock()
-_holders: dict[tuple[tuple[str, str], ...], forkserver.Client] = {}
-
-
-def _settings(recipe: Recipe) -> dict[str, str]:
-    # oneDNN's pass over a graph compares every operation with all 9,000 kernels (TensorFlow 2.21). It is what makes convolutions, and bfloat16, fast.
-    return {} if recipe.convolutions or recipe.precision != "float32" else {"TF_ENABLE_ONEDNN_OPTS": "0"}
-
-
-def forks_here() -> bool:
-    """Say whether this system lets a process with TensorFlow be forked: Linux."""
-    return sys.platform == "linux"
-
-
-def _way(start: str, limits: Limits) -> str:
-    if start not in ("auto", "fork", "spawn"):
-        raise ValueError(f"start: got {start!r}; expected 'auto', 'fork' or 'spawn'")
-    # CUDA does not outlive a fork. The server never touches it, but that has not been tried with every version: a fresh process is safe.
-    return start if start != "auto" else "fork" if forks_here() and not limits.gpus else "spawn"
-
-
-class _Child(Protocol):
-    """A started process, however it was started."""
-
-    @property
-    def pid(self) -> int: ...
-    def kill(self) -> None: ...
-    def status(self, timeout_s: float) -> int | None: ...
-    def fileno(self) -> int: ...
-    def close(self) -> None: ...
-
-
-class _Spawned:
-    """A process that was started afresh."""
-
-    def __init__(self, files: tuple[int, int], settings: dict[str, str]) -> None:
-        # The child holds the other end of this pipe as long as it lives.
-        self._alive, end = os.pipe()
-        code = "import sys; sys.path[:] = sys.argv[4:]; from tuner import forkserver; forkserver.become_child(*map(int, sys.argv[1:4]))"
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code, *map(str, (*files, os.getpid())), *sys.path],
-                env={**os.environ, **forkserver.QUIET, **settings},
-                pass_fds=(*files, end),
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=files[1],
-                stderr=files[1],
-            )
-        finally:
-            os.close(end)
-        self.pid = self._process.pid
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def status(self, timeout_s: float) -> int | None:
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
-
-    def fileno(self) -> int:
-        return self._alive
-
-    def close(self) -> None:
-        os.close(self._alive)
-
-
-def _start(way: str, recipe: Recipe, log: int) -> tuple[Connection, _Child]:
-    ours, theirs = socket.socketpair()
-    try:
-        if way == "spawn":
-            return Connection(ours.detach()), _Spawned((theirs.fileno(), log), _settings(recipe))
-        warm(recipe)
-        client = forkserver.Client(_settings(recipe))
-        try:
-            client.fork((theirs.fileno(), log))
-        except BaseException:
-            client.close()
-            raise
-        return Connection(ours.detach()), client
-    finally:
-        theirs.close()
-        ours.close()
 
 
 def _oom_kills() -> int:

@@ -267,6 +267,9 @@ class StudyScheduler(TrialScheduler):
         number = self.accounts.number_of(trial.trial_id)
         if number is None or not self.accounts.is_running(number):
             return TrialScheduler.STOP
+        if self.accounts.exceeds(number, result):
+            self.accounts.end(number, "pruned", Cause("budget", str(self.accounts.overspent())))
+            return TrialScheduler.STOP
         known = self.accounts.epochs
         epoch = self.accounts.report(number, result)
         cause = cause_of(result)

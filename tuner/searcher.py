@@ -5,34 +5,33 @@ configurations from the sampler, none of them twice, until a budget is spent or 
 configuration means.
 """
 
-import copy
 import importlib.util
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from ray.tune.search import Searcher
 
 from search_spaces.errors import nearest
 from search_spaces.notebooks import BASELINES
 from search_spaces.space import SearchSpace
+from tuner import failures
 from tuner.accounts import Accounts, Budget, seed_of
 from tuner.errors import SpecError
 from tuner.objective import Objective
+from tuner.samplers.draft import Draft
 from tuner.samplers.forecast import ForecastSampler
 from tuner.samplers.plain import EvenSampler, GridSampler
 from tuner.study import Study
 
 REDRAWS = 100
+WARM_UP = 10
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Recipe:
         max_epochs: number of epochs of a full training.
         seed: of the sampler's draws.
         warm_up: number of trials drawn without a model; None leaves it to the sampler.
+        also_minimize: the second objective, a fact of the trials.
     """
 
     space: SearchSpace
@@ -52,6 +52,7 @@ class Recipe:
     max_epochs: int
     seed: int
     warm_up: int | None = None
+    also_minimize: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,14 @@ def _gp(recipe: Recipe) -> BaseSampler:
 
 
 def _forecast(recipe: Recipe) -> BaseSampler:
-    warm_up = {} if recipe.warm_up is None else {"warm_up": recipe.warm_up}
-    return ForecastSampler(recipe.space, objective=recipe.objective, max_epochs=recipe.max_epochs, seed=recipe.seed, **warm_up)
+    return ForecastSampler(
+        recipe.space,
+        objective=recipe.objective,
+        max_epochs=recipe.max_epochs,
+        seed=recipe.seed,
+        warm_up=8 if recipe.warm_up is None else recipe.warm_up,
+        also_minimize=recipe.also_minimize,
+    )
 
 
 SAMPLERS: dict[str, Row] = {
@@ -113,6 +120,11 @@ class SearchSection(BaseModel):
     baselines: bool | list[str] = Field(
         False, description="true: the hand-tuned networks of the notebooks run first, never stopped early; a list: only those of these names"
     )
+    warm_start: list[str] = Field(
+        default_factory=list,
+        description="folders of earlier sweeps over the same data, network and objective: their trials teach the sampler; they are not run again, spend "
+        "no budget and are not ranked",
+    )
     also_minimize: str | None = Field(
         None,
         description="a second objective to be small, by the name of a fact of the trials such as 'parameters'; the leaderboard then shows the "
@@ -138,6 +150,8 @@ class SearchSection(BaseModel):
     def _limited(self) -> "SearchSection":
         if self.trials is None and self.epochs is None and self.seconds is None:
             raise ValueError("no budget: give trials, epochs or seconds, or several of them")
+        if self.also_minimize is not None and self.sampler in ("tpe", "gp", "cmaes"):
+            raise ValueError(f"also_minimize: sampler {self.sampler!r} looks at one objective; use 'forecast', or 'random', 'qmc' or 'grid' that look at none")
         return self
 
     @property
@@ -146,7 +160,9 @@ class SearchSection(BaseModel):
         return Budget(self.trials, self.epochs, self.seconds)
 
 
-def build_sampler(section: SearchSection, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, trials: int = 0) -> BaseSampler:
+def build_sampler(
+    section: SearchSection, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, trials: int = 0, known: int = 0
+) -> BaseSampler:
     """Return the sampler of a search.
 
     Args:
@@ -156,99 +172,41 @@ def build_sampler(section: SearchSection, space: SearchSpace, *, objective: Obje
         max_epochs: number of epochs of a full training.
         seed: of the sweep.
         trials: number of trials that the study has already: a resumed search goes on, it does not draw the same again.
+        known: number of trials of earlier sweeps that the sampler is shown: enough of them are its warm-up.
 
     Raises:
         SpecError: the sampler cannot search this space, or needs a package that is not installed.
     """
-    recipe = Recipe(space, objective, max_epochs, seed_of(seed, trials, "sampler"), section.warm_up)
+    warm_up = 0 if known >= (section.warm_up or WARM_UP) else section.warm_up
+    recipe = Recipe(space, objective, max_epochs, seed_of(seed, trials, "sampler"), warm_up, section.also_minimize)
     return SAMPLERS[section.sampler].build(recipe)
-
-
-class _Notes:
-    """A storage in which a draft exists for what a sampler writes about it, and for nothing else."""
-
-    def __init__(self, storage: BaseStorage, frozen: FrozenTrial) -> None:
-        self._storage = storage
-        self._frozen = frozen
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if trial_id == self._frozen._trial_id:
-            self._frozen.system_attrs[key] = value
-        else:
-            self._storage.set_trial_system_attr(trial_id, key, value)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
-
-class Draft:
-    """A trial that is not recorded yet: it asks the sampler as `optuna.Trial` does, and leaves no trace where it is thrown away.
-
-    A configuration is written to the study in one piece, with its seed. No kill can leave half of it, and a duplicate never gets a number.
-    """
-
-    def __init__(self, study: optuna.Study, number: int) -> None:
-        self.frozen = FrozenTrial(
-            number=number, state=TrialState.RUNNING, value=None, datetime_start=datetime.now(), datetime_complete=None,
-            params={}, distributions={}, user_attrs={}, system_attrs={}, intermediate_values={}, trial_id=-1,
-        )  # fmt: skip
-        # A copy starts without Optuna's cache of trials, and its storage puts into the draft what a sampler notes about it.
-        self._study = copy.copy(study)
-        self._study._storage = _Notes(study._storage, self.frozen)  # type: ignore[assignment]
-        sampler = study.sampler
-        sampler.before_trial(self._study, self.frozen)
-        self._relative = sampler.sample_relative(self._study, self.frozen, sampler.infer_relative_search_space(self._study, self.frozen))
-
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
-        """Return a value as `optuna.Trial.suggest_float` does."""
-        return self._suggest(name, optuna.distributions.FloatDistribution(low, high, log=log, step=step))
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """Return a value as `optuna.Trial.suggest_int` does."""
-        return self._suggest(name, optuna.distributions.IntDistribution(low, high, log=log, step=step))
-
-    def suggest_categorical(self, name: str, choices: Any) -> Any:
-        """Return a value as `optuna.Trial.suggest_categorical` does."""
-        return self._suggest(name, optuna.distributions.CategoricalDistribution(choices))
-
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name not in self.frozen.params:
-            if distribution.single():
-                value = optuna.distributions._get_single_value(distribution)
-            elif name in self._relative and distribution._contains(distribution.to_internal_repr(self._relative[name])):
-                value = self._relative[name]
-            else:
-                value = self._study.sampler.sample_independent(self._study, self.frozen, name, distribution)
-            # There and back, as Optuna stores it: an integer stays an integer, a step is kept.
-            self.frozen.params[name] = distribution.to_external_repr(distribution.to_internal_repr(value))
-            self.frozen.distributions[name] = distribution
-        return self.frozen.params[name]
 
 
 class StudySearcher(Searcher):
     """Hands the study's waiting trials, and then new ones, to Ray Tune.
 
-    A suggestion is `{"number", "configuration", "seed", "epoch", "checkpoint"}`: `epoch` is the last one recorded (0 for a new trial),
-    `checkpoint` what the trial's facts say, or None.
+    A suggestion is `{"number", "configuration", "seed", "epoch", "pause_s", "deadline_s"}`: `epoch` is the last one recorded (0 for a new trial),
+    `pause_s` how long to wait before it is tried again, `deadline_s` how long an epoch may take (None: not known yet).
 
     Args:
         accounts: what is spent and running; shared with the scheduler. Its study has the sampler.
         space: what is searched.
         section: how configurations are chosen.
         seed: of the sweep; a trial's own seed derives from it and the trial's number.
+        known: trials of earlier sweeps, whose configurations are not run again.
     """
 
-    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int) -> None:
+    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int, known: Sequence[FrozenTrial] = ()) -> None:
         super().__init__()
         self.accounts = accounts
         self._study = accounts.study
         self._space = space
         self._seed = seed
         self._size = space.size()
-        self._seen: set[tuple[tuple[str, str], ...]] = set()
+        self._seen: set[tuple[tuple[str, str], ...]] = {key_of(trial.user_attrs["configuration"]) for trial in known}
         self._read = 0
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """Return what the trial of Ray with this id is to train; None for not now, FINISHED for never again."""
         if self._stopping():
             return Searcher.FINISHED
@@ -274,7 +232,8 @@ class StudySearcher(Searcher):
             "configuration": configuration,
             "seed": facts.get("seed", seed_of(self._seed, number)),
             "epoch": max(trial.intermediate_values, default=0),
-            "checkpoint": facts.get("checkpoint"),
+            "pause_s": failures.pause_s(len(facts.get("retried", []))),
+            "deadline_s": self.accounts.deadline_s,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cluster.resources import ResourcesSection
 from cluster.targets import ClusterSection
-from search_spaces.spaces import SPACES
+from search_spaces import network
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.space import SearchSpace, space_of
+from search_spaces.spaces import SPACES
 from tuner.data import DatasetSection
 from tuner.errors import SpecError
 from tuner.objective import Objective
@@ -57,7 +58,7 @@ class TrainingSection(BaseModel):
     deterministic: bool = Field(False, description="TensorFlow's deterministic operations: the same bits again for the same seed, 6-10 % slower on a CPU.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="Keras's dtype policy for the networks.")
     epoch_timeout_s: float | None = Field(
-        None, gt=0, description="Seconds after which an epoch is taken as hung and its trial ended as failed. none: no limit."
+        None, gt=0, description="Seconds after which an epoch is hung and its process ended. none: 20 times the median epoch of the sweep, at least 60."
     )
 
 
@@ -70,6 +71,20 @@ class EvaluationSection(BaseModel):
         3, ge=1, le=100, description="How often the best is retrained, each time on a fresh seed, for the mean and spread of its test score."
     )
     enabled: bool = Field(True, description="false: search only; the test split stays sealed.")
+    confirm: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="How many of the best are trained again on 2 to 5 fresh seeds each, on the training rows, before the winner is chosen by their "
+        "validation scores; of those that cannot be told from the first, the smallest network wins. 0 or 1: the best of the search wins.",
+    )
+    confirm_budget: float = Field(
+        0.5,
+        gt=0,
+        le=100,
+        description="What confirming may cost at most, as a share of the epochs that the search trained. Where that is not 2 seeds for each of the best, "
+        "fewer are confirmed; where it is not 2 seeds for two of them, none is, and the sweep says so.",
+    )
 
 
 class SweepSpec(BaseModel):
@@ -141,7 +156,13 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         raise SpecError(f"{path}: not TOML: {error}") from error
     for override in overrides:
         _override(values, override)
-    return check(values)
+    spec = check(values)
+    if spec.space.builder is not None:
+        try:
+            network.find(spec.space.builder, (str(path.resolve().parent),))
+        except SearchSpaceError as error:
+            raise SpecError(f"space.builder: {error}") from error
+    return spec
 
 
 def check(values: dict[str, Any]) -> SweepSpec:
@@ -240,7 +261,10 @@ def _one_line(error: ValidationError) -> str:
     # An unknown key is told first: it is most often the misspelt one that another mistake then misses.
     path = next((path for path, mistakes in by_key.items() if mistakes[0]["type"] == "extra_forbidden"), next(iter(by_key)))
     more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
-    return f"{'.'.join(map(str, path)) or 'spec'}: {_explain(path, by_key[path])}{more}"
+    told = _explain(path, by_key[path])
+    # A check between the keys of a section names the key itself: `dataset` and `path: missing` are told as `dataset.path: missing`.
+    between = ".".join(map(str, path)) and told.partition(":")[0] in getattr(_at(path), "model_fields", {})
+    return f"{'.'.join(map(str, path)) or 'spec'}{'.' if between else ': '}{told}{more}"
 
 
 def _explain(path: tuple[str | int, ...], mistakes: list) -> str:
@@ -278,10 +302,18 @@ def _shown(value: Any) -> str:
 
 def _fields(path: Sequence[str | int]) -> dict[str, Any]:
     """Return the fields of the section at this path."""
+    return _at(path).model_fields
+
+
+def _at(path: Sequence[str | int]) -> Any:
+    """Return the section at this path, or the type of the key there."""
     model: Any = SweepSpec
     for part in path:
-        model = _section(model.model_fields[part].annotation)
-    return model.model_fields
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            return None
+        model = _section(fields[part].annotation)
+    return model
 
 
 def _section(annotation: Any) -> Any:

@@ -15,7 +15,6 @@ The states, and their names everywhere in Tuner:
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +23,19 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from tuner.errors import SweepError
+from tuner.journal import JournalDamaged, SweepJournal
 from tuner.objective import Objective
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial's end would be a line on the console
 
 JOURNAL = "journal.log"
+DATABASE = "database.json"
+# The trials of earlier sweeps that the sampler knows lie beside a study, in one whose name ends so.
+KNOWN = " (warm start)"
 STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
@@ -155,11 +157,18 @@ class Study:
         if self._storage.get_trial(trial_id).state == TrialState.RUNNING:
             self._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
 
+    def take_over(self) -> None:
+        """Let the trials that a killed driver left running wait to be continued."""
+        for trial in self.trials("running"):
+            self.release(trial.number)
+
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
 
-def open_study(location: str | Path, name: str, objective: Objective, sampler: optuna.samplers.BaseSampler | None = None) -> Study:
+def open_study(
+    location: str | Path, name: str, objective: Objective, sampler: optuna.samplers.BaseSampler | None = None, *, alone: bool = True
+) -> Study:
     """Open the study of a sweep, making it where there is none; trials that a killed driver left running wait to be continued.
 
     Args:
@@ -167,6 +176,7 @@ def open_study(location: str | Path, name: str, objective: Objective, sampler: o
         name: the study's name in that storage.
         objective: what is optimised.
         sampler: Optuna's sampler; needed only where new configurations are asked for.
+        alone: False where another driver may be at work: running trials are then left as they are, until `take_over`.
 
     Raises:
         SweepError: the storage cannot be opened, or holds a study with another objective.
@@ -177,47 +187,73 @@ def open_study(location: str | Path, name: str, objective: Objective, sampler: o
         study = optuna.create_study(storage=storage, sampler=sampler, study_name=name, direction=objective.direction, load_if_exists=True)
     except OSError as error:
         raise SweepError(f"{place}: cannot be opened ({error.strerror or error}); expected a folder with write permission") from error
-    except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+    except JournalDamaged as error:
+        raise SweepError(f"{error}; restore it from a copy, or start in another folder") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise SweepError(f"{place}: not a journal of Optuna ({error}); restore it from a copy, or start in another folder") from error
     except (SQLAlchemyError, ImportError, StorageInternalError) as error:  # ImportError: the database's driver is not installed
         raise SweepError(f"{place}: cannot be opened ({type(error).__name__}); expected a database URL that SQLAlchemy can reach") from error
     if study.direction.name.lower() != objective.direction:
         raise SweepError(f"{place}: study {name!r} is to be {study.direction.name.lower()}d, the objective asks to {objective.direction} {objective.metric}")
     opened = Study(study, objective)
-    for trial in opened.trials("running"):
-        opened.release(trial.number)
+    if alone:
+        opened.take_over()
     return opened
+
+
+def read_study(folder: str | Path) -> Study:
+    """Return the study of a sweep by the sweep's folder alone, to look at: nothing is released or mended, for its driver may be at work.
+
+    Raises:
+        SweepError: no sweep lies there, or it cannot be read.
+    """
+    journal, place = Path(folder) / JOURNAL, Path(folder) / DATABASE
+    if not journal.exists() and not place.exists():
+        raise SweepError(f"{folder}: no sweep there ({JOURNAL} is missing); expected the folder of a sweep that `tuner run` has begun")
+    shown = str(journal)
+    try:
+        if journal.exists():
+            storage: BaseStorage = JournalStorage(SweepJournal(journal))
+            name = next((name for name in optuna.study.get_all_study_names(storage) if not name.endswith(KNOWN)), "")
+        else:
+            stated = json.loads(place.read_text(encoding="utf-8"))
+            shown, name = _without_password(stated["url"]), stated["name"]
+            storage = RDBStorage(stated["url"])
+        study = optuna.load_study(study_name=name, storage=storage)
+        objective = Objective(**study.user_attrs["objective"])
+    except OSError as error:
+        raise SweepError(f"{shown}: cannot be read ({error.strerror or error}); expected a study with read permission") from error
+    except JournalDamaged as error:
+        raise SweepError(f"{error}; restore it from a copy") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise SweepError(f"{shown}: holds no sweep that has begun ({type(error).__name__}: {error}); expected the folder of one") from error
+    except (SQLAlchemyError, ImportError, StorageInternalError) as error:
+        raise SweepError(f"{shown}: cannot be opened ({type(error).__name__}); expected a database URL that SQLAlchemy can reach") from error
+    return Study(study, objective)
+
+
+def note_database(folder: str | Path, url: str, name: str) -> None:
+    """Write into a sweep's folder where its study lives, for this user's eyes: the URL may hold a password."""
+    place = Path(folder) / DATABASE
+    aside = place.with_name(f".{DATABASE}")
+    aside.touch(mode=0o600)
+    aside.write_text(json.dumps({"url": url, "name": name}), encoding="utf-8")
+    aside.replace(place)
 
 
 def _open_storage(location: str | Path) -> BaseStorage:
     """Open the storage that a study lives in: a journal file in a folder, or a database by its URL.
 
-    A journal whose last line was torn by a crash is cut back to its last whole line first: Optuna skips such a line when reading, but would
-    glue the next record to it.
+    What a driver that was killed left half written in a journal is cut off.
     """
     if "://" in str(location):
         return RDBStorage(str(location))
     journal = Path(location) / JOURNAL
     journal.parent.mkdir(parents=True, exist_ok=True)
-    _cut_torn_tail(journal)
-    return JournalStorage(JournalFileBackend(str(journal)))
-
-
-def _cut_torn_tail(journal: Path) -> None:
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
-        size = end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 65536)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end < size:
-            file.truncate(end)
+    backend = SweepJournal(journal)
+    storage = JournalStorage(backend)
+    backend.mend()
+    return storage
 
 
 def _json(value: Any) -> Any:

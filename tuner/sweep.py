@@ -1,8 +1,9 @@
-"""The journey of a sweep, in order: data, cluster, study, search, leaderboard, retraining, test, report. Owns the order, and nothing else."""
+"""The journey of a sweep, in order: data, cluster, study, search, leaderboard, confirmation, retraining, test, report. Owns the order, and nothing else."""
 
 import platform
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,27 +14,31 @@ import numpy as np
 from ray import tune
 
 from cluster import targets
-from tuner import data, evaluate
+from tuner import data, evaluate, reopen, warm
 from tuner import spec as specs
 from tuner.accounts import Accounts
 from tuner.card import write_card
+from tuner.confirm import Race, candidates
 from tuner.console import View
 from tuner.dispatch import dispatch
 from tuner.errors import SpecError
 from tuner.leaderboard import Leaderboard
+from tuner.lock import Lock, alone, beating
 from tuner.process import Limits
 from tuner.report import render
+from tuner.report.summary import summarise
+from tuner.report.tables import headlines
 from tuner.report.tables import text as text_table
 from tuner.scheduler import StudyScheduler, milestones
 from tuner.searcher import StudySearcher, build_sampler, enqueue_baselines
-from tuner.study import Study, open_study
+from tuner.study import STATES, Study, note_database, open_study
 from tuner.training import Recipe
 from tuner.trial import Trial, Work, forget
 
 VERSIONS_OF = ("ray", "optuna", "tensorflow", "keras", "numpy", "pyarrow", "scikit-learn")
 
 
-def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event, search_path: tuple[str, ...] = ()) -> Leaderboard:
+def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event, search_path: tuple[str, ...] = (), telling: bool = True) -> Leaderboard:
     """Run a sweep from its spec to its report; where the folder holds one already, go on with it.
 
     Args:
@@ -41,6 +46,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
         view: is told what happens.
         interrupted: set from a signal handler: the sweep then ends cleanly, to be continued later.
         search_path: folders in which the spec's own builder is looked for.
+        telling: tell the view the result at the end, and write the reports; a sweep within another command does neither.
 
     Returns:
         The leaderboard, as it was written to the folder.
@@ -48,22 +54,42 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
     Raises:
         SpecError, DatasetError, ClusterError, SweepError: see `tuner.errors`.
     """
+    with alone(spec.sweep_folder) as lock:
+        board = _journey(spec, lock, view=view, interrupted=interrupted, search_path=search_path)
+        if telling and not interrupted.is_set():
+            _tell(board, spec.sweep_folder, view)
+        return board
+
+
+def _journey(spec: specs.SweepSpec, lock: Lock, *, view: View, interrupted: threading.Event, search_path: tuple[str, ...]) -> Leaderboard:
     folder = spec.sweep_folder
     space = spec.search_space()
     view.stage("data", text=f"{spec.dataset.source}")
     dataset, test = data.load(spec.dataset, spec.seed)
     objective = spec.objective_for(dataset.task)
-    with targets.connect(spec.cluster) as cluster:
+    with targets.connect(spec.cluster) as cluster, ExitStack() as held:
+        targets.clear(lock.before.get("scratch"))
+        lock.note(scratch=cluster.scratch)
+        for warning in cluster.warnings:
+            view.note(warning)
         resources = spec.resources.resolve(cluster.capacity)
         slots = min(cluster.capacity.fits(resources), spec.search.max_concurrent or 10**6)
         view.stage("cluster", text=f"{cluster.description}: {slots} trial{'s' * (slots != 1)} at a time, {resources} each")
 
-        study = open_study(spec.storage or folder, spec.name, objective)
-        _same_sweep(study, spec)
-        study.optuna.sampler = build_sampler(
-            spec.search, space, objective=objective, max_epochs=spec.training.max_epochs, seed=spec.seed, trials=len(study.trials())
+        study = open_study(spec.storage or folder, spec.name, objective, alone=spec.storage is None)
+        if spec.storage is not None:
+            held.enter_context(beating(study, interrupted.set))
+            study.take_over()
+            note_database(folder, spec.storage, spec.name)
+        spec = _same_sweep(study, spec)
+        _record(study, spec, space.describe(), dataset, folder, search_path)
+        for line in warm.learn(study, spec.search.warm_start, space, max_epochs=spec.training.max_epochs, content_hash=dataset.facts["content_hash"]):
+            view.note(line)
+        known = warm.known_trials(study)
+        sampler = build_sampler(
+            spec.search, space, objective=objective, max_epochs=spec.training.max_epochs, seed=spec.seed, trials=len(study.trials()), known=len(known)
         )
-        _record(study, spec, space.describe(), dataset, folder)
+        study.optuna.sampler = warm.KnowingSampler(sampler, known) if known else sampler
         enqueue_baselines(study, space, spec.search)
 
         work = Work(
@@ -88,7 +114,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
             epoch_timeout_s=spec.training.epoch_timeout_s,
         )
 
-        if "search_ended" not in study.facts:
+        if study.facts.get("search_ended") is None:
             began = time.monotonic()
             accounts = Accounts(study, max_epochs=spec.training.max_epochs, budget=spec.search.budget)
             view.stage(
@@ -100,10 +126,13 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
                 max_epochs=spec.training.max_epochs,
                 maximise=objective.mode == "max",
                 metric=objective.metric,
+                done_epochs=accounts.epochs,
+                gone_s=accounts.seconds,
+                ended={trial.number: STATES[trial.state] for trial in study.trials("complete", "pruned", "failed")},
             )
             dispatch(
                 tune.with_parameters(Trial, work=work),
-                StudySearcher(accounts, space, section=spec.search, seed=spec.seed),
+                StudySearcher(accounts, space, section=spec.search, seed=spec.seed, known=known),
                 StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed),
                 resources=resources,
                 slots=slots,
@@ -119,16 +148,22 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
             return board
 
         best = board.best  # raises where there is nothing to rank
+        workers = evaluate.Workers(resources, interrupted)
+        if spec.evaluation.enabled and spec.evaluation.confirm > 1 and study.facts.get("confirmed") is None:
+            _confirm(study, board, spec.evaluation, work=work, seed=spec.seed, workers=workers, view=view)
+            board = Leaderboard.of(study.trials(), objective, study.facts)
+        best = board.winner
         epochs = best.best_epoch or 1
-        if spec.evaluation.enabled and "final" not in study.facts:
+        # An extended search may have found another winner: only then is the final evaluation made again, on a test split that was opened before.
+        if spec.evaluation.enabled and not _is_of(study.facts.get("final"), best.number, epochs):
             began = time.monotonic()
             seeds = evaluate.final_seeds(spec.seed, spec.evaluation.seeds)
             view.stage("retrain", text=f"trial {best.number} on all {len(dataset.y)} rows of train and validation, {epochs} epochs, {len(seeds)} seeds")
             recipes = [replace(work.recipe, configuration=dict(best.configuration), seed=seed) for seed in seeds]
-            workers = evaluate.Workers(resources, interrupted)
             runs = evaluate.retrain(work, dataset, [evaluate.Job(recipe, epochs) for recipe in recipes], workers=workers, view=view)
             _stage(study, "retrain", began, epochs * len(runs))
-            view.stage("test", text=f"the test split is opened: {test.rows} rows")
+            openings = len(study.facts.get("test_openings", []))
+            view.stage("test", text=f"the test split is opened{f' for the {openings + 1}. time' if openings else ''}: {test.rows} rows")
             reason = f"final evaluation of trial {best.number}"
             x, y = evaluate.open_test(test, record=lambda why: _record_opening(study, why), reason=reason)
             results = evaluate.score(work, dataset, runs, x, y, workers=workers)
@@ -136,26 +171,77 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
             evaluate.save_model(runs[0], folder)
             final = {"trial": best.number, "configuration": best.configuration, "epochs": epochs, **found}
             write_card(folder, final, work.recipe, dataset, study.facts)
+            if study.facts.get("final"):
+                view.note("the test score is of another winner than before: with each further look at the test split it promises a little too much")
+                earlier = {name: study.facts["final"][name] for name in ("trial", "epochs", "mean", "spread", "saved")}
+                study.set_fact("earlier_finals", [*study.facts.get("earlier_finals", []), earlier])
             study.set_fact("final", final)
             board = Leaderboard.of(study.trials(), objective, study.facts)
             board.write(folder)
 
+    return board
+
+
+def _tell(board: Leaderboard, folder: Path, view: View) -> None:
+    """Write the reports, and tell the result."""
     view.stage("report")
     for form in ("html", "md"):
         (folder / f"report.{form}").write_text(render(board, form), encoding="utf-8")
     view.result(_result(board, folder), _result_facts(board, folder))
-    return board
 
 
-def _same_sweep(study: Study, spec: specs.SweepSpec) -> None:
-    """Refuse to go on with a sweep under another spec: its trials would not be comparable."""
+def _confirm(
+    study: Study, board: Leaderboard, section: specs.EvaluationSection, *, work: Work, seed: int, workers: evaluate.Workers, view: View
+) -> None:
+    """Train the best again on fresh seeds and write down what that says; the scores of an interrupted confirmation are not trained again."""
+    budget = int(section.confirm_budget * sum(record.epochs for record in board.records))
+    field = candidates(board.ranked, section.confirm, budget)
+    if not field:
+        view.note(f"nothing is confirmed on fresh seeds: evaluation.confirm_budget allows {budget} epochs, too few for two trials on two seeds each")
+        study.set_fact("confirmed", [])
+        return
+    began = time.monotonic()
+    view.stage("confirm", text=f"the best {len(field)} trials on fresh seeds, at most {budget} epochs")
+    known = {(trial, index): score for trial, index, score in study.facts.get("confirm_runs", [])}
+    race, trained = Race(field, board.objective, budget), 0
+
+    def record(run: tuple[int, int], score: float | None) -> None:
+        nonlocal trained
+        known[run] = score
+        trained += race.epochs(run[0])
+        study.set_fact("confirm_runs", [[*run, score] for run, score in known.items()])
+
+    recipes = {each.trial: replace(work.recipe, configuration=dict(board.find(each.trial).configuration)) for each in field}
+    confirmed = evaluate.confirm(work, recipes, race, seed=seed, known=dict(known), record=record, workers=workers, view=view)
+    if not confirmed:
+        view.note("no trial could be confirmed: each failed on a fresh seed; the best of the search is taken")
+    _stage(study, "confirm", began, trained)
+    study.set_fact("confirmed", confirmed)
+
+
+def _same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
+    """Return the spec to go on with; refuse another one than the recorded: its trials would not be comparable.
+
+    A sweep that was extended goes on with its larger budgets also where the spec is the one that it was begun with. Its folder may have moved.
+    """
     recorded = study.facts.get("spec")
-    changes = [] if recorded is None else specs.differences(specs.with_defaults(recorded), specs.to_json(spec))
-    if changes:
-        raise SpecError(f"{spec.sweep_folder}: holds a sweep of another spec ({'; '.join(changes)}); give the new one another name or folder")
+    if recorded is None:
+        return spec
+    asked = {**specs.to_json(spec), "folder": None}
+    begun, now = ({**specs.with_defaults(study.facts.get(name) or recorded), "folder": None} for name in ("spec_as_begun", "spec"))
+    changes = specs.differences(now, asked)
+    if not changes or not specs.differences(begun, asked):
+        return specs.check({**now, "folder": spec.folder})
+    budgets = all(change.startswith(("search.trials:", "search.epochs:", "search.seconds:")) for change in changes)
+    mend = f"`tuner extend {spec.sweep_folder}` gives it more to spend" if budgets else "give the new one another name or folder"
+    raise SpecError(f"{spec.sweep_folder}: holds a sweep of another spec ({'; '.join(changes)}); {mend}")
 
 
-def _record(study: Study, spec: specs.SweepSpec, space: dict[str, Any], dataset: data.Dataset, folder: Path) -> None:
+def _is_of(final: dict[str, Any] | None, trial: int, epochs: int) -> bool:
+    return final is not None and (final["trial"], final["epochs"]) == (trial, epochs)
+
+
+def _record(study: Study, spec: specs.SweepSpec, space: dict[str, Any], dataset: data.Dataset, folder: Path, search_path: tuple[str, ...]) -> None:
     """Write down what the sweep is, once; a sweep that goes on keeps what it began with."""
     recorded = study.facts.get("dataset", {}).get("content_hash")
     if recorded is not None:
@@ -178,8 +264,10 @@ def _record(study: Study, spec: specs.SweepSpec, space: dict[str, Any], dataset:
         },
         "test_openings": [],
         "stages": [],
+        "objective": {"metric": study.objective.metric, "mode": study.objective.mode},
+        "begun_in": reopen.begun_in(search_path),
         "spec": specs.to_json(spec),
-        "dataset": dataset.facts,
+        "dataset": dataset.facts,  # the last one: `reopen.recorded` takes it as the sign of a whole beginning
     }
     for name, value in facts.items():
         study.set_fact(name, value)
@@ -200,6 +288,7 @@ def _now() -> str:
 def _result(board: Leaderboard, folder: Path) -> str:
     """Return what the user reads last."""
     lines = [text_table(board, top=5), ""]
+    lines += [f"{label:<16}{value}" for label, value in headlines(summarise(board)) if label.startswith("Winner")]
     final = board.facts.get("final")
     if final:
         for name, mean in final["mean"].items():
@@ -217,6 +306,7 @@ def _result_facts(board: Leaderboard, folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "trials": len(board.records),
         "best": {"trial": board.best.number, "score": board.best.score, "best_epoch": board.best.best_epoch, "configuration": dict(board.best.configuration)},
+        "winner": summarise(board)["winner"],
         "test": {name: final.get(name) for name in ("mean", "spread", "saved")} if final else None,
         "report": str(folder / "report.html"),
     }

@@ -20,8 +20,9 @@ def convolutional(configuration: dict[str, Any], problem: Any) -> Any:
     import keras
     from keras.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D, Reshape
 
-    layers = [keras.Input(problem.input_shape), Reshape((28, 28, 1)), Conv2D(10, 5, activation="relu"), MaxPooling2D(), Conv2D(20, 5, activation="relu"), Dropout(0.5)]
-    return _compiled(keras.Sequential([*layers, MaxPooling2D(), Flatten(), Dense(320, "relu"), Dropout(0.5), Dense(problem.outputs, "softmax")]), configuration)
+    first = [keras.Input(problem.input_shape), Reshape((28, 28, 1)), Conv2D(10, 5, activation="relu"), MaxPooling2D(), Conv2D(20, 5, activation="relu")]
+    last = [Dropout(0.5), MaxPooling2D(), Flatten(), Dense(320, "relu"), Dropout(0.5), Dense(problem.outputs, "softmax")]
+    return _compiled(keras.Sequential([*first, *last]), configuration)
 
 
 def _compiled(model: Any, configuration: dict[str, Any]) -> Any:

@@ -1,12 +1,13 @@
 """How long a trial takes from its configuration to its first trained batch: `python -m tests.benchmarks.startup [--rounds N]`.
 
-Measured from outside, in wall-clock seconds: `TrainingProcess(...)` and an epoch of one batch, without validation, of a network of two hidden layers on the
-shape of MNIST. Ways take turns, so that all see the same machine. Beside it: a fresh Python that imports Keras, builds the same network and fits one batch, which
-is what a stock trial without actor reuse pays.
+Measured from outside: `TrainingProcess(...)` and an epoch of one batch, without validation, of a network of two hidden layers on the shape of MNIST, in
+wall-clock seconds, and in seconds of processor time of the trial's process, which other work on the machine lengthens less. Ways take turns. Beside
+it: a fresh Python that imports Keras, builds the same network and fits one batch, which is what a stock trial without actor reuse pays.
 """
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from tuner.datasets.scaling import Scaling
-from tuner.process import Limits, SharedData, TrainingProcess, cool, store, warm
+from tuner.process import Limits, SharedData, TrainingProcess, store
+from tuner.starting import cool, warm
 from tuner.training import Recipe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,20 +36,23 @@ model.fit(x, y, batch_size=128, verbose=0)
 
 
 def forked(data: SharedData, recipe: Recipe, start: str = "auto") -> list[float]:
-    """Return the seconds until the networks are built, until the first batch is trained, and of the closing."""
+    """Return the seconds until the networks are built, until the first batch is trained, of the closing, and of the processor until the first batch."""
     begun = time.perf_counter()
     with TrainingProcess(recipe, data, folds=FOLDS, limits=Limits(), start=start) as process:
         built = time.perf_counter()
         process.run_epoch()
         trained = time.perf_counter()
-    return [built - begun, trained - begun, time.perf_counter() - trained]
+        used = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        ended = time.perf_counter()
+    return [built - begun, trained - begun, time.perf_counter() - ended, sum(map(int, used)) / os.sysconf("SC_CLK_TCK")]
 
 
 def stock() -> list[float]:
     """Return the seconds that a fresh Python takes until Keras has trained one batch."""
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", STOCK], check=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, stderr=subprocess.DEVNULL)
-    return [float("nan"), time.perf_counter() - begun, float("nan")]
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return [float("nan"), time.perf_counter() - begun, float("nan"), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime]
 
 
 def main() -> None:
@@ -59,6 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = store(folder, draw.integers(0, 256, (60000, 784)).astype(np.uint8), draw.integers(0, 10, 60000).astype(np.int32))
         images = replace(RECIPE, convolutions=True)
+        rich = replace(images, configuration={"widths": [256, 256], "normalized": True})
         begun = time.perf_counter()
         warm(RECIPE)
         print(f"the node's first start, TensorFlow imported once: {time.perf_counter() - begun:.2f} s", flush=True)
@@ -66,7 +72,7 @@ def main() -> None:
         ways: dict[str, Callable[[], list[float]]] = {
             "forked, dense network": lambda: forked(data, RECIPE),
             "forked, convolutions possible": lambda: forked(data, images),
-            "forked, convolutions, dropout, batch normalisation": lambda: forked(data, replace(images, configuration={"widths": [256, 256], "normalized": True})),
+            "forked, convolutions, dropout, batch normalisation": lambda: forked(data, rich),
             "spawned (GPUs, other systems)": lambda: forked(data, RECIPE, "spawn"),
             "stock: fresh Python, Keras, fit": stock,
         }
@@ -76,11 +82,11 @@ def main() -> None:
                 if number < 3 or "forked" in name:
                     seconds[name].append(way())
         cool()
-    print(f"{'':52} {'built':>8} {'first batch':>12} {'range':>15} {'closing':>9}   (s, medians; load {os.getloadavg()[0]:.1f})")
+    print(f"{'':52} {'built':>8} {'first batch':>12} {'range':>15} {'closing':>9} {'processor':>10}   (s, medians; load {os.getloadavg()[0]:.1f})")
     for name, found in seconds.items():
-        built, trained, closed = np.median(found, axis=0)
+        built, trained, closed, used = np.median(found, axis=0)
         spread = [row[1] for row in found]
-        print(f"{name:52} {built:8.3f} {trained:12.3f} {min(spread):7.3f}-{max(spread):.3f} {closed:9.3f}")
+        print(f"{name:52} {built:8.3f} {trained:12.3f} {min(spread):7.3f}-{max(spread):.3f} {closed:9.3f} {used:10.2f}")
 
 
 if __name__ == "__main__":

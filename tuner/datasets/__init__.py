@@ -1,0 +1,1 @@
+"""Where data come from and how they become numbers: sources, tables, columns, splits, scaling."""

@@ -69,6 +69,8 @@ def lede(material: Material) -> Markup:
     parts: list[Any] = [f"{count(summary['trials'], 'configuration')} tried{source}{took}."]
     if best := summary["best"]:
         parts += [f" The best, {best['name']}, reached {summary['metric']} ", element("b", number(best["score"])), "."]
+    if winner := summary["winner"]:
+        parts += [f" On fresh seeds {winner['name']} won, with a mean of ", element("b", number(winner["mean"])), "."]
     if test := summary["test"]:
         within = f" ({number(test['interval']['low'])} to {number(test['interval']['high'])})" if test["interval"] else ""
         parts += [

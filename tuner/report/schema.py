@@ -122,6 +122,7 @@ _CONFIRMED = _table(
     {
         "trial": _whole("number"),
         "search_score": _number("the score that the search saw"),
+        "epochs": _whole("of each run; the best epoch of the search", least=1),
         "runs": _list(_number("score of one seed"), "one per fresh seed"),
         "mean": _number("mean of the runs"),
         "low": _number("lower end of its 95 % interval"),
@@ -258,6 +259,20 @@ _SUMMARY = _table(
         "seconds": _or_null(_number("s, the whole sweep")),
         "search_ended": _or_null(_text("why the search came to its end; null: it has not")),
         "best": _BRIEF,
+        "winner": _or_null(
+            _table(
+                "whom the confirmation on fresh seeds chose; null: there was none, and the best of the search won",
+                {
+                    "trial": _whole("number"),
+                    "name": _text("what people call it"),
+                    "mean": _number("of the objective over its fresh seeds"),
+                    "low": _or_null(_number("lower end of its 95 % interval")),
+                    "high": _or_null(_number("upper end")),
+                    "runs": _whole("fresh seeds"),
+                    "tied": _whole("how many cannot be told from the first, itself included"),
+                },
+            )
+        ),
         "best_baseline": _BRIEF,
         "gain": _or_null(_number("of the best over the best baseline")),
         "test": _or_null(

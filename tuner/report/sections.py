@@ -36,7 +36,11 @@ def overview(material: Material) -> Markup:
         tiles.append(_tile(test["metric"].replace("_", " "), number(test["mean"]), f"{spread} over {count(test['runs'], 'seed')}; {where}".strip(), "first"))
     if best := summary["best"]:
         spread = f"± {number(best['spread'])} over the folds, " if best["spread"] is not None else ""
-        tiles.append(_tile(f"best {summary['metric']}", number(best["score"]), f"{spread}{best['name']}, epoch {best['best_epoch']}; it chose the winner"))
+        chose = "partly luck, see Confirmed" if summary["winner"] else "it chose the winner"
+        tiles.append(_tile(f"best {summary['metric']}", number(best["score"]), f"{spread}{best['name']}, epoch {best['best_epoch']}; {chose}"))
+    if chosen := summary["winner"]:
+        within = f", 95 % interval {number(chosen['low'])} to {number(chosen['high'])}" if chosen["low"] is not None and chosen["high"] is not None else ""
+        tiles.append(_tile("confirmed", number(chosen["mean"]), f"{summary['metric']} of {chosen['name']} over {count(chosen['runs'], 'fresh seed')}{within}"))
     if baseline := summary["best_baseline"]:
         tiles.append(_tile("gain", signed(summary["gain"]), f"over the best baseline, {baseline['name']}, {number(baseline['score'])}"))
     states = ", ".join(f"{amount:,} {state}" for state, amount in summary["states"].items())
@@ -46,7 +50,7 @@ def overview(material: Material) -> Markup:
     if summary["seconds"] is not None:
         work = f"{duration(summary['trial_seconds'])} of work in the trials" if summary["trial_seconds"] is not None else ""
         tiles.append(_tile("time", duration(summary["seconds"]), work))
-    winner = leaderboard.ranked[0] if leaderboard.ranked else None
+    winner = leaderboard.winner if leaderboard.ranked else None
     notes = (
         element("aside", element("h3", "Before you rely on this"), element("ul", [element("li", text) for text in summary["warnings"]]), class_="notes")
         if summary["warnings"]
@@ -66,7 +70,7 @@ def _winner(record: TrialRecord) -> Markup:
     items = [element("div", element("dt", name), element("dd", setting(value))) for name, value in record.configuration.items()]
     return element(
         "div",
-        element("h3", f"The best configuration ({record.name}, epoch {record.best_epoch}{size})"),
+        element("h3", f"The winner's configuration ({record.name}, epoch {record.best_epoch}{size})"),
         element("dl", items, class_="settings"),
         class_="winner",
     )
@@ -154,8 +158,8 @@ def confirmed(material: Material) -> Markup | None:
     return join(
         element(
             "p",
-            "The best trials of the search, trained again from scratch on fresh seeds and scored on validation data. "
-            "Shrinkage is what the search score lost: the winner's curse.",
+            "The best trials of the search, trained again from scratch on fresh seeds and scored on validation data at the epoch that was their best. "
+            "Shrinkage is what the search score lost: the winner's curse. Of those that cannot be told from the first, the smallest network wins.",
         ),
         plain_table(heads, rows, numeric={1, 2, 3, 4, 5, 6}),
     )

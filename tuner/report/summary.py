@@ -33,6 +33,7 @@ def summarise(leaderboard: Leaderboard) -> dict[str, Any]:
         "seconds": wall_seconds(leaderboard),
         "search_ended": leaderboard.facts.get("search_ended"),
         "best": _brief(leaderboard, best),
+        "winner": _winner(leaderboard),
         "best_baseline": _brief(leaderboard, baseline),
         "gain": best.gain if best else None,
         "test": test_result(leaderboard),
@@ -50,6 +51,23 @@ def _brief(leaderboard: Leaderboard, record: TrialRecord | None) -> dict[str, An
         "spread": record.at_best(f"{leaderboard.objective.metric}_spread"),
         "best_epoch": record.best_epoch,
         "parameters": record.parameters,
+    }
+
+
+def _winner(leaderboard: Leaderboard) -> dict[str, Any] | None:
+    """Return whom the confirmation on fresh seeds chose, or None where there was none."""
+    confirmed = leaderboard.facts.get("confirmed") or ()
+    chosen = next((entry for entry in confirmed if entry.get("chosen")), None)
+    if chosen is None:
+        return None
+    return {
+        "trial": chosen["trial"],
+        "name": leaderboard.winner.name,
+        "mean": chosen["mean"],
+        "low": chosen.get("low"),
+        "high": chosen.get("high"),
+        "runs": len(chosen.get("runs") or ()),
+        "tied": sum(bool(entry.get("tied")) for entry in confirmed),
     }
 
 
@@ -139,7 +157,7 @@ def _shrunk(leaderboard: Leaderboard) -> str | None:
     test = test_result(leaderboard)
     if not leaderboard.ranked or test is None or test["metric"] != f"test_{leaderboard.objective.metric.removeprefix('val_')}":
         return None
-    loss = leaderboard.objective.cost(test["mean"]) - leaderboard.objective.cost(leaderboard.best.score or math.nan)
+    loss = leaderboard.objective.cost(test["mean"]) - leaderboard.objective.cost(math.nan if leaderboard.winner.score is None else leaderboard.winner.score)
     room = (test["interval"]["high"] - test["interval"]["low"]) / 2 if test["interval"] else 2 * (test["spread"] or 0)
     if not loss > room > 0:
         return None
@@ -147,9 +165,9 @@ def _shrunk(leaderboard: Leaderboard) -> str | None:
 
 
 def _behind_baseline(leaderboard: Leaderboard) -> str | None:
-    if not leaderboard.ranked or leaderboard.best.baseline is None:
+    if not leaderboard.ranked or leaderboard.winner.baseline is None:
         return None
-    return f"The search did not beat its baselines: the best network is {leaderboard.best.baseline}, a hand-tuned one."
+    return f"The search did not beat its baselines: the best network is {leaderboard.winner.baseline}, a hand-tuned one."
 
 
 def _failures(leaderboard: Leaderboard) -> str | None:

@@ -118,12 +118,13 @@ def _csv_cell(value: Any) -> Any:
 def markdown(leaderboard: Leaderboard, *, top: int = 20) -> str:
     """Return summary, warnings and the best trials as Markdown, for a pull request."""
     summary = summarise(leaderboard)
-    lines = [f"# {_md(summary['name'] or 'Sweep')}", "", *(f"- {_md(label)}: {_md(value)}" for label, value in headlines(summary)), ""]
-    lines += [f"> **Note** {_md(warning)}" + "\n" for warning in summary["warnings"]]
+    facts = [f"- {escape_markdown(label)}: {escape_markdown(value)}" for label, value in headlines(summary)]
+    lines = [f"# {escape_markdown(summary['name'] or 'Sweep')}", "", *facts, ""]
+    lines += [f"> **Note** {escape_markdown(warning)}" + "\n" for warning in summary["warnings"]]
     shown, heads = leaderboard.records[:top], columns(leaderboard)
-    lines.append("| " + " | ".join(_md(column.heading) for column in heads) + " |")
+    lines.append("| " + " | ".join(escape_markdown(column.heading) for column in heads) + " |")
     lines.append("|" + "|".join("---:" if column.numeric else "---" for column in heads) + "|")
-    lines += ["| " + " | ".join(_md(column.shown(record)) for column in heads) + " |" for record in shown]
+    lines += ["| " + " | ".join(escape_markdown(column.shown(record)) for column in heads) + " |" for record in shown]
     if len(shown) < len(leaderboard.records):
         lines += ["", f"{len(leaderboard.records) - len(shown):,} more of {count(len(leaderboard.records), 'trial')}."]
     return "\n".join(lines) + "\n"
@@ -135,6 +136,11 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if best := summary["best"]:
         spread = f" ± {number(best['spread'])} over the folds" if best["spread"] is not None else ""
         lines.append((f"Best {summary['metric']}", f"{number(best['score'])}{spread} ({best['name']}, epoch {best['best_epoch']})"))
+    if winner := summary["winner"]:
+        within = f" (95 % interval {number(winner['low'])} to {number(winner['high'])})" if winner["low"] is not None and winner["high"] is not None else ""
+        tied = f"; the smallest of {winner['tied']} that cannot be told apart" if winner["tied"] > 1 else ""
+        seeds = f" over {count(winner['runs'], 'fresh seed')}" if winner["runs"] else ""
+        lines.append((f"Winner's {summary['metric']}", f"{number(winner['mean'])}{seeds}{within} ({winner['name']}{tied})"))
     if test := summary["test"]:
         value = f"{number(test['mean'])}" + (f" ± {number(test['spread'])}" if test["spread"] is not None else "") + f" over {count(test['runs'], 'seed')}"
         if test["saved"] is not None:
@@ -153,7 +159,7 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _md(words: str) -> str:
+def escape_markdown(words: str) -> str:
     """Escape what Markdown, or HTML inside it, would act on. The trial's text arrives as it is, and stays within its cell."""
     escaped = re.sub(r"([\\`*_\[\]#|~@])", r"\\\1", one_line(words))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("://", ":&#8203;//")

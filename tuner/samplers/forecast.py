@@ -21,7 +21,6 @@ from threadpoolctl import ThreadpoolController
 
 from search_spaces.space import SearchSpace
 from tuner.objective import Objective
-from tuner.samplers.durations import Durations
 from tuner.samplers.encoding import Encoding
 from tuner.samplers.gaussian import CurveProcess, fit
 from tuner.samplers.plain import SpaceSampler, even_points
@@ -38,8 +37,9 @@ LOCAL_CANDIDATES = 150
 
 # Where the sampler proposes what it proposed before, it draws at random after so many attempts.
 ATTEMPTS = 5
-# Of the time of an epoch, in the gain per time: between ignoring it (0) and gain per second (1).
-COST_EXPONENT = 0.5
+
+# With a second objective: the largest weight that it is given against the first.
+MOST_FOR_SECOND = 0.8
 
 # A forecast says nothing before this number of trials has told of themselves.
 LEAST_TRIALS = 3
@@ -88,10 +88,11 @@ class Forecast:
         records = self._read(study)
         if sum(record.state != TrialState.FAIL for record in records) < LEAST_TRIALS:
             return False
+        self._records = records
         state = len(records), sum(record.last for record in records)
         if state == self._state:
             return True
-        self._state, self._records = state, records
+        self._state = state
         costs = np.array([record.cost for record in records])
         finite = costs[np.isfinite(costs)]
         best, median = float(finite.min()), float(np.median(finite))
@@ -103,7 +104,7 @@ class Forecast:
         if self._parameters is None or len(y) >= min(1.2 * self._fitted, self._fitted + 30):
             some = np.random.default_rng(len(y)).permutation(len(y))[:MOST_FOR_FITTING]
             self._parameters = fit(x[some], t[some], y[some], start=self._parameters, iterations=ITERATIONS)
-            self._fitted = len(y) if len(used) == len(records) else len(records)
+            self._fitted = len(y)
         self.process = CurveProcess(x, t, y, self._parameters)
         return True
 
@@ -117,8 +118,13 @@ class Forecast:
         Args:
             without: a trial that is not counted.
         """
-        points = [record.point for record in self._records if record.state in (TrialState.RUNNING, TrialState.COMPLETE) and record.number != without]
-        return self.at_the_end(np.array(points))[0] if points else np.empty(0)
+        points = self.rival_points(without)
+        return self.at_the_end(points)[0] if len(points) else np.empty(0)
+
+    def rival_points(self, without: int | None = None) -> np.ndarray:
+        """Return the points of the trials that `rivals` is about, float64 of shape (n, dimensions)."""
+        alive = (TrialState.RUNNING, TrialState.COMPLETE)
+        return np.array([record.point for record in self._records if record.state in alive and record.number != without])
 
     def chance(self, number: int) -> float | None:
         """Return the probability that a trial ends better than every rival is expected to; None where there is no rival."""
@@ -134,11 +140,9 @@ class Forecast:
         return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self._records)
 
     def best_points(self, count: int) -> np.ndarray:
-        """Return the points of the trials with the best expected ends, best first, float64 of shape (at most count, dimensions)."""
-        told = [record for record in self._records if record.state != TrialState.FAIL]
-        if len(told) > MOST_OBSERVATIONS:
-            told = sorted(told, key=lambda record: record.cost)[:MOST_OBSERVATIONS]
-        points = np.array([record.point for record in told])
+        """Return the points with the best expected ends among the trials with the best values, float64 of shape (at most count, dimensions)."""
+        told = sorted((record for record in self._records if record.state != TrialState.FAIL), key=lambda record: record.cost)
+        points = np.array([record.point for record in told[: 5 * count]])
         return points[np.argsort(self.at_the_end(points)[0])[:count]]
 
     def believing(self, points: np.ndarray) -> CurveProcess:
@@ -184,7 +188,7 @@ class ForecastSampler(SpaceSampler):
     """Tries what is expected to improve most on the best expected end.
 
     The first configurations cover the space evenly. Later ones maximise expected improvement at the last epoch over random configurations and
-    neighbours of the best, weighed by how long they should take. Trials without an epoch count as if they ended as expected.
+    neighbours of the best. Trials without an epoch count as if they ended as expected, failed ones as if they ended as badly as can be.
 
     Args:
         space: what is searched.
@@ -192,13 +196,18 @@ class ForecastSampler(SpaceSampler):
         max_epochs: number of epochs of a full training.
         seed: of every draw.
         warm_up: number of configurations that cover the space evenly.
+        also_minimize: a fact of the trials that is to be small as well: each suggestion weighs it against the objective by lot, so that the
+            trials spread along the Pareto front.
     """
 
-    def __init__(self, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, warm_up: int = 8) -> None:
+    def __init__(
+        self, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, warm_up: int = 8, also_minimize: str | None = None
+    ) -> None:
         super().__init__(space, seed=seed)
         self._forecast = Forecast(self.encoding, objective, max_epochs)
-        self._durations = Durations(self.encoding)
         self._warm_up = warm_up
+        self._also_minimize = also_minimize
+        self._second_parameters: np.ndarray | None = None
 
     @_ONE_THREAD.wrap(limits=1)
     def choose(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> np.ndarray:
@@ -209,11 +218,34 @@ class ForecastSampler(SpaceSampler):
         candidates = self._candidates(random)
         begun = study._storage.get_all_trials(study._study_id, deepcopy=False, states=(TrialState.RUNNING,))
         silent = [self.encoding.encode(other.params) for other in begun if not other.intermediate_values and other.number != trial.number]
-        mean, deviation = self._forecast.believing(np.array(silent)).predict(candidates)
-        rivals = self._forecast.rivals()
-        target = float(rivals.min()) if len(rivals) else float(self._forecast.at_the_end(self._forecast.best_points(1))[0][0])
-        gain = _expected_improvement(target, mean, deviation)
-        return candidates[int(np.argmax(gain / self._durations.estimate(study, candidates) ** COST_EXPONENT))]
+        process = self._forecast.believing(np.array(silent))
+        mean, deviation = process.predict(candidates)
+        rivals = self._forecast.rival_points()
+        if not len(rivals):
+            rivals = self._forecast.best_points(1)
+        ends, _ = process.predict(rivals)
+        if self._also_minimize is not None and (second := self._second(study)) is not None:
+            weight = random.uniform(0.0, MOST_FOR_SECOND)
+            mean = (1 - weight) * mean + weight * second.predict(candidates)[0]
+            ends = (1 - weight) * ends + weight * second.predict(rivals)[0]
+            deviation = (1 - weight) * deviation
+        return candidates[int(np.argmax(_expected_improvement(float(ends.min()), mean, deviation)))]
+
+    def _second(self, study: optuna.Study) -> CurveProcess | None:
+        """Return a process over the second objective, by its ranks; None while hardly anything is known of it."""
+        assert self._also_minimize is not None
+        known = [
+            (self.encoding.encode(trial.params), float(trial.user_attrs[self._also_minimize]))
+            for trial in study._storage.get_all_trials(study._study_id, deepcopy=False)
+            if trial.params and self._also_minimize in trial.user_attrs
+        ][-MOST_FOR_FITTING:]
+        if len(known) < LEAST_TRIALS:
+            return None
+        x, values = np.array([point for point, _ in known]), np.array([value for _, value in known])
+        ranks = np.searchsorted(np.sort(values), values) / len(values)
+        y, t = (ranks - ranks.mean()) / max(float(ranks.std()), 1e-6), np.ones(len(values))
+        self._second_parameters = fit(x, t, y, start=self._second_parameters, iterations=5 if self._second_parameters is not None else ITERATIONS)
+        return CurveProcess(x, t, y, self._second_parameters)
 
     def _candidates(self, random: np.random.Generator) -> np.ndarray:
         """Return settled points: random ones, and the best ones with some of their coordinates moved a little."""
@@ -226,12 +258,8 @@ class ForecastSampler(SpaceSampler):
 
 
 def _kept_epochs(max_epochs: int) -> tuple[int, ...]:
-    """Return the epochs that a record keeps: 2, 6, 18, ... so that a curve costs few observations."""
-    kept, epoch = [], 2
-    while epoch < max_epochs:
-        kept.append(epoch)
-        epoch *= 3
-    return tuple(kept)
+    """Return the early epochs that a record keeps beside its last: two points tell the shape of a curve, and each costs an observation."""
+    return tuple(epoch for epoch in (2, 6) if epoch < max_epochs)
 
 
 def _representative(records: list[_Record], costs: np.ndarray) -> list[_Record]:

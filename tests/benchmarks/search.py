@@ -1,0 +1,230 @@
+"""How good a search is for its budget: searchers and schedulers side by side on the LCBench development tasks, or on made-up curves.
+
+    python -m tests.benchmarks.search --lcbench FOLDER [--seeds 3] [--workers 8] [--metric val_accuracy] [--rows forecast random-asha]
+    python -m tests.benchmarks.search --made-up
+
+Each row is simulated with the objects that Ray drives. Printed is the normalised regret (0: the best final value among 20,000 random configurations
+and of all runs compared, 1: the median random configuration) of the final value of the configuration that a sweep would pick, the one with the
+best epoch so far, after 0.5, 1, 2 and 4 mean full trainings per worker; and its ratio to random + ASHA with a paired bootstrap interval.
+"""
+
+import argparse
+import copy
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from search_spaces.space import Parameter, SearchSpace
+from tests.benchmarks import lcbench
+from tuner import searcher
+from tuner.objective import Objective
+from tuner.scheduler import SchedulerSection
+from tuner.searcher import SearchSection
+from tuner.simulate import Curve, search
+
+BUDGETS = (0.5, 1.0, 2.0, 4.0)
+BASE = "random-asha"
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "stock-ray": ("stock-tpe", {"name": "asha", "grace_period": 1, "reduction_factor": 4}),
+    "tpe-asha": ("tpe", {"name": "asha"}),
+    "tpe-fifo": ("tpe", {"name": "fifo"}),
+    "random-fifo": ("random", {"name": "fifo"}),
+    BASE: ("random", {"name": "asha"}),
+    "random-forecast": ("random", {"name": "forecast"}),
+    "forecast-asha": ("forecast", {"name": "asha"}),
+    "forecast": ("forecast", {"name": "forecast"}),
+}
+
+
+class Retold:
+    """A study's storage as Ray's OptunaSearch would have filled it: what ASHA stopped is complete, with its last value."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+        self._known: dict[int, FrozenTrial] = {}
+
+    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        trials = [self._retold(trial) for trial in self._storage.get_all_trials(study_id, deepcopy=False)]
+        return [trial for trial in trials if states is None or trial.state in states]
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Drop what TPE notes for its constant liar about parameters that are not suggested yet: here they all are at once."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def _retold(self, trial: FrozenTrial) -> FrozenTrial:
+        if trial.state != TrialState.PRUNED:
+            return trial
+        if trial.number not in self._known:
+            told = copy.copy(trial)
+            told.state = TrialState.COMPLETE
+            told.values = [trial.intermediate_values[max(trial.intermediate_values)]]
+            self._known[trial.number] = told
+        return self._known[trial.number]
+
+
+class StockTpe(BaseSampler):
+    """Optuna's TPE, with its defaults, over a study that is told as stock Ray tells it."""
+
+    def __init__(self, seed: int) -> None:
+        self._sampler = optuna.samplers.TPESampler(seed=seed)
+        self._storage: Any = None
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._sampler.infer_relative_search_space(self._retold(study), trial)
+
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        return self._sampler.sample_relative(self._retold(study), trial, search_space)
+
+    def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
+        return self._sampler.sample_independent(self._retold(study), trial, param_name, param_distribution)
+
+    def _retold(self, study: optuna.Study) -> optuna.Study:
+        self._storage = self._storage or Retold(study._storage)
+        view = copy.copy(study)
+        view._storage = self._storage
+        return view
+
+
+class Task:
+    """A problem with known curves.
+
+    Attributes:
+        best: the best known final value, as a cost; raised by better runs.
+        median: the median final cost of random configurations.
+        full_s: mean seconds of a full training.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        space: SearchSpace,
+        objective: Objective,
+        curve: Callable[[Mapping[str, Any]], Curve],
+        *,
+        max_epochs: int,
+        finals: np.ndarray,
+        full_s: float,
+    ) -> None:
+        self.name, self.space, self.objective, self.max_epochs, self.full_s = name, space, objective, max_epochs, full_s
+        costs = np.array([objective.cost(float(value)) for value in finals])
+        self.best, self.median = float(costs.min()), float(np.median(costs))
+        self._curve = curve
+        self._known: dict[tuple[Any, ...], Curve] = {}
+
+    def curve(self, configuration: Mapping[str, Any], seed: int = 0) -> Curve:
+        """Return a configuration's curve; the seed changes nothing."""
+        key = tuple(configuration.values())
+        if key not in self._known:
+            self._known[key] = self._curve(configuration)
+        return self._known[key]
+
+    def final_costs(self, row: str, *, workers: int, seed: int) -> list[float]:
+        """Return the final cost of the pick after each budget; infinite where there is none yet."""
+        sampler, scheduler = ROWS[row]
+        section = SearchSection(sampler=sampler, seconds=BUDGETS[-1] * self.full_s)
+        rule = SchedulerSection(**{"audit": 0.0, **scheduler})
+        study, events = search(
+            self.space, self.objective, self.curve, search=section, scheduler=rule, max_epochs=self.max_epochs, workers=workers, seed=seed
+        )
+        trials = study.trials()
+        costs, pick, seen, index = [], -1, math.inf, 0
+        for budget in BUDGETS:
+            while index < len(events) and events[index].seconds <= budget * self.full_s:
+                cost = self.objective.cost(events[index].value)
+                if cost < seen:
+                    pick, seen = events[index].number, cost
+                index += 1
+            costs.append(math.inf if pick < 0 else self.objective.cost(self.curve(trials[pick].user_attrs["configuration"]).values[-1]))
+        ends = [self.objective.cost(self.curve(trial.user_attrs["configuration"]).values[-1]) for trial in trials if trial.state == TrialState.COMPLETE]
+        self.best = min([self.best, *ends])
+        return costs
+
+
+def lcbench_tasks(folder: Path, metric: str) -> list[Task]:
+    """Return the development tasks of LCBench."""
+    surrogate, objective, tasks = lcbench.Surrogate(folder), Objective.of(metric, "max" if metric == "val_accuracy" else "min"), []
+    for name in lcbench.DEVELOPMENT_TASKS:
+        finals, full_s = surrogate.sample(name, metric, count=20000, seed=12345)
+        curve = lambda configuration, name=name: surrogate.curve(name, configuration, metric)  # noqa: E731
+        tasks.append(Task(name, lcbench.SPACE, objective, curve, max_epochs=lcbench.EPOCHS, finals=finals, full_s=full_s))
+    return tasks
+
+
+def made_up_tasks() -> list[Task]:
+    """Return problems that share nothing with LCBench: quadratic bowls in six dimensions whose curves agree, cross, or tell nothing early."""
+    space = SearchSpace("bowl", {f"x{index}": Parameter(FloatDistribution(0.0, 1.0)) for index in range(6)}, "nowhere:build")
+    tasks = []
+    for kind, crossing in (("agreeing", 0.0), ("crossing", 1.0), ("late", 2.0)):
+        for seed in range(3):
+            random = np.random.default_rng([seed, int(crossing)])
+            centre, weight = random.random(6), random.random(6) ** 2 + 0.05
+
+            def curve(configuration: Mapping[str, Any], centre: Any = centre, weight: Any = weight, crossing: float = crossing) -> Curve:
+                x = np.array(list(configuration.values()))
+                end = float((weight * (x - centre) ** 2).sum())
+                # Where curves cross, a better end means a slower start; where early epochs tell nothing, an unrelated coordinate sets the pace.
+                pace = {0.0: 4.0, 1.0: 4.0 + 12.0 * math.exp(-3.0 * end), 2.0: 2.0 + 20.0 * float(x[0])}[crossing]
+                cost = 1.0 + 2.0 * float(x[1])
+                return Curve([end + (2.0 - end) * math.exp(-epoch / pace) for epoch in range(1, 41)], [cost] * 40)
+
+            draws = np.random.default_rng(7).random((20000, 6))
+            finals = np.array([curve({str(index): value for index, value in enumerate(draw)}).values[-1] for draw in draws[:5000]])
+            full_s = 40 * float(1.0 + 2.0 * draws[:, 1].mean())
+            tasks.append(Task(f"{kind}-{seed}", space, Objective.of("val_loss"), curve, max_epochs=40, finals=finals, full_s=full_s))
+    return tasks
+
+
+def compare(tasks: list[Task], rows: list[str], *, workers: int, seeds: int) -> dict[str, np.ndarray]:
+    """Return the normalised regrets of each row, float64 of shape (tasks, seeds, budgets); a row that has no pick yet counts as the median."""
+    costs = {
+        row: np.array([[task.final_costs(row, workers=workers, seed=1000 * seed + index) for seed in range(seeds)] for index, task in enumerate(tasks)])
+        for row in rows
+    }
+    best, median = (np.array([getattr(task, name) for task in tasks])[:, None, None] for name in ("best", "median"))
+    return {row: (np.where(np.isfinite(cost), cost, median) - best) / (median - best) for row, cost in costs.items()}
+
+
+def describe(regrets: dict[str, np.ndarray], tasks: list[Task]) -> list[str]:
+    """Return the table, the paired ratios to the base row with 95 % intervals over tasks and seeds, and wins and losses per task."""
+    lines = ["row               " + "".join(f"{budget:>8g}" for budget in BUDGETS) + "   ratio to " + BASE + " (95 %)"]
+    base = regrets[BASE]
+    random = np.random.default_rng(0)
+    picks = [(random.integers(len(tasks), size=len(tasks)), random.integers(base.shape[1], size=(len(tasks),))) for _ in range(2000)]
+    for row, regret in regrets.items():
+        ratio = regret.mean((0, 1)) / base.mean((0, 1))
+        draws = np.array([regret[chosen, seeds].mean(0) / base[chosen, seeds].mean(0) for chosen, seeds in picks])
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        intervals = "  ".join(f"{r:.2f} ({lo:.2f}-{hi:.2f})" for r, lo, hi in zip(ratio, low, high, strict=True))
+        difference = regret.mean(1) - base.mean(1)
+        wins, losses = (difference < -0.01).sum(0), (difference > 0.01).sum(0)
+        lines.append(f"{row:18s}" + "".join(f"{value:8.3f}" for value in regret.mean((0, 1))) + f"   {intervals}   wins {wins} losses {losses}")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--lcbench", type=Path, help="folder with model.onnx and task_encoding.json")
+    source.add_argument("--made-up", action="store_true")
+    parser.add_argument("--metric", default="val_accuracy", choices=["val_accuracy", "val_cross_entropy"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
+    given = parser.parse_args()
+    searcher.SAMPLERS["stock-tpe"] = searcher.Row(lambda recipe: StockTpe(recipe.seed), "")
+    tasks = made_up_tasks() if given.made_up else lcbench_tasks(given.lcbench, given.metric)
+    regrets = compare(tasks, list(dict.fromkeys([BASE, *given.rows])), workers=given.workers, seeds=given.seeds)
+    print(*describe(regrets, tasks), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

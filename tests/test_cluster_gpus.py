@@ -1,0 +1,132 @@
+"""GPUs on machines without any: Ray's logical GPUs, and a made-up nvidia-smi. What trials are given is real; nothing computes on a GPU here."""
+
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.heads import head
+from tests.test_sweep import Told, sweep
+from tuner.trial import Trial, own_gpus
+
+CARD_MIB = 16_384
+
+
+class Recording:
+    """In place of a trial's process: notes what it was allowed and when it ran, and learns nothing."""
+
+    parameters, path, reason = 1, "recorded", ""
+
+    def __init__(self, folder: Path, number: int, epochs: int, limits: dict[str, Any]) -> None:
+        self._file, self._number, self._epochs, self._limits, self._began = folder / f"{number}.json", number, epochs, limits, time.time()
+        self.epoch = 0
+
+    def run_epoch(self, timeout_s: float | None = None) -> dict[str, float]:
+        time.sleep(0.2)
+        self.epoch += 1
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        self._file.write_text(json.dumps({"limits": self._limits, "began": self._began, "ended": time.time(), "visible": visible}))
+        return {"val_accuracy": 0.5, "seconds": 0.2}
+
+    def save(self, folder: Path) -> None:
+        """A recording has no state."""
+
+    def close(self) -> None:
+        """Nor a process."""
+
+
+class RecordingTrial(Trial):
+    """A trial that is given its GPUs as any other, and trains nothing."""
+
+    def _start(self) -> Any:
+        folder = Path(self._work.checkpoints).parent / "recorded"
+        folder.mkdir(exist_ok=True)
+        self._process = Recording(folder, self._number, self._work.recipe.epochs, asdict(own_gpus(self._work.limits)))  # type: ignore[assignment]
+        return self._process
+
+
+@pytest.fixture(scope="module")
+def two_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A head with four CPUs, two logical GPUs of 16 GiB, and a label."""
+    folder = tmp_path_factory.mktemp("bin")
+    script = folder / "nvidia-smi"
+    script.write_text(f"#!/bin/sh\necho {CARD_MIB}\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    path = {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    with head("--num-cpus=4", "--num-gpus=2", '--labels="ray.io/accelerator-type=T4"', environment=path) as (address, _):
+        yield address
+
+
+def recorded(folder: Path, address: str, data: Path, monkeypatch: pytest.MonkeyPatch, **resources: Any) -> list[dict[str, Any]]:
+    monkeypatch.setattr("tuner.sweep.Trial", RecordingTrial)
+    sweep(
+        folder,
+        address,
+        view=Told(),
+        dataset={"source": "npz", "path": str(data)},
+        resources=resources,
+        search={"sampler": "random", "trials": 4},
+        scheduler={"name": "fifo"},
+        evaluation={"enabled": False},
+    )
+    records = [json.loads(path.read_text()) for path in sorted((folder / "recorded").iterdir())]
+    assert len(records) == 4
+    return records
+
+
+def at_once(records: list[dict[str, Any]]) -> int:
+    """Return the largest number of records whose times overlap."""
+    return max(sum(other["began"] <= record["began"] < other["ended"] for other in records) for record in records)
+
+
+def test_every_gpu_has_one_whole_trial_without_a_word_in_the_spec(two_gpus: str, tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = recorded(tmp_path / "s", two_gpus, blobs, monkeypatch)
+    assert {tuple(record["limits"]["gpus"]) for record in records} == {("0",), ("1",)}
+    assert {record["limits"]["gpu_memory_bytes"] for record in records} == {None}
+    assert {record["limits"]["threads"] for record in records} == {2}
+    assert all(record["visible"] == record["limits"]["gpus"][0] for record in records)
+    for gpu in ("0", "1"):
+        assert at_once([record for record in records if record["limits"]["gpus"] == [gpu]]) == 1
+    assert at_once(records) == 2
+
+
+def test_half_a_gpu_is_half_of_its_memory_and_two_trials_a_card(two_gpus: str, tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = recorded(tmp_path / "s", two_gpus, blobs, monkeypatch, gpus=0.5, cpus=1, labels={"ray.io/accelerator-type": "T4"})
+    assert {record["limits"]["gpu_memory_bytes"] for record in records} == {(CARD_MIB // 2 - 512) * 2**20}
+    assert {len(record["limits"]["gpus"]) for record in records} == {1}
+    for gpu in ("0", "1"):
+        assert at_once([record for record in records if record["limits"]["gpus"] == [gpu]]) == 2
+
+
+SEES = '''
+import json, os
+import keras
+
+def build_model(configuration, problem):
+    with open(os.path.join(os.path.dirname(__file__), f"seen-{configuration['kind']}"), "w") as file:
+        file.write(os.environ["CUDA_VISIBLE_DEVICES"])
+    return keras.Sequential([keras.Input(problem.input_shape), keras.layers.Dense(problem.outputs, activation="softmax")])
+'''
+
+
+def test_trial_without_a_gpu_sees_none_on_a_machine_with_some(two_gpus: str, tmp_path: Path, blobs: Path) -> None:
+    (tmp_path / "seeing.py").write_text(SEES)
+    sweep(
+        tmp_path / "s",
+        two_gpus,
+        dataset={"source": "npz", "path": str(blobs)},
+        resources={"gpus": 0},
+        space={"builder": "seeing:build_model", "kind": ["a", "b"]},
+        search={"sampler": "random", "trials": 1},
+        training={"max_epochs": 1},
+        evaluation={"enabled": False},
+        search_path=(str(tmp_path),),
+    )
+    (seen,) = tmp_path.glob("seen-*")
+    assert seen.read_text() == "-1"

@@ -1,0 +1,72 @@
+"""What a sweep will take, from what a few networks took."""
+
+from dataclasses import replace
+
+import pytest
+
+from search_spaces.space import space_of
+from tuner.costs import Measured, Span, Sweep, expect
+from tuner.objective import Objective
+from tuner.scheduler import SchedulerSection
+from tuner.searcher import SearchSection
+
+SPACE = space_of("net:build", {"rate": {"low": 0.001, "high": 1.0}})
+PLAIN = Sweep(
+    SPACE,
+    Objective("val_accuracy", "max"),
+    SearchSection(sampler="random", trials=12),
+    SchedulerSection(name="fifo", grace_period=1, audit=0.0),
+    max_epochs=10,
+    slots=2,
+)
+ONE = [Measured(seconds=2.0, start_s=1.0)]
+
+
+def test_search_that_stops_nothing_takes_what_its_trials_take() -> None:
+    stages, total = expect(PLAIN, ONE, seed=0)
+    assert [stage.name for stage in stages] == ["search"]
+    assert stages[0].epochs == Span(120, 120, 120)
+    # Six trials one after another on each of two workers, give or take how fast the machine is.
+    assert stages[0].seconds.low < 6 * 21 < stages[0].seconds.high
+    assert total.seconds == stages[0].seconds
+
+
+def test_early_stopping_saves_epochs_but_never_the_grace_period() -> None:
+    stopping = replace(PLAIN, scheduler=SchedulerSection(name="asha", grace_period=2, audit=0.0), search=SearchSection(trials=40))
+    (stage,), _ = expect(stopping, ONE, seed=0)
+    assert 80 <= stage.epochs.low <= stage.epochs.high < 300
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])
+def test_budgets_bound_the_forecast(metric: str) -> None:
+    plan = replace(PLAIN, objective=Objective.of(metric))
+    (epochs,), _ = expect(replace(plan, search=SearchSection(epochs=50)), ONE, seed=0)
+    # The epochs that run when the budget is spent are finished.
+    assert 50 <= epochs.epochs.low <= epochs.epochs.high <= 52
+    (seconds,), _ = expect(replace(plan, search=SearchSection(seconds=60)), ONE, seed=0)
+    assert 55 < seconds.seconds.low <= seconds.seconds.high < 65
+
+
+def test_confirming_stays_within_its_budget_and_retraining_takes_all_rows() -> None:
+    whole = replace(PLAIN, confirm=3, confirm_budget=0.5, seeds=3, pool_share=1.5)
+    stages, total = expect(whole, ONE, seed=0)
+    confirm, retrain = stages[1:]
+    assert (confirm.name, retrain.name) == ("confirm", "retrain")
+    assert 0 < confirm.epochs.high <= 60
+    assert retrain.epochs.high <= 30
+    fewer, _ = expect(replace(whole, pool_share=1.0), ONE, seed=0)
+    assert fewer[2].seconds.middle < retrain.seconds.middle
+    assert total.epochs.low > 120
+    assert expect(whole, ONE, seed=0) == (stages, total)
+
+
+def test_networks_that_differ_widen_the_range() -> None:
+    mixed = [Measured(0.5, 0.0), Measured(4.0, 0.0), Measured(1.0, 0.0)]
+    (narrow,), _ = expect(PLAIN, [Measured(2.0, 0.0)], seed=0)
+    (wide,), _ = expect(PLAIN, mixed, seed=0)
+    assert wide.seconds.high / wide.seconds.low > narrow.seconds.high / narrow.seconds.low
+
+
+def test_nothing_measured_is_refused() -> None:
+    with pytest.raises(ValueError, match="got no measured network"):
+        expect(PLAIN, [], seed=0)

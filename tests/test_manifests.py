@@ -1,0 +1,217 @@
+"""Manifests against schemas: Ray's own for `ray up`; for the RayJob one written by hand after KubeRay's published types, since its CRD is not a package."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import ray.autoscaler
+import yaml
+
+from cluster import manifests
+from cluster.errors import ClusterError
+from cluster.resources import Resources
+from tests.test_cli import run
+from tuner import cli
+from tuner.commands import entry
+
+TEXT, WHOLE, FLAG = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
+WORDS = {"type": "object", "additionalProperties": TEXT}
+
+
+def table(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
+
+
+def rows(of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": of}
+
+
+PROBE = table(
+    ["httpGet"],
+    httpGet=table(["path", "port"], path=TEXT, port=WHOLE),
+    timeoutSeconds=WHOLE,
+    initialDelaySeconds=WHOLE,
+    periodSeconds=WHOLE,
+    failureThreshold=WHOLE,
+)
+CONTAINER = table(
+    ["name", "image"],
+    name=TEXT,
+    image=TEXT,
+    resources=table([], limits=WORDS, requests=WORDS),
+    volumeMounts=rows(table(["name", "mountPath"], name=TEXT, mountPath=TEXT, readOnly=FLAG)),
+    ports=rows(table(["containerPort"], containerPort=WHOLE, name={"type": "string", "maxLength": 15})),
+    readinessProbe=PROBE,
+    livenessProbe=PROBE,
+)
+POD = table(
+    ["containers"],
+    containers=rows(CONTAINER),
+    volumes=rows(
+        table(["name"], name=TEXT, configMap={"type": "object"}, persistentVolumeClaim=table(["claimName"], claimName=TEXT), emptyDir={"type": "object"})
+    ),
+    tolerations=rows(table([], key=TEXT, operator={"enum": ["Exists", "Equal"]}, effect={"enum": ["NoSchedule"]})),
+)
+TEMPLATE = table(["spec"], spec=POD)
+# After ray-operator/apis/ray/v1/rayjob_types.go and raycluster_types.go of KubeRay; authOptions after its API reference, 1.6.2.
+CLUSTER = table(
+    ["headGroupSpec"],
+    rayVersion=TEXT,
+    authOptions=table([], mode={"enum": ["disabled", "token"]}, secretName=TEXT),
+    enableInTreeAutoscaling=FLAG,
+    autoscalerOptions=table([], upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]}, idleTimeoutSeconds=WHOLE),
+    headGroupSpec=table(["template"], serviceType={"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, rayStartParams=WORDS, template=TEMPLATE),
+    workerGroupSpecs=rows(
+        table(
+            ["groupName", "template"],
+            groupName=TEXT,
+            replicas=WHOLE,
+            minReplicas=WHOLE,
+            maxReplicas=WHOLE,
+            rayStartParams=WORDS,
+            labels=WORDS,
+            template=TEMPLATE,
+        )
+    ),
+)
+RAYJOB = table(
+    ["apiVersion", "kind", "metadata", "spec"],
+    apiVersion={"const": "ray.io/v1"},
+    kind={"const": "RayJob"},
+    metadata=table(["name"], name={"type": "string", "pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$", "maxLength": 47}),
+    spec=table(
+        [],
+        entrypoint=TEXT,
+        runtimeEnvYAML=TEXT,
+        submissionMode={"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode"]},
+        backoffLimit=WHOLE,
+        shutdownAfterJobFinishes=FLAG,
+        ttlSecondsAfterFinished=WHOLE,
+        rayClusterSpec=CLUSTER,
+    ),
+)
+
+
+@pytest.fixture
+def tuner(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    return lambda *arguments: run(*map(str, arguments), capsys=capsys, monkeypatch=monkeypatch)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "sweep.toml"
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "mine.py").write_text("def build(configuration, problem): ...")
+    path.write_text(
+        'name = "My.Sweep_1"\nspace = {builder = "nets.mine:build", kind = ["a", "b"]}\nsearch = {trials = 1}\n'
+        '[resources]\ngpus = 0.5\nlabels = {"ray.io/accelerator-type" = "T4", zone = "!b"}\n'
+    )
+    return path
+
+
+def test_rayjob_follows_the_schema_and_is_safe_to_be_run_again(spec: Path, tuner: Callable) -> None:
+    code, out, err = tuner("manifest", "kuberay", spec, "--image", "r/t:1", "--workers", 2, "--max-workers", 6, "--worker-gpus", 4, "--claim", "mine")
+    assert (code, err) == (0, "")
+    files, job = yaml.safe_load_all(out)
+    jsonschema.validate(job, RAYJOB)
+    assert "&id" not in out and "*id" not in out
+    assert job["metadata"]["name"] == "sweep-my-sweep-1"
+
+    again = job["spec"]
+    assert again["backoffLimit"] == 2
+    assert again["shutdownAfterJobFinishes"] is True
+    assert yaml.safe_load(again["runtimeEnvYAML"])["env_vars"]["RAY_JOB_STOP_SIGNAL"] == "SIGINT"
+    cluster = again["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert cluster["rayVersion"] == ray.__version__
+    assert cluster["enableInTreeAutoscaling"] is True
+
+    (workers,) = cluster["workerGroupSpecs"]
+    assert (workers["groupName"], workers["minReplicas"], workers["maxReplicas"]) == ("gpu", 2, 6)
+    assert workers["labels"] == {"ray.io/accelerator-type": "T4"}
+    pod = workers["template"]["spec"]
+    assert pod["tolerations"][0]["key"] == "nvidia.com/gpu"
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "4"
+    assert {"name": "shared", "persistentVolumeClaim": {"claimName": "mine"}} in pod["volumes"]
+
+    head = cluster["headGroupSpec"]
+    assert head["rayStartParams"] == {"num-cpus": "0"}
+    assert head["template"]["spec"]["containers"][0]["livenessProbe"]["httpGet"]["path"] == "/api/local_raylet_healthz"
+    packed = json.loads(files["data"]["job.json"])
+    assert (packed["folder"], packed["shared"]) == ("/sweep/shared/My.Sweep_1", True)
+    (volume,) = (volume for volume in head["template"]["spec"]["volumes"] if volume["name"] == "files")
+    places = {item["path"]: files["data"][item["key"]] for item in volume["configMap"]["items"]}
+    assert volume["configMap"]["name"] == files["metadata"]["name"]
+    assert set(places) == {"entry.py", "job.json", "nets/mine.py", "sweep.toml"}
+    assert places["sweep.toml"] == spec.read_text()
+
+
+@pytest.mark.parametrize("provider", ["aws", "gcp"])
+def test_cluster_file_follows_rays_own_schema_and_holds_no_token(provider: str, spec: Path, tuner: Callable) -> None:
+    code, out, err = tuner("manifest", "vm", spec, "--image", "r/t:1", "--worker-gpus", 1, "--max-workers", 3, "--provider", provider, "--project", "p")
+    assert (code, err) == (0, "")
+    file = yaml.safe_load(out)
+    schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
+    jsonschema.validate(file, schema)
+    assert file["provider"]["type"] == provider
+    assert set(file["available_node_types"]) == {"head", "gpu"}
+    assert file["available_node_types"]["gpu"]["resources"] == {"CPU": 4, "GPU": 1}
+    assert file["available_node_types"]["gpu"]["max_workers"] == 3
+    assert "--dashboard-host=127.0.0.1" in file["head_start_ray_commands"][1]
+    assert all("RAY_AUTH_MODE=token" in file[who][1] for who in ("head_start_ray_commands", "worker_start_ray_commands"))
+    assert file["file_mounts"] == {"/home/ray/.ray/auth_token": "~/.ray/auth_token"}
+    assert os.environ["RAY_AUTH_TOKEN"] not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kuberay"], "worker: one trial asks for 1 CPU, 0.5 GPU, ray.io/accelerator-type T4, zone !b, and a worker has 4 CPU, 0 GPU, 16 GiB"),
+        (["kuberay", "--workers", "3", "--max-workers", "2"], "--workers: got 3; expected from 1 to --max-workers (2)"),
+        (["vm", "--worker-gpus", "1", "--provider", "gcp"], "--project: missing"),
+    ],
+)
+def test_cluster_that_cannot_be_is_one_line(arguments: list[str], message: str, spec: Path, tuner: Callable) -> None:
+    code, out, err = tuner("manifest", arguments[0], spec, "--image", "i", *arguments[1:])
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_files_that_no_config_map_takes_are_refused() -> None:
+    launch = manifests.Launch("n", "i", "2", manifests.Group(), files={"a": "x" * 1_000_000})
+    with pytest.raises(ClusterError, match="a ConfigMap takes 900000"):
+        manifests.rayjob(launch)
+    with pytest.raises(ClusterError, match="make it larger"):
+        manifests.Group(memory_gib=1).check(Resources(memory_bytes=2**31))
+
+
+def test_dockerfile_has_the_versions_that_are_here(tuner: Callable) -> None:
+    text = tuner("manifest", "docker", "--no-gpu")[1]
+    assert f"FROM rayproject/ray:{ray.__version__}-py3" in text
+    assert 'install --no-cache-dir "."' in text
+    assert '".[gpu]"' in tuner("manifest", "docker")[1]
+
+
+def test_job_of_a_manifest_runs_from_the_shared_folder(spec: Path, tmp_path: Path, tuner: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, _ = yaml.safe_load_all(tuner("manifest", "kuberay", spec, "--image", "i", "--worker-gpus", 1)[1])
+    # As a ConfigMap is mounted: links to links, whose folder has another name on every node.
+    mounted, real = tmp_path / "mounted", tmp_path / "mounted" / "..2026"
+    real.mkdir(parents=True)
+    for key in ("entry.py", "job.json", "sweep.toml"):
+        text = files["data"][key].replace("/sweep/shared", str(tmp_path / "shared"))
+        (real / key).write_text(text)
+        (mounted / key).symlink_to(real / key)
+    monkeypatch.setattr(entry, "__file__", str(mounted / "entry.py"))
+    ran: list[str] = []
+    monkeypatch.setattr(cli, "main", lambda: ran.extend(entry.sys.argv))
+    monkeypatch.setattr("sys.argv", ["entry.py"])
+    entry.main()
+    folder = tmp_path / "shared" / "My.Sweep_1"
+    assert ran[:3] == ["tuner", "run", str(folder / "job" / "sweep.toml")]
+    assert f'folder="{folder}"' in ran
+    assert sorted(path.name for path in (folder / "job").iterdir()) == ["entry.py", "job.json", "sweep.toml"]
+    entry.main()  # a second time, over what is there

@@ -1,0 +1,36 @@
+"""What the signals of a terminal, a scheduler or `ray job stop` mean to a running sweep."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Interruption:
+    """Which signal asked the sweep to stop, if any did."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.signal: int | None = None
+
+
+@contextmanager
+def signals() -> Iterator[Interruption]:
+    """Turn the first SIGINT or SIGTERM into a request to stop cleanly; a second one ends the program at once."""
+    interruption = Interruption()
+
+    def ask(number: int, frame: object) -> None:
+        if interruption.signal is not None:
+            os._exit(128 + number)
+        interruption.signal = number
+        interruption.event.set()
+        print("stopping after the epochs that are being trained; once more to stop at once", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

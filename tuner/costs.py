@@ -1,0 +1,177 @@
+"""What a sweep will take, stage by stage, from what a few networks took: intervals, not numbers.
+
+The search is simulated: the very scheduler that Ray drives, on a virtual clock (simulate.py), over made-up learning curves, many times. Each time
+the measured networks are drawn anew, with replacement, for they are few; so are how much trials differ, how fast they learn, how noisy epochs are,
+and how fast the machine is that day. The confirmation that follows is the race of confirm.py over the trials that this search found.
+
+What the model does not know: that a sampler which learns prefers some configurations, which may be slower or faster than those drawn at random;
+failures; and other users of the machine. Must not know how networks are measured.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from search_spaces.space import SearchSpace
+from tuner.confirm import Race, candidates
+from tuner.leaderboard import Leaderboard
+from tuner.objective import Objective
+from tuner.scheduler import SchedulerSection
+from tuner.searcher import SearchSection
+from tuner.simulate import Curve, search
+
+REPETITIONS = 20
+LEVEL = 0.8
+# By how much the same training may take longer or shorter another time: a standard deviation of the logarithm.
+SPEED_SPREAD = 0.15
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one network took.
+
+    Attributes:
+        seconds: of an epoch over all rows that trials train on.
+        start_s: what a training takes beside its epochs.
+    """
+
+    seconds: float
+    start_s: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a number is expected: between `low` and `high` with a chance of 80 %, `middle` as likely above as below."""
+
+    low: float
+    middle: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        """Return it as JSON."""
+        return {"low": self.low, "middle": self.middle, "high": self.high}
+
+    def __mul__(self, factor: float) -> "Span":
+        return Span(self.low * factor, self.middle * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage is expected to take. A stage that may not happen has a low end of 0."""
+
+    name: str
+    epochs: Span
+    seconds: Span
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the spec says of a sweep, as far as it decides what the sweep takes.
+
+    Attributes:
+        slots: trials at a time.
+        confirm: how many of the best are confirmed; 0: none.
+        confirm_budget: as a share of the search's epochs.
+        seeds: final trainings; 0: none.
+        pool_share: rows of a final training by rows of a trial's.
+        networks: that a trial trains at a time: one per fold.
+    """
+
+    space: SearchSpace
+    objective: Objective
+    search: SearchSection
+    scheduler: SchedulerSection
+    max_epochs: int
+    slots: int
+    confirm: int = 0
+    confirm_budget: float = 0.5
+    seeds: int = 0
+    pool_share: float = 1.0
+    networks: int = 1
+
+
+def expect(sweep: Sweep, measured: Sequence[Measured], *, seed: int) -> tuple[list[Stage], Stage]:
+    """Return what each stage is expected to take, and all of them together.
+
+    Args:
+        sweep: what is planned.
+        measured: a few of its networks, drawn at random.
+        seed: of all draws.
+
+    Raises:
+        ValueError: nothing was measured.
+    """
+    if not measured:
+        raise ValueError("expect: got no measured network; expected at least one")
+    outcomes = [_once(sweep, measured, np.random.default_rng([seed, repetition])) for repetition in range(REPETITIONS)]
+    stages = [
+        Stage(name, _span([outcome[name][0] for outcome in outcomes]), _span([outcome[name][1] for outcome in outcomes]))
+        for name in ("search", "confirm", "retrain")
+        if any(outcome[name][0] for outcome in outcomes)
+    ]
+    totals = [tuple(math.fsum(taken[part] for taken in outcome.values()) for part in (0, 1)) for outcome in outcomes]
+    return stages, Stage("in all", _span([epochs for epochs, _ in totals]), _span([seconds for _, seconds in totals]))
+
+
+def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """Simulate the sweep once; return stage -> (epochs, seconds)."""
+    speed = math.exp(draw.normal(scale=SPEED_SPREAD))
+    drawn = [measured[index] for index in draw.integers(len(measured), size=len(measured))]
+    rate, noise, spread = draw.uniform(0.1, 0.8), draw.uniform(0.02, 0.3), draw.uniform(0.5, 2.0)
+    sign = 1.0 if sweep.objective.mode == "max" else -1.0
+    networks: dict[int, Measured] = {}
+
+    def curve(configuration: Mapping[str, Any], seed: int) -> Curve:
+        own = np.random.default_rng([seed, int(1e6 * speed)])
+        network = networks[seed] = drawn[own.integers(len(drawn))]
+        epochs = np.arange(1, sweep.max_epochs + 1)
+        worth = own.normal() - spread * np.exp(-rate * math.exp(own.normal(scale=0.5)) * epochs) + noise * own.normal(size=sweep.max_epochs)
+        seconds = np.full(sweep.max_epochs, network.seconds * speed)
+        seconds[0] += network.start_s * speed
+        return Curve([float(value) for value in sign * worth], [float(value) for value in seconds])
+
+    plain = {"sampler": "random", "baselines": False, "warm_start": [], "also_minimize": None, "max_concurrent": None}
+    study, events = search(
+        sweep.space,
+        sweep.objective,
+        curve,
+        search=sweep.search.model_copy(update=plain),
+        scheduler=sweep.scheduler,
+        max_epochs=sweep.max_epochs,
+        workers=sweep.slots,
+        seed=int(draw.integers(2**31)),
+    )
+    board = Leaderboard.of(study.trials(), sweep.objective, {})
+    found = {"search": (float(len(events)), max((event.seconds for event in events), default=0.0)), "confirm": (0.0, 0.0), "retrain": (0.0, 0.0)}
+
+    def seconds_of(trial: int, epochs: float) -> float:
+        network = networks[study.trials()[trial].user_attrs["seed"]]
+        return speed * (network.start_s + epochs * network.seconds)
+
+    winner = board.best
+    field = candidates(board.ranked, sweep.confirm, int(sweep.confirm_budget * len(events))) if sweep.confirm > 1 else ()
+    if field:
+        race = Race(field, sweep.objective, int(sweep.confirm_budget * len(events)))
+        scores: dict[tuple[int, int], float | None] = {}
+        taken = 0.0
+        while wanted := race.next(scores):
+            each = [seconds_of(trial, race.epochs(trial)) for trial, _ in wanted]
+            taken += max(max(each), math.fsum(each) / sweep.slots)
+            scores |= {(trial, index): board.find(trial).score + noise * float(draw.normal()) for trial, index in wanted}  # type: ignore[operator]
+        found["confirm"] = (float(sum(race.epochs(trial) for trial, _ in scores)), taken)
+        chosen = next(entry["trial"] for entry in race.verdict(scores) if entry["chosen"])
+        winner = board.find(chosen)
+    if sweep.seeds:
+        epochs = winner.best_epoch or 1
+        # A final training is of one network on all rows, a trial's of one per fold.
+        once = seconds_of(winner.number, epochs * sweep.pool_share / sweep.networks)
+        found["retrain"] = (float(epochs * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots))
+    return found
+
+
+def _span(values: Sequence[float]) -> Span:
+    low, middle, high = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
+    return Span(float(low), float(middle), float(high))

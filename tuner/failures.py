@@ -1,0 +1,80 @@
+"""Why trials end early, and which of them are tried again: one row of CAUSES per kind.
+
+Infrastructure is tried again, a few times and after a pause; what a configuration or its code did would only happen again. Owns that rule, the
+deadline of an epoch, and the sign that a builder is broken. Must not know who finds a failure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from optuna.trial import FrozenTrial
+
+# After so many trials that all failed alike, the builder is broken.
+ALIKE = 4
+# An epoch may take so many times as long as the median epoch of the sweep, and as the slowest one, and never less than the least.
+TIMES_MEDIAN, TIMES_SLOWEST, LEAST_S = 20.0, 5.0, 60.0
+LEAST_EPOCHS = 5
+LONGEST_PAUSE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What follows from a kind of failure.
+
+    Attributes:
+        retries: how often a trial goes on from its checkpoint after it.
+        help: one line for people.
+    """
+
+    retries: int
+    help: str
+
+
+CAUSES: dict[str, Rule] = {
+    "scheduler": Rule(0, "the scheduler stopped it"),
+    "budget": Rule(0, "a budget was spent"),
+    "diverged": Rule(0, "its loss is no number any more"),
+    "error": Rule(0, "its code raised an exception"),
+    "memory": Rule(0, "it needs more memory than a trial has"),
+    "crash": Rule(1, "its process was killed, or broke in native code"),
+    "deadline": Rule(1, "an epoch did not end in time"),
+    "lost": Rule(2, "its worker or node went away"),
+}
+
+
+def is_retried(kind: str, earlier: Sequence[str]) -> bool:
+    """Say whether a trial is tried again after a failure.
+
+    Args:
+        kind: of the failure.
+        earlier: the kinds that it was tried again after before.
+    """
+    return kind in CAUSES and list(earlier).count(kind) < CAUSES[kind].retries
+
+
+def pause_s(retries: int) -> float:
+    """Return how long a trial waits before it is tried again, in seconds: 1, 2, 4, ... after 1, 2, 3, ... failures; 0 before any."""
+    return min(LONGEST_PAUSE_S, 2.0 ** (retries - 1)) if retries else 0.0
+
+
+def deadline_s(epochs_s: Sequence[float]) -> float | None:
+    """Return the seconds after which an epoch is taken as hung; None while too few epochs have told how long one takes.
+
+    Args:
+        epochs_s: seconds of each epoch so far, over all trials.
+    """
+    if len(epochs_s) < LEAST_EPOCHS:
+        return None
+    return max(LEAST_S, TIMES_MEDIAN * median(epochs_s), TIMES_SLOWEST * max(epochs_s))
+
+
+def broken(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """Return the first trial if all that have ended failed alike, with an error in code, and none ever reported an epoch: the builder is broken."""
+    if any(trial.intermediate_values for trial in trials):
+        return None
+    causes = [trial.user_attrs.get("cause", {}) for trial in trials if trial.state.is_finished()]
+    alike = {(cause.get("kind"), cause.get("message", "").partition(":")[0]) for cause in causes}
+    if len(causes) < ALIKE or len(alike) > 1 or causes[0].get("kind") != "error":
+        return None
+    return next(trial for trial in trials if trial.state.is_finished())
