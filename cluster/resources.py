@@ -149,13 +149,17 @@ class Capacity:
         """Return the part of the cluster whose nodes have these labels."""
         return Capacity(tuple(node for node in self.nodes if node.is_labelled(labels)))
 
+    def slots(self, resources: Resources) -> int:
+        """Return how many trials run at a time; 0: not even one."""
+        return sum(node.fits(resources) for node in self.nodes)
+
     def fits(self, resources: Resources) -> int:
         """Return how many trials run at a time.
 
         Raises:
             ClusterError: not even one does. Ray itself would wait for ever.
         """
-        slots = sum(node.fits(resources) for node in self.nodes)
+        slots = self.slots(resources)
         if slots == 0:
             has = "; ".join(map(str, self.nodes)) or "no nodes"
             raise ClusterError(f"resources: one trial asks for {resources}, and no node has that much ({has}); ask for less in [resources]")

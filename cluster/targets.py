@@ -115,7 +115,7 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
         try:
-            yield Cluster(_capacity(), "this machine", f"{folder}/sweep")
+            yield Cluster(capacity_now(), "this machine", f"{folder}/sweep")
         finally:
             ray.shutdown()
 
@@ -138,7 +138,7 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
             raise ClusterError(f"cluster.address: {address!r} cannot be joined ({one_line(error)})") from error
         scratch = f"{tempfile.gettempdir()}/tuner-{secrets.token_hex(8)}"
         try:
-            yield Cluster(_capacity(), address, scratch, () if guarded else (tokens.UNGUARDED.format(address=address),))
+            yield Cluster(capacity_now(), address, scratch, () if guarded else (tokens.UNGUARDED.format(address=address),))
         finally:
             # A cluster that has gone away needs no cleaning, and must not hide why the sweep ends.
             with suppress(ray.exceptions.RayError, RuntimeError, ConnectionError):
@@ -217,7 +217,8 @@ def _usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _capacity() -> Capacity:
+def capacity_now() -> Capacity:
+    """Return what the connected cluster offers at this moment: nodes come and go."""
     import ray
 
     nodes = []

@@ -50,7 +50,7 @@ def data(pool: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathF
 
 
 def recipe(builder: str = "network", **configuration: Any) -> Recipe:
-    return Recipe(f"tests.builders:{builder}", {"batch_size": 16, **configuration}, "classification", 3, 3, 1, search_path=(str(ROOT),), convolutions=False)
+    return Recipe(f"tests.builders:{builder}", {"batch_size": 16, **configuration}, "classification", 3, 3, 1, search_path=(str(ROOT),))
 
 
 def started(

@@ -27,6 +27,8 @@ REPETITIONS = 20
 LEVEL = 0.8
 # By how much the same training may take longer or shorter another time: a standard deviation of the logarithm.
 SPEED_SPREAD = 0.15
+# Trials before a sampler that learns has learnt anything.
+WARM_UP = 10
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,11 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
     """Simulate the sweep once; return stage -> (epochs, seconds)."""
     speed = math.exp(draw.normal(scale=SPEED_SPREAD))
     drawn = [measured[index] for index in draw.integers(len(measured), size=len(measured))]
-    rate, noise, spread = draw.uniform(0.1, 0.8), draw.uniform(0.02, 0.3), draw.uniform(0.5, 2.0)
+    # Each range covers what learning curves of real networks do (LCBench, tests/benchmarks/forecast.py): most are near the best, a few far below it.
+    rate, speeds, spread = draw.uniform(0.05, 0.5), draw.uniform(0.3, 1.0), draw.uniform(0.2, 2.0)
+    noise = math.exp(draw.uniform(math.log(0.02), math.log(0.4)))
+    # A sampler that learns proposes better and better configurations: of each it weighs some, and fewer of its trials deserve to be stopped.
+    weighed = int(draw.integers(2, 6)) if sweep.search.sampler not in ("random", "qmc", "grid") else 1
     sign = 1.0 if sweep.objective.mode == "max" else -1.0
     networks: dict[int, Measured] = {}
 
@@ -128,7 +134,8 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         own = np.random.default_rng([seed, int(1e6 * speed)])
         network = networks[seed] = drawn[own.integers(len(drawn))]
         epochs = np.arange(1, sweep.max_epochs + 1)
-        worth = own.normal() - spread * np.exp(-rate * math.exp(own.normal(scale=0.5)) * epochs) + noise * own.normal(size=sweep.max_epochs)
+        final = -math.exp(0.8 * own.normal(size=weighed if len(networks) > WARM_UP else 1).min())
+        worth = final - spread * np.exp(-rate * math.exp(speeds * own.normal()) * epochs) + noise * own.normal(size=sweep.max_epochs)
         seconds = np.full(sweep.max_epochs, network.seconds * speed)
         seconds[0] += network.start_s * speed
         return Curve([float(value) for value in sign * worth], [float(value) for value in seconds])

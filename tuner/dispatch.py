@@ -6,6 +6,8 @@ signal handling are replaced by ours. Must not know what a trial trains, or how 
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from traceback import walk_tb
 from typing import Any
 
@@ -14,6 +16,7 @@ from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as RayTrial
+from ray.tune.search import ConcurrencyLimiter
 
 from cluster.resources import Resources
 from tuner.accounts import Accounts
@@ -25,6 +28,7 @@ from tuner.study import STATES, Cause
 
 # Each break-down costs a few seconds; a cluster on which they go on and on is not fit for this sweep.
 FITS_AT_MOST = 20
+ASK_FOR_NODES_EVERY_S = 5.0
 
 
 class _Here:
@@ -70,6 +74,35 @@ class _Watcher(_Here, tune.Callback):
         self._view.note(f"trial {trial.config.get('number')}: its worker was lost; it is tried again")
 
 
+class _Limit(_Here, tune.Callback):
+    """How many trials run at a time: as many as fit, and more when nodes join.
+
+    It never shrinks: where nodes leave, the trials that do not fit any more wait in Ray until others end.
+    """
+
+    def __init__(self, slots: int, slots_now: Callable[[], int] | None, view: View) -> None:
+        self._slots = slots
+        self._slots_now = slots_now
+        self._view = view
+        self._limiter: ConcurrencyLimiter | None = None
+        self._asked_at = time.monotonic()
+
+    def around(self, searcher: StudySearcher) -> ConcurrencyLimiter:
+        """Return the searcher under this limit."""
+        self._limiter = ConcurrencyLimiter(searcher, max_concurrent=self._slots)
+        return self._limiter
+
+    def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
+        if self._slots_now is None or self._limiter is None or time.monotonic() - self._asked_at < ASK_FOR_NODES_EVERY_S:
+            return
+        self._asked_at = time.monotonic()
+        slots = self._slots_now()
+        if slots > self._slots:
+            self._view.note(f"nodes have joined: {slots} trials at a time")
+            self._slots = slots
+            self._limiter.set_max_concurrency(slots)
+
+
 def dispatch(
     trainable: type,
     searcher: StudySearcher,
@@ -80,6 +113,7 @@ def dispatch(
     scratch: str,
     view: View,
     interrupted: threading.Event,
+    slots_now: Callable[[], int] | None = None,
 ) -> None:
     """Run trials until the searcher has no more, a budget is spent, or `interrupted` is set.
 
@@ -88,10 +122,11 @@ def dispatch(
         searcher: proposes; its accounts are the scheduler's too.
         scheduler: stops.
         resources: what each trial holds.
-        slots: how many trials run at a time.
+        slots: how many trials run at a time, at first.
         view: is told of every report.
         scratch: a folder for what Ray insists on writing; it is not read again.
         interrupted: set from a signal handler; trials then stop and wait to be continued.
+        slots_now: asked now and then how many trials could run: nodes that join are used. None: the cluster does not grow.
 
     Raises:
         SweepError: Ray Tune itself failed, or the first trials all failed alike.
@@ -100,10 +135,11 @@ def dispatch(
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # Ray's snapshots are never read; each costs a copy of the whole folder
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots))
     accounts = searcher.accounts
+    limit = _Limit(slots, slots_now, view)
     try:
         for fits in range(1, FITS_AT_MOST + 1):
             try:
-                _fit(trainable, searcher, scheduler, resources=resources, slots=slots, storage=f"{scratch}/{fits}", view=view, interrupted=interrupted)
+                _fit(trainable, searcher, scheduler, resources=resources, limit=limit, storage=f"{scratch}/{fits}", view=view, interrupted=interrupted)
                 break
             except tune.TuneError as error:
                 raise SweepError(f"Ray Tune ended the search: {str(error).strip().splitlines()[-1]}") from error
@@ -128,19 +164,19 @@ def _fit(
     scheduler: StudyScheduler,
     *,
     resources: Resources,
-    slots: int,
+    limit: "_Limit",
     storage: str,
     view: View,
     interrupted: threading.Event,
 ) -> None:
     tuner = tune.Tuner(
         tune.with_resources(trainable, tune.PlacementGroupFactory([resources.bundle()], bundle_label_selector=[dict(resources.labels)])),
-        tune_config=TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=-1, max_concurrent_trials=slots, reuse_actors=True),
+        tune_config=TuneConfig(search_alg=limit.around(searcher), scheduler=scheduler, num_samples=-1, reuse_actors=True),
         run_config=RunConfig(
             name="search",
             storage_path=storage,
             stop=_Stopper(interrupted, searcher.accounts),
-            callbacks=[_Watcher(view, searcher.accounts)],
+            callbacks=[_Watcher(view, searcher.accounts), limit],
             verbose=0,
             failure_config=FailureConfig(max_failures=0),
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),

@@ -190,7 +190,7 @@ class TrainingProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._oom_kills = _oom_kills()
         try:
-            self._connection, self._child = starting.start(recipe, self._log.fileno(), gpus=bool(limits.gpus), way=start)
+            self._connection, self._child = starting.start(self._log.fileno(), gpus=bool(limits.gpus), way=start)
         except forkserver.ServerLost as lost:
             self._log.close()
             raise ProcessDied("crash", str(lost)) from lost

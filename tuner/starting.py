@@ -15,13 +15,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
 from tuner import forkserver
-from tuner.training import Recipe
 
 START_S = 120.0
 
@@ -37,11 +35,10 @@ class Child(Protocol):
     def close(self) -> None: ...
 
 
-def start(recipe: Recipe, log: int, *, gpus: bool, way: str = "auto") -> tuple[Connection, Child]:
+def start(log: int, *, gpus: bool, way: str = "auto") -> tuple[Connection, Child]:
     """Start the process of one trial.
 
     Args:
-        recipe: what it will train.
         log: file descriptor of the file that its output goes to.
         gpus: whether it will use any.
         way: `fork`, `spawn`, or `auto`: fork where that is safe.
@@ -56,7 +53,7 @@ def start(recipe: Recipe, log: int, *, gpus: bool, way: str = "auto") -> tuple[C
         raise ValueError(f"start: got {way!r}; expected 'auto', 'fork' or 'spawn'")
     ours, theirs = socket.socketpair()
     try:
-        child = _forked(recipe, (theirs.fileno(), log)) if way == "fork" or (way == "auto" and is_forked(gpus)) else _Spawned(recipe, (theirs.fileno(), log))
+        child = _forked((theirs.fileno(), log)) if way == "fork" or (way == "auto" and is_forked(gpus)) else _Spawned((theirs.fileno(), log))
         return Connection(ours.detach()), child
     finally:
         theirs.close()
@@ -74,44 +71,36 @@ def forks_here() -> bool:
     return sys.platform == "linux"
 
 
-def warm(recipe: Recipe) -> None:
-    """Let the node's server for such recipes load TensorFlow now, and keep it alive as long as this process lives. Safe to call again.
+def warm() -> None:
+    """Let the node's server load TensorFlow now, and keep it alive as long as this process lives. Safe to call again.
 
     Raises:
         ServerLost: it cannot be started.
     """
-    settings = _settings(recipe)
-    key = tuple(sorted(settings.items()))
     with _lock:
-        held = _holders.get(key)
-        if not forks_here() or (held is not None and held.is_connected()):
+        if not forks_here() or (_holders and _holders[0].is_connected()):
             return
-        if held is not None:
-            _holders.pop(key).close()
-        client = Client(settings)
+        while _holders:
+            _holders.pop().close()
+        client = Client()
         try:
             client.hold()
         except BaseException:
             client.close()
             raise
-        _holders[key] = client
+        _holders.append(client)
 
 
 def cool() -> None:
     """Let go of the servers that `warm` keeps alive: they end soon after the last process that uses them."""
     with _lock:
         while _holders:
-            _holders.popitem()[1].close()
+            _holders.pop().close()
 
 
-def _settings(recipe: Recipe) -> dict[str, str]:
-    # oneDNN's pass over a graph compares every operation with all 9,000 kernels (TensorFlow 2.21). It is what makes convolutions, and bfloat16, fast.
-    return {} if recipe.convolutions or recipe.precision != "float32" else {"TF_ENABLE_ONEDNN_OPTS": "0"}
-
-
-def _forked(recipe: Recipe, files: tuple[int, int]) -> Child:
-    warm(recipe)
-    client = Client(_settings(recipe))
+def _forked(files: tuple[int, int]) -> Child:
+    warm()
+    client = Client()
     try:
         client.fork(files)
     except BaseException:
@@ -123,14 +112,14 @@ def _forked(recipe: Recipe, files: tuple[int, int]) -> Child:
 class _Spawned:
     """A process that was started afresh."""
 
-    def __init__(self, recipe: Recipe, files: tuple[int, int]) -> None:
+    def __init__(self, files: tuple[int, int]) -> None:
         # The child holds the other end of this pipe as long as it lives.
         self._alive, end = os.pipe()
         code = "import sys; sys.path[:] = sys.argv[4:]; from tuner import forkserver; forkserver.become_child(*map(int, sys.argv[1:4]))"
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code, *map(str, (*files, os.getpid())), *sys.path],
-                env={**os.environ, **forkserver.QUIET, **_settings(recipe)},
+                env={**os.environ, **forkserver.QUIET},
                 pass_fds=(*files, end),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -158,15 +147,10 @@ class _Spawned:
 
 
 class Client:
-    """A connection to the node's server, which it starts where there is none.
+    """A connection to the node's server, which it starts where there is none."""
 
-    Args:
-        settings: variables of the environment that TensorFlow reads when it is loaded; each set of them has a server of its own.
-    """
-
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        self._settings = {**forkserver.QUIET, **settings}
-        self._socket = _connected(self._settings)
+    def __init__(self) -> None:
+        self._socket = _connected()
         self.pid = 0
         self._status: int | None = None
 
@@ -179,7 +163,7 @@ class Client:
         Raises:
             forkserver.ServerLost: the server went away, or cannot import TensorFlow.
         """
-        request = {"environment": {**os.environ, **self._settings}, "folder": os.getcwd(), "path": sys.path}
+        request = {"environment": {**os.environ, **forkserver.QUIET}, "folder": os.getcwd(), "path": sys.path}
         self._send(request, files)
         answer = self._receive(START_S)
         if answer is None or "pid" not in answer:
@@ -248,10 +232,10 @@ class Client:
         return json.loads(content)
 
 
-def _connected(settings: Mapping[str, str]) -> socket.socket:
+def _connected() -> socket.socket:
     deadline = time.monotonic() + START_S
     with forkserver.locked(_folder()) as folder:
-        path = folder / f"{_key(settings)}.socket"
+        path = folder / f"{_key()}.socket"
         server: subprocess.Popen | None = None
         while True:
             found = socket.socket(socket.AF_UNIX)
@@ -263,7 +247,7 @@ def _connected(settings: Mapping[str, str]) -> socket.socket:
                 # Its parent ends at once: a server that were a child of a Ray worker would be killed with it.
                 code = "import sys; sys.path[:] = sys.argv[2:]; from tuner import forkserver; forkserver.detach(sys.argv[1])"
                 nowhere: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-                server = subprocess.Popen([sys.executable, "-c", code, str(path), *sys.path], env={**os.environ, **settings}, start_new_session=True, **nowhere)
+                server = subprocess.Popen([sys.executable, "-c", code, str(path), *sys.path], env={**os.environ, **forkserver.QUIET}, start_new_session=True, **nowhere)
                 server.wait()
             if time.monotonic() > deadline:
                 raise forkserver.ServerLost(f"the forkserver did not start within {START_S:.0f} s")
@@ -296,14 +280,14 @@ def _folder() -> Path:
     return folder if len(str(folder)) < 80 else Path("/tmp") / folder.name
 
 
-def _key(settings: Mapping[str, str]) -> str:
-    """Name the server of this interpreter, this very code and these settings."""
+def _key() -> str:
+    """Name the server of this interpreter and this very code."""
     here = Path(__file__).resolve().parent
     files = [*(here / f"{room}.py" for room in forkserver.LOADED), *(here.parent / "search_spaces").glob("*.py")]
     code = [f"{file.name}{file.stat().st_mtime_ns}" for file in sorted(files)]
-    known = [sys.executable, str(here), *code, *map(str, sorted(settings.items())), os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")]
+    known = [sys.executable, str(here), *code, os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")]
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
 
 
 _lock = threading.Lock()
-_holders: dict[tuple[tuple[str, str], ...], Client] = {}
+_holders: list[Client] = []  # one at most

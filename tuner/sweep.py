@@ -139,6 +139,7 @@ def _journey(spec: specs.SweepSpec, lock: Lock, *, view: View, interrupted: thre
                 scratch=cluster.scratch,
                 view=view,
                 interrupted=interrupted,
+                slots_now=lambda: min(targets.capacity_now().slots(resources), spec.search.max_concurrent or 10**6),
             )
             forget(folder / "checkpoints", [trial.number for trial in study.trials("complete", "pruned", "failed")])
             _stage(study, "search", began, accounts.epochs)

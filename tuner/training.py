@@ -39,8 +39,6 @@ class Recipe:
         deterministic: whether TensorFlow must repeat itself bit by bit (6 to 10 % slower).
         precision: a Keras dtype policy, one of `PRECISIONS`.
         search_path: folders where the builder's module is looked for.
-        convolutions: whether there may be any. Where there are none, TensorFlow need not look at every operation for a faster layout, which
-            saves a seventh of a second in each process; where there are, that look makes them twice as fast.
     """
 
     builder: str
@@ -52,7 +50,6 @@ class Recipe:
     deterministic: bool = False
     precision: str = "float32"
     search_path: tuple[str, ...] = ()
-    convolutions: bool = True
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

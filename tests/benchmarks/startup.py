@@ -25,7 +25,7 @@ from tuner.training import Recipe
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDS = [(np.arange(128), None, Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)))]
-RECIPE = Recipe("tests.benchmarks.networks:dense", {"widths": [256, 256]}, "classification", 10, 10, 0, search_path=(str(ROOT),), convolutions=False)
+RECIPE = Recipe("tests.benchmarks.networks:dense", {"widths": [256, 256]}, "classification", 10, 10, 0, search_path=(str(ROOT),))
 STOCK = """
 import keras, numpy as np
 x, y = np.zeros((128, 784), "float32"), np.zeros(128, "int32")
@@ -63,16 +63,13 @@ def main() -> None:
     draw = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         data = store(folder, draw.integers(0, 256, (60000, 784)).astype(np.uint8), draw.integers(0, 10, 60000).astype(np.int32))
-        images = replace(RECIPE, convolutions=True)
-        rich = replace(images, configuration={"widths": [256, 256], "normalized": True})
+        rich = replace(RECIPE, configuration={"widths": [256, 256], "normalized": True})
         begun = time.perf_counter()
-        warm(RECIPE)
+        warm()
         print(f"the node's first start, TensorFlow imported once: {time.perf_counter() - begun:.2f} s", flush=True)
-        warm(images)
         ways: dict[str, Callable[[], list[float]]] = {
             "forked, dense network": lambda: forked(data, RECIPE),
-            "forked, convolutions possible": lambda: forked(data, images),
-            "forked, convolutions, dropout, batch normalisation": lambda: forked(data, rich),
+            "forked, dropout and batch normalisation": lambda: forked(data, rich),
             "spawned (GPUs, other systems)": lambda: forked(data, RECIPE, "spawn"),
             "stock: fresh Python, Keras, fit": stock,
         }
