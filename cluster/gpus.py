@@ -41,6 +41,36 @@ def granted() -> Grant:
     return Grant(ids, share_of(card_bytes(ids[0]), share))
 
 
+def check_share(share: float) -> None:
+    """Ask every node of the connected cluster that has GPUs whether such a share of one can be kept to, before anything runs there.
+
+    Args:
+        share: of a card; from 1 on there is nothing to be asked.
+
+    Raises:
+        ClusterError: a node cannot tell how large its cards are, or the share of one is too small.
+    """
+    if not 0 < share < 1:
+        return
+    import ray
+
+    from cluster.targets import on_every_node
+
+    names = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Resources"].get("GPU")}
+    for node, answer in on_every_node(_refused, share, timeout_s=120.0).items():
+        if node in names and answer is not None:
+            raise ClusterError(answer if isinstance(answer, str) else f"resources.gpus: node {names[node]} does not answer ({one_line(answer)})")
+
+
+def _refused(share: float) -> str | None:
+    """Return why this node cannot give such a share of its first card, or None."""
+    try:
+        share_of(card_bytes("0"), share)
+    except ClusterError as error:
+        return str(error)
+    return None
+
+
 def share_of(card: int, share: float) -> int:
     """Return the bytes that may be allocated on a shared card.
 

@@ -81,7 +81,7 @@ def test_schema_is_json(tuner) -> None:
     assert json.loads(out)["properties"]["dataset"]
 
 
-@pytest.mark.parametrize("command", ["init", "run", "leaderboard", "report", "predict", "baselines", "schema"])
+@pytest.mark.parametrize("command", ["init", "run", "leaderboard", "report", "predict", "baselines", "schema", "compare", "plan"])
 def test_every_command_explains_itself(command: str, tuner) -> None:
     code, out, _ = tuner(command, "--help")
     assert code == 0

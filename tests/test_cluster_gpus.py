@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cluster.errors import ClusterError
 from tests.heads import head
 from tests.test_sweep import Told, sweep
 from tuner.trial import Trial, own_gpus
@@ -27,8 +28,14 @@ class Recording:
         self._file, self._number, self._epochs, self._limits, self._began = folder / f"{number}.json", number, epochs, limits, time.time()
         self.epoch = 0
 
-    def run_epoch(self, timeout_s: float | None = None) -> dict[str, float]:
-        time.sleep(0.2)
+    def run_epoch(self, timeout_s: float | None = None, **ignored: Any) -> dict[str, float]:
+        # Nobody goes on before as many trials have begun as are to run at a time: overlaps then do not hang on how fast this machine is.
+        folder = self._file.parent
+        (folder / f"begun-{self._number}").touch()
+        for _ in range(600):
+            if len(list(folder.glob("begun-*"))) >= int((folder / "at_a_time").read_text()):
+                break
+            time.sleep(0.1)
         self.epoch += 1
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._file.write_text(json.dumps({"limits": self._limits, "began": self._began, "ended": time.time(), "visible": visible}))
@@ -46,7 +53,6 @@ class RecordingTrial(Trial):
 
     def _start(self) -> Any:
         folder = Path(self._work.checkpoints).parent / "recorded"
-        folder.mkdir(exist_ok=True)
         self._process = Recording(folder, self._number, self._work.recipe.epochs, asdict(own_gpus(self._work.limits)))  # type: ignore[assignment]
         return self._process
 
@@ -63,8 +69,12 @@ def two_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def recorded(folder: Path, address: str, data: Path, monkeypatch: pytest.MonkeyPatch, **resources: Any) -> list[dict[str, Any]]:
+def recorded(
+    folder: Path, address: str, data: Path, monkeypatch: pytest.MonkeyPatch, *, at_a_time: int, **resources: Any
+) -> list[dict[str, Any]]:
     monkeypatch.setattr("tuner.sweep.Trial", RecordingTrial)
+    (folder / "recorded").mkdir(parents=True)
+    (folder / "recorded" / "at_a_time").write_text(str(at_a_time))
     sweep(
         folder,
         address,
@@ -75,7 +85,7 @@ def recorded(folder: Path, address: str, data: Path, monkeypatch: pytest.MonkeyP
         scheduler={"name": "fifo"},
         evaluation={"enabled": False},
     )
-    records = [json.loads(path.read_text()) for path in sorted((folder / "recorded").iterdir())]
+    records = [json.loads(path.read_text()) for path in sorted((folder / "recorded").glob("*.json"))]
     assert len(records) == 4
     return records
 
@@ -86,7 +96,7 @@ def at_once(records: list[dict[str, Any]]) -> int:
 
 
 def test_every_gpu_has_one_whole_trial_without_a_word_in_the_spec(two_gpus: str, tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    records = recorded(tmp_path / "s", two_gpus, blobs, monkeypatch)
+    records = recorded(tmp_path / "s", two_gpus, blobs, monkeypatch, at_a_time=2)
     assert {tuple(record["limits"]["gpus"]) for record in records} == {("0",), ("1",)}
     assert {record["limits"]["gpu_memory_bytes"] for record in records} == {None}
     assert {record["limits"]["threads"] for record in records} == {2}
@@ -97,11 +107,17 @@ def test_every_gpu_has_one_whole_trial_without_a_word_in_the_spec(two_gpus: str,
 
 
 def test_half_a_gpu_is_half_of_its_memory_and_two_trials_a_card(two_gpus: str, tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    records = recorded(tmp_path / "s", two_gpus, blobs, monkeypatch, gpus=0.5, cpus=1, labels={"ray.io/accelerator-type": "T4"})
+    records = recorded(tmp_path / "s", two_gpus, blobs, monkeypatch, at_a_time=4, gpus=0.5, cpus=1, labels={"ray.io/accelerator-type": "T4"})
     assert {record["limits"]["gpu_memory_bytes"] for record in records} == {(CARD_MIB // 2 - 512) * 2**20}
     assert {len(record["limits"]["gpus"]) for record in records} == {1}
     for gpu in ("0", "1"):
         assert at_once([record for record in records if record["limits"]["gpus"] == [gpu]]) == 2
+
+
+def test_share_that_cannot_be_kept_to_is_an_error_before_the_sweep(two_gpus: str, tmp_path: Path, blobs: Path) -> None:
+    with pytest.raises(ClusterError, match=r"0\.01 of a card of 16 GiB leaves nothing beside the 0\.5 GiB that CUDA takes"):
+        sweep(tmp_path / "s", two_gpus, dataset={"source": "npz", "path": str(blobs)}, resources={"gpus": 0.01})
+    assert not (tmp_path / "s" / "leaderboard.parquet").exists()
 
 
 SEES = '''

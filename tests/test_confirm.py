@@ -66,9 +66,16 @@ def test_smallest_network_wins_among_those_that_cannot_be_told_apart() -> None:
     assert [entry["trial"] for entry in found if entry["chosen"]] == [1]
 
 
+def test_smaller_network_must_be_within_one_standard_error_and_not_only_tied() -> None:
+    contest = race(1, 1, parameters=(1000, 50), budget=4)
+    found = contest.verdict(run(contest, {0: [0.97, 0.969], 1: [0.93, 0.96]}))
+    assert [(entry["trial"], entry["tied"], entry["near"], entry["chosen"]) for entry in found] == [(0, True, True, True), (1, True, False, False)]
+
+
 def test_network_of_unknown_size_is_not_the_smallest() -> None:
     contest = race(1, 1, parameters=(None, 7))
-    found = contest.verdict(run(contest, {0: [0.9] * 4 + [0.95], 1: [0.9] * 5}))
+    found = contest.verdict(run(contest, {0: [0.9, 0.91, 0.9, 0.93, 0.91], 1: [0.9, 0.91, 0.9, 0.92, 0.91]}))
+    assert found[0]["trial"] == 0
     assert [entry["trial"] for entry in found if entry["chosen"]] == [1]
 
 

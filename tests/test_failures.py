@@ -157,6 +157,10 @@ def test_trial_whose_process_is_killed_goes_on_from_its_last_epoch(make, tmp_pat
         report = again.step()
     assert report["last"]
     again.cleanup()
+    # Nobody may have heard the last report: whoever goes on trains one epoch again, and not all of them.
+    heard = make(fate, epoch=8)
+    assert heard.step()["last"]
+    heard.reset_config({"number": 4, "configuration": {}, "seed": 1, "epoch": 0, "pause_s": 0.0, "deadline_s": None})
     assert not (tmp_path / "checkpoints/3").exists()
 
 

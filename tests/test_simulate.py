@@ -1,7 +1,9 @@
 """The virtual clock: order of events, budgets, replays, and the same decisions as a real run of Ray Tune."""
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -157,3 +159,20 @@ def test_simulator_and_ray_take_identical_decisions_for_the_same_order_of_events
         ray.shutdown()
     assert told(driven[0].accounts.study) == told(simulated[0].accounts.study)
     assert len({state for state, *_ in told(driven[0].accounts.study)}) >= 2
+
+
+def test_finished_sweep_is_replayed_from_the_command_line(tmp_path: Path, blobs: Path, ray_address: str) -> None:
+    from click.testing import CliRunner
+
+    from tests.test_sweep import sweep
+    from tuner.cli import cli
+
+    folder = tmp_path / "sweep"
+    every = {"scheduler": {"name": "fifo", "grace_period": 1}, "evaluation": {"enabled": False}}
+    board = sweep(folder, ray_address, dataset={"source": "npz", "path": str(blobs)}, **every)
+    same = json.loads(CliRunner().invoke(cli, ["simulate", str(folder), "--json"], catch_exceptions=False).output)
+    assert same["chosen"] == board.best.number
+    assert same["value"] == board.best.score
+    assert (same["trials"], same["epochs"], same["guessed"]) == (3, 9, 0)
+    other = CliRunner().invoke(cli, ["simulate", str(folder), "--scheduler", "asha", "--workers", "2"], catch_exceptions=False)
+    assert "would have chosen trial" in other.output

@@ -18,6 +18,7 @@ from tuner.commands import again, doctor, jobs, manifest
 from tuner.commands.compare import compare
 from tuner.commands.interruption import signals
 from tuner.commands.plan import plan
+from tuner.commands.simulate import simulate
 from tuner.errors import EXPECTED, NothingToRank
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -135,7 +136,7 @@ def report(folder: Path | None, form: str, output: Path | None, reveal: bool, as
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the predictions (.csv or .parquet); default: CSV to standard output."
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the predictions: .csv or .parquet. Default: CSV, printed."
 )
 def predict(folder: Path, data: Path, output: Path | None) -> None:
     """Write the predictions of the sweep's saved model (FOLDER/model.keras) for DATA.
@@ -175,6 +176,7 @@ cli.add_command(again.extend)
 cli.add_command(again.fork)
 cli.add_command(compare)
 cli.add_command(plan)
+cli.add_command(simulate)
 for command in (*jobs.COMMANDS, doctor.doctor, manifest.manifest):
     cli.add_command(command)
 

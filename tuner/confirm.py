@@ -121,8 +121,11 @@ class Race:
     def verdict(self, scores: Scores) -> list[dict[str, Any]]:
         """Return what the race has found, best first, as `report/schema.py` describes it (`confirmed`).
 
-        The winner has the fewest parameters among those that cannot be told from the first; of equal ones, the better. A candidate with a failed
-        training is left out: what fails on one seed of a few is no network to rely on.
+        The winner has the fewest parameters among those that cannot be told from the first and lie within one standard error of it: that few seeds
+        cannot tell two networks apart is no sign yet that they are alike. A candidate with a failed training is left out: what fails on one seed of
+        a few is no network to rely on.
+
+        Source: L. Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, for the rule of one standard error.
         """
         runs = self._runs(scores)
         whole = [each for each in self.field if len(runs[each.trial]) >= LEAST_SEEDS and None not in runs[each.trial]]
@@ -138,13 +141,16 @@ class Race:
             if each.trial not in left and each.trial != first:
                 worse[each.trial].add(first)
         tied = [each for each in order if not worse[each.trial]]
-        winner = min(tied, key=lambda each: (math.inf if each.parameters is None else each.parameters, estimates[each.trial].mean))
+        limit = estimates[tied[0].trial].mean + estimates[tied[0].trial].error
+        near = [each for each in tied if estimates[each.trial].mean <= limit]
+        winner = min(near, key=lambda each: (math.inf if each.parameters is None else each.parameters, estimates[each.trial].mean))
         return [
             {
                 **self._measured(each, [score for score in runs[each.trial] if score is not None], estimates[each.trial]),
                 "rank_low": 1 + len(worse[each.trial]),
                 "rank_high": len(whole) - sum(each.trial in others for others in worse.values()),
                 "tied": each in tied,
+                "near": each in near,
                 "chosen": each is winner,
             }
             for each in order

@@ -1,11 +1,12 @@
 """What a sweep will take, stage by stage, from what a few networks took: intervals, not numbers.
 
 The search is simulated: the very scheduler that Ray drives, on a virtual clock (simulate.py), over made-up learning curves, many times. Each time
-the measured networks are drawn anew, with replacement, for they are few; so are how much trials differ, how fast they learn, how noisy epochs are,
-and how fast the machine is that day. The confirmation that follows is the race of confirm.py over the trials that this search found.
+it is drawn anew how much trials differ, how fast they learn, how noisy epochs are, how fast the machine is that day, and how far the networks
+that will be tried are faster or slower than the few that were measured. The confirmation that follows is the race of confirm.py over the trials
+that this search found.
 
-What the model does not know: that a sampler which learns prefers some configurations, which may be slower or faster than those drawn at random;
-failures; and other users of the machine. Must not know how networks are measured.
+What the model does not know: failures, other users of the machine, and what the sampler itself takes to think. Must not know how networks are
+measured.
 """
 
 import math
@@ -27,6 +28,13 @@ REPETITIONS = 20
 LEVEL = 0.8
 # By how much the same training may take longer or shorter another time: a standard deviation of the logarithm.
 SPEED_SPREAD = 0.15
+# How much networks of a space differ in speed, as a standard deviation of the logarithm: at least, and where only one was measured.
+LEAST_SCATTER = 0.1
+UNKNOWN_SCATTER = 0.5
+# How far a sampler that learns may move from the mean speed of the space, in such standard deviations.
+LEARNT_SHIFT = 0.5
+# The largest share of what stopping by forecast saves over made-up curves that it does not save over real ones.
+LOST_SAVING = 0.4
 # Trials before a sampler that learns has learnt anything.
 WARM_UP = 10
 
@@ -120,22 +128,29 @@ def expect(sweep: Sweep, measured: Sequence[Measured], *, seed: int) -> tuple[li
 
 def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator) -> dict[str, tuple[float, float]]:
     """Simulate the sweep once; return stage -> (epochs, seconds)."""
-    speed = math.exp(draw.normal(scale=SPEED_SPREAD))
-    drawn = [measured[index] for index in draw.integers(len(measured), size=len(measured))]
+    learns = sweep.search.sampler not in ("random", "qmc", "grid")
+    # A few networks say little of how fast all are, and a sampler that learns does not choose among all alike.
+    logarithms = np.log([each.seconds for each in measured])
+    scatter = max(float(logarithms.std(ddof=1)), LEAST_SCATTER) if len(measured) > 1 else UNKNOWN_SCATTER
+    unsure = scatter * math.sqrt(1 / len(measured) + (LEARNT_SHIFT**2 if learns else 0.0))
+    speed = math.exp(draw.normal(scale=SPEED_SPREAD) + draw.normal(scale=unsure))
     # Each range covers what learning curves of real networks do (LCBench, tests/benchmarks/forecast.py): most are near the best, a few far below it.
-    rate, speeds, spread = draw.uniform(0.05, 0.5), draw.uniform(0.3, 1.0), draw.uniform(0.2, 2.0)
-    noise = math.exp(draw.uniform(math.log(0.02), math.log(0.4)))
+    rate, speeds, spread = draw.uniform(0.03, 0.4), draw.uniform(0.3, 1.5), draw.uniform(0.5, 4.0)
+    noise = math.exp(draw.uniform(math.log(0.05), math.log(2.0)))
     # A sampler that learns proposes better and better configurations: of each it weighs some, and fewer of its trials deserve to be stopped.
-    weighed = int(draw.integers(2, 6)) if sweep.search.sampler not in ("random", "qmc", "grid") else 1
+    weighed = int(draw.integers(2, 9)) if learns else 1
+    # What early epochs cannot tell of late ones.
+    drift = draw.uniform(0.0, 1.0)
     sign = 1.0 if sweep.objective.mode == "max" else -1.0
     networks: dict[int, Measured] = {}
 
     def curve(configuration: Mapping[str, Any], seed: int) -> Curve:
         own = np.random.default_rng([seed, int(1e6 * speed)])
-        network = networks[seed] = drawn[own.integers(len(drawn))]
+        network = networks[seed] = measured[int(own.integers(len(measured)))]
         epochs = np.arange(1, sweep.max_epochs + 1)
         final = -math.exp(0.8 * own.normal(size=weighed if len(networks) > WARM_UP else 1).min())
-        worth = final - spread * np.exp(-rate * math.exp(speeds * own.normal()) * epochs) + noise * own.normal(size=sweep.max_epochs)
+        worth = final - spread * np.exp(-rate * math.exp(speeds * own.normal()) * epochs)
+        worth += drift * own.normal() * epochs / sweep.max_epochs + noise * own.normal(size=sweep.max_epochs)
         seconds = np.full(sweep.max_epochs, network.seconds * speed)
         seconds[0] += network.start_s * speed
         return Curve([float(value) for value in sign * worth], [float(value) for value in seconds])
@@ -152,16 +167,23 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         seed=int(draw.integers(2**31)),
     )
     board = Leaderboard.of(study.trials(), sweep.objective, {})
-    found = {"search": (float(len(events)), max((event.seconds for event in events), default=0.0)), "confirm": (0.0, 0.0), "retrain": (0.0, 0.0)}
+    epochs, taken = float(len(events)), max((event.seconds for event in events), default=0.0)
+    # Real curves are harder to foresee than made-up ones: of what foresight saves here, it saves nearly all there or little more than half.
+    lost = LOST_SAVING * draw.random() ** 2 if sweep.scheduler.name == "forecast" else 0.0
+    unsaved = lost * (len(board.records) * sweep.max_epochs - epochs)
+    limits = [(sweep.search.epochs or math.inf) / epochs, (sweep.search.seconds or math.inf) / taken if taken else math.inf]
+    longer = max(1.0, min(1 + unsaved / epochs, *limits))
+    epochs, taken = epochs * longer, taken * longer
+    found = {"search": (epochs, taken), "confirm": (0.0, 0.0), "retrain": (0.0, 0.0)}
 
     def seconds_of(trial: int, epochs: float) -> float:
         network = networks[study.trials()[trial].user_attrs["seed"]]
         return speed * (network.start_s + epochs * network.seconds)
 
-    winner = board.best
-    field = candidates(board.ranked, sweep.confirm, int(sweep.confirm_budget * len(events))) if sweep.confirm > 1 else ()
+    winner, budget = board.best, int(sweep.confirm_budget * epochs)
+    field = candidates(board.ranked, sweep.confirm, budget) if sweep.confirm > 1 else ()
     if field:
-        race = Race(field, sweep.objective, int(sweep.confirm_budget * len(events)))
+        race = Race(field, sweep.objective, budget)
         scores: dict[tuple[int, int], float | None] = {}
         taken = 0.0
         while wanted := race.next(scores):
@@ -172,10 +194,10 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         chosen = next(entry["trial"] for entry in race.verdict(scores) if entry["chosen"])
         winner = board.find(chosen)
     if sweep.seeds:
-        epochs = winner.best_epoch or 1
+        length = winner.best_epoch or 1
         # A final training is of one network on all rows, a trial's of one per fold.
-        once = seconds_of(winner.number, epochs * sweep.pool_share / sweep.networks)
-        found["retrain"] = (float(epochs * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots))
+        once = seconds_of(winner.number, length * sweep.pool_share / sweep.networks)
+        found["retrain"] = (float(length * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots))
     return found
 
 

@@ -76,7 +76,7 @@ class EvaluationSection(BaseModel):
         ge=0,
         le=100,
         description="How many of the best are trained again on 2 to 5 fresh seeds each, on the training rows, before the winner is chosen by their "
-        "validation scores; of those that cannot be told from the first, the smallest network wins. 0 or 1: the best of the search wins.",
+        "validation scores; of those within one standard error of the first, the smallest network wins. 0 or 1: the best of the search wins.",
     )
     confirm_budget: float = Field(
         0.5,

@@ -247,7 +247,8 @@ def _connected() -> socket.socket:
                 # Its parent ends at once: a server that were a child of a Ray worker would be killed with it.
                 code = "import sys; sys.path[:] = sys.argv[2:]; from tuner import forkserver; forkserver.detach(sys.argv[1])"
                 nowhere: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-                server = subprocess.Popen([sys.executable, "-c", code, str(path), *sys.path], env={**os.environ, **forkserver.QUIET}, start_new_session=True, **nowhere)
+                command = [sys.executable, "-c", code, str(path), *sys.path]
+                server = subprocess.Popen(command, env={**os.environ, **forkserver.QUIET}, start_new_session=True, **nowhere)
                 server.wait()
             if time.monotonic() > deadline:
                 raise forkserver.ServerLost(f"the forkserver did not start within {START_S:.0f} s")

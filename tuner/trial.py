@@ -80,6 +80,9 @@ class Trial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial. Always True and quick: False, or more than 2 s, would fail the next trial (Ray 2.60) and leak its slot."""
         self._end()
+        if self._over and not self._retried:
+            # Only here: another trial shows that the driver has heard how this one ended. A report that an interruption swallowed is made again.
+            shutil.rmtree(self._checkpoint, ignore_errors=True)
         self._begin(new_config)
         return True
 
@@ -199,8 +202,6 @@ class Trial(tune.Trainable):
         if self._process is not None:
             self._process.close()
             self._process = None
-        if self._over and not self._retried:
-            shutil.rmtree(self._checkpoint, ignore_errors=True)
 
     def _report(self, metrics: dict[str, float], *, last: bool = False, ended: dict[str, str] | None = None) -> dict[str, Any]:
         self._over = last or ended is not None

@@ -111,6 +111,7 @@ class Round:
     events: list[str] = field(default_factory=list)
     told: dict[tuple[int, int], list[float]] = field(default_factory=dict)
     deaths: int = 0
+    other: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     epochs_budget: int | None = None
     driver: subprocess.Popen | None = None
@@ -273,7 +274,11 @@ def _run(round: Round, planned: list[str]) -> int:
     watchdog = Timer(RUN_LIMIT_S, round.driver.kill)
     watchdog.start()
     for line in round.driver.stdout:
-        event = json.loads(line)
+        try:
+            event = json.loads(line)
+        except ValueError:
+            round.other.append(line.strip())  # Ray's own words, or a line that was cut by a kill
+            continue
         if event.get("event") == "epoch" and event.get("value") is not None:
             seen += 1
             round.told.setdefault((event["trial"], event["epoch"]), []).append(event["value"])
@@ -315,7 +320,8 @@ def _check(round: Round) -> None:
             wrong(f"trial {number}: epoch {epoch} was told as {values}, and is recorded as {trials[number].intermediate_values.get(epoch)}")
     again = sum(len(values) - 1 for values in round.told.values())
     if again > round.deaths:
-        wrong(f"{again} epochs were trained again after {round.deaths} deaths")
+        twice = {place: values for place, values in round.told.items() if len(values) > 1}
+        wrong(f"{again} epochs were trained again after {round.deaths} deaths: {twice}")
     spent = sum(len(trial.intermediate_values) for trial in trials)
     if round.epochs_budget is None and len(trials) != TRIALS:
         wrong(f"{len(trials)} trials; the budget is {TRIALS}")
@@ -352,6 +358,8 @@ def main() -> None:
             events.update(found.events)
             violations += len(found.violations)
             print(f"round {number}: {', '.join(found.events) or 'nothing'}; {time.monotonic() - began:.0f} s; {found.violations or 'all true'}", flush=True)
+            if found.other and found.violations:
+                print("\n".join(found.other[-20:]), flush=True)
     print(f"{arguments.rounds} rounds, {violations} violations; " + ", ".join(f"{count} x {name}" for name, count in events.most_common()))
     raise SystemExit(1 if violations else 0)
 

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import runpy
 import shutil
 import sys
 
@@ -42,8 +43,6 @@ def main() -> None:
     if problems:
         print(f"tuner: the Python of this cluster ({sys.executable}) differs from the submitter's: {'; '.join(problems)}", file=sys.stderr)
         raise SystemExit(2)
-    from tuner.cli import main as tuner
-
     folder = os.path.expanduser(job["folder"])
     if job["shared"]:
         # The job's files are this node's own; a builder of the user's is looked for on all nodes, in a place that they share.
@@ -51,7 +50,7 @@ def main() -> None:
     sys.argv = ["tuner", "run", os.path.join(here, job["spec"])]
     for override in [*job["overrides"], 'cluster={target="address", address="auto"}', f"folder={json.dumps(folder)}"]:
         sys.argv += ["--set", override]
-    tuner()
+    runpy.run_module("tuner", run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -130,6 +130,7 @@ _CONFIRMED = _table(
         "rank_low": _whole("best rank that is not excluded", least=1),
         "rank_high": _whole("worst rank that is not excluded", least=1),
         "tied": {"type": "boolean", "description": "it cannot be told from the first"},
+        "near": {"type": "boolean", "description": "tied, and within one standard error of the first: the smallest of these is the winner"},
         "shrinkage": _number("confirmed mean minus search score, signed so that a loss is negative whatever the mode"),
         "chosen": {"type": "boolean", "description": "it is the winner"},
     },
@@ -187,6 +188,17 @@ FACTS = _table(
             "in order",
         ),
         "search_ended": _text("why the search came to its end, in words"),
+        "audit": _table(
+            "what early stopping cost and saved: trials that it would have stopped, and that ran on to the end by lot",
+            {
+                "stopped": _whole("trials that early stopping ended"),
+                "audited": _whole("trials that ran on by lot"),
+                "better": _whole("of those, the ones that ended better than the winner"),
+                "interval": _list(_number("0 to 1"), "exact 95 % interval for the share of stopped trials that would have beaten the winner"),
+                "epochs_saved": _whole("epochs that were not trained"),
+                "epochs_audited": _whole("epochs that the check cost"),
+            },
+        ),
         "scheduler": _table(
             "early stopping",
             {
@@ -269,7 +281,7 @@ _SUMMARY = _table(
                     "low": _or_null(_number("lower end of its 95 % interval")),
                     "high": _or_null(_number("upper end")),
                     "runs": _whole("fresh seeds"),
-                    "tied": _whole("how many cannot be told from the first, itself included"),
+                    "near": _whole("how many are tied with the first and within one standard error of it, itself included"),
                 },
             )
         ),

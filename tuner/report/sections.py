@@ -159,7 +159,8 @@ def confirmed(material: Material) -> Markup | None:
         element(
             "p",
             "The best trials of the search, trained again from scratch on fresh seeds and scored on validation data at the epoch that was their best. "
-            "Shrinkage is what the search score lost: the winner's curse. Of those that cannot be told from the first, the smallest network wins.",
+            "Shrinkage is what the search score lost: the winner's curse. Of those that cannot be told from the first and lie within one standard error "
+            "of it, the smallest network wins.",
         ),
         plain_table(heads, rows, numeric={1, 2, 3, 4, 5, 6}),
     )

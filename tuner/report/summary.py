@@ -67,7 +67,7 @@ def _winner(leaderboard: Leaderboard) -> dict[str, Any] | None:
         "low": chosen.get("low"),
         "high": chosen.get("high"),
         "runs": len(chosen.get("runs") or ()),
-        "tied": sum(bool(entry.get("tied")) for entry in confirmed),
+        "near": sum(bool(entry.get("near")) for entry in confirmed),
     }
 
 

@@ -138,9 +138,9 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append((f"Best {summary['metric']}", f"{number(best['score'])}{spread} ({best['name']}, epoch {best['best_epoch']})"))
     if winner := summary["winner"]:
         within = f" (95 % interval {number(winner['low'])} to {number(winner['high'])})" if winner["low"] is not None and winner["high"] is not None else ""
-        tied = f"; the smallest of {winner['tied']} that cannot be told apart" if winner["tied"] > 1 else ""
+        near = f"; the smallest of {winner['near']} within one standard error" if winner["near"] > 1 else ""
         seeds = f" over {count(winner['runs'], 'fresh seed')}" if winner["runs"] else ""
-        lines.append((f"Winner's {summary['metric']}", f"{number(winner['mean'])}{seeds}{within} ({winner['name']}{tied})"))
+        lines.append((f"Confirmed {summary['metric']}", f"{number(winner['mean'])}{seeds}{within} ({winner['name']}{near})"))
     if test := summary["test"]:
         value = f"{number(test['mean'])}" + (f" ± {number(test['spread'])}" if test["spread"] is not None else "") + f" over {count(test['runs'], 'seed')}"
         if test["saved"] is not None:
