@@ -54,7 +54,7 @@ def test_every_command_and_option_shown_exists() -> None:
         while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
             assert rest[0] in command.commands, words
             command, rest = command.commands[rest[0]], rest[1:]
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
         for word in rest:
             assert not word.startswith("-") or word in known, f"{' '.join(words)}: {word}"
 

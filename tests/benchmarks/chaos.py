@@ -289,6 +289,7 @@ def _run(round: Round, planned: list[str]) -> int:
                 round.events.append(planned.pop(0))
                 hit_at = seen + round.draw.randrange(1, EPOCHS)
     code = round.driver.wait()
+    round.driver.stdout.close()
     watchdog.cancel()
     if time.monotonic() - began > RUN_LIMIT_S:
         round.violations.append(f"a run hung for {RUN_LIMIT_S:g} s")
