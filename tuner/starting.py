@@ -99,6 +99,14 @@ def cool() -> None:
 
 
 def _forked(files: tuple[int, int]) -> Child:
+    try:
+        return _forked_once(files)
+    except forkserver.ServerLost:
+        # It may have been reached in the moment in which it ended: then the next attempt starts another.
+        return _forked_once(files)
+
+
+def _forked_once(files: tuple[int, int]) -> Child:
     warm()
     client = Client()
     try:
