@@ -43,7 +43,7 @@ CAUSES = (
     {
         "kind": "error",
         "message": "InvalidArgumentError: shapes (64, 10) and (64,) do not fit",
-        "details": 'Traceback (most recent call last):\n  File "/home/alice/work/net.py", line 31, in build_model\n    raise InvalidArgumentError\n',
+        "details": 'Traceback (most recent call last):\n  File "/home/alice/code/net.py", line 31, in build_model\n    raise InvalidArgumentError\n',
     },
 )
 

@@ -305,7 +305,7 @@ def test_hostile_names_stay_text(name: str) -> None:
 @pytest.mark.parametrize(
     ("secret", "kept"),
     [
-        ("/home/alice/work/data.csv", "data.csv"),
+        ("/home/alice/code/data.csv", "data.csv"),
         ('File "/home/alice/my net/net.py", line 3', "net.py"),
         ("s3://key:pw@bucket/data.parquet?X-Amz-Signature=abc", "s3://bucket/data.parquet"),
         ("postgresql://alice:pw@db/sweeps", "postgresql://db/sweeps"),
