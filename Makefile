@@ -26,7 +26,8 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@touch $@
 
 lock:  ## pins anew what pyproject.toml asks for (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra benchmarks --extra dashboard --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	uv pip compile --quiet --universal --python-version 3.11 --extra test --extra benchmarks --extra dashboard --extra database --extra mlflow --extra tensorboard --extra wandb \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--output-file requirements.lock pyproject.toml
 
 clean:
