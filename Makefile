@@ -10,7 +10,7 @@ sweep: install  ## a whole sweep on the embedded data set: search, leaderboard, 
 	$(BIN)/tuner run $(SPEC)
 
 test: install check  ## every test, without network, GPU or shared data
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .
