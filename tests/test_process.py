@@ -21,7 +21,7 @@ from tuner import child
 from tuner.datasets.scaling import Scaling
 from tuner.errors import TrialDiverged
 from tuner.process import Limits, ProcessDied, SharedData, TrainingProcess, store
-from tuner.starting import cool, is_forked
+from tuner.starting import ahead, cool, is_forked
 from tuner.training import Fold, Recipe, Training
 
 ROOT = Path(__file__).parent.parent
@@ -210,6 +210,18 @@ def test_a_lost_server_takes_its_children_with_it_and_the_next_trial_starts_anot
         assert is_gone(process.pid)
     with started(data) as process:
         assert process.run_epoch()["loss"] > 0
+
+
+def test_server_that_was_started_ahead_is_the_one_that_forks(data: SharedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    cool()
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        with ahead():
+            (path,) = Path(folder).glob("*/*.socket")
+            begun = path.stat().st_ino
+            with started(data):
+                assert path.stat().st_ino == begun
+        cool()
 
 
 def test_processes_of_several_threads_share_one_server(data: SharedData) -> None:

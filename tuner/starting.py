@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,6 +90,19 @@ def warm() -> None:
             client.close()
             raise
         _holders.append(client)
+
+
+@contextlib.contextmanager
+def ahead() -> Iterator[None]:
+    """Let the server of this node begin to load TensorFlow while other things are done, and keep it until the end of the context."""
+    with contextlib.ExitStack() as held:
+        # Where it cannot start, the first trial says so.
+        with contextlib.suppress(forkserver.ServerLost):
+            if forks_here():
+                client = Client()
+                held.callback(client.close)
+                client.ask_to_stay()
+        yield
 
 
 def cool() -> None:
@@ -181,10 +195,14 @@ class Client:
 
     def hold(self) -> None:
         """Wait until the server is ready, and keep it alive while this connection is open."""
-        self._send({}, ())
+        self.ask_to_stay()
         answer = self._receive(START_S)
         if answer is None or "error" in answer:
             raise forkserver.ServerLost(f"the forkserver cannot start: {(answer or {}).get('error', 'it does not answer')}")
+
+    def ask_to_stay(self) -> None:
+        """Keep the server alive while this connection is open, without waiting until it is ready."""
+        self._send({}, ())
 
     def is_connected(self) -> bool:
         """Say whether the server is still there; for a connection that holds it."""

@@ -11,7 +11,7 @@ from cluster import targets
 from cluster.gpus import check_share
 from cluster.resources import Resources
 from search_spaces.space import SearchSpace
-from tuner import data, evaluate, facts, warm
+from tuner import data, evaluate, facts, starting, warm
 from tuner import spec as specs
 from tuner.accounts import Accounts
 from tuner.audit import audit_of
@@ -74,6 +74,8 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
     with alone(folder) as lock, ExitStack() as held:
         view.stage("data", text=spec.dataset.source)
         dataset, test = data.load(spec.dataset, spec.seed)
+        if spec.cluster.target == "local":
+            held.enter_context(starting.ahead())
         cluster = held.enter_context(targets.connect(spec.cluster))
         resources, slots = _fit(spec, cluster, lock, view)
         study = _open(spec, spec.objective_for(dataset.task), held, interrupted)
