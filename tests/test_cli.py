@@ -126,9 +126,9 @@ COMMAND = [sys.executable, "-m", "tuner", "run", "sweep.toml", "--json"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def interrupt(folder: Path, number: int) -> tuple[int, str]:
+def interrupt(folder: Path, number: int, *, cluster: str = "") -> tuple[int, str]:
     """Start a sweep, send a signal once a trial has trained five epochs, and return the exit code and standard error."""
-    (folder / "sweep.toml").write_text(SPEC)
+    (folder / "sweep.toml").write_text(SPEC + cluster)
     process = subprocess.Popen(COMMAND, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     assert process.stdout is not None
     for line in process.stdout:
@@ -145,8 +145,8 @@ def test_terminated_sweep_ends_with_143(tmp_path: Path, blobs: Path) -> None:
     assert code == 143, err
 
 
-def test_interrupted_sweep_says_how_to_go_on_and_loses_nothing(tmp_path: Path, blobs: Path) -> None:
-    code, err = interrupt(tmp_path, signal.SIGINT)
+def test_interrupted_sweep_says_how_to_go_on_and_loses_nothing(tmp_path: Path, blobs: Path, ray_address: str) -> None:
+    code, err = interrupt(tmp_path, signal.SIGINT, cluster=f'[cluster]\ntarget = "address"\naddress = "{ray_address}"\n')
     assert code == 130, err
     assert "run the same command again to go on" in err
 
