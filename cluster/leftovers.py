@@ -15,6 +15,7 @@ from pathlib import Path
 
 OWNER = "owner.lock"
 PREFIX = "tuner-ray-"  # short on purpose: Unix sockets live below, and their paths end at 107 characters
+_ours: list[str] = []
 
 
 @contextmanager
@@ -26,10 +27,20 @@ def folder() -> Iterator[str]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         os.rename(f"{made}/.new", f"{made}/{OWNER}")  # seen only when it is held
+        _ours.append(made)
         yield made
     finally:
+        if made in _ours:
+            _ours.remove(made)
         shutil.rmtree(made, ignore_errors=True)
         os.close(lock)
+
+
+def end() -> None:
+    """End what runs out of the folders of this process, and remove them: for an end at once, which leaves no context in order."""
+    for made in _ours:
+        _end_processes(Path(made))
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def remove_dead() -> None:

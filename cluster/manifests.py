@@ -60,7 +60,8 @@ class Launch:
         labels: of the workers, for trials that ask for them.
         files: path below `MOUNTED` -> text.
         command: run on the head; run again after a failure.
-        claim: the PersistentVolumeClaim (ReadWriteMany) that is mounted at `SHARED` everywhere.
+        claim: the PersistentVolumeClaim (ReadWriteMany) that is mounted at `SHARED` everywhere; None: nothing is.
+        secret: the Secret whose entries all containers have in their environment, such as a bucket's credentials; None: none.
         retries: how often a job that failed is run again, each time on a new cluster.
     """
 
@@ -71,7 +72,8 @@ class Launch:
     labels: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
-    claim: str = "sweeps"
+    claim: str | None = "sweeps"
+    secret: str | None = None
     retries: int = 2
 
 
@@ -84,12 +86,10 @@ def rayjob(launch: Launch) -> list[dict[str, Any]]:
     size = sum(len(text.encode()) for text in launch.files.values())
     if size > MOST_FILES_BYTES:
         raise ClusterError(f"the spec and the builder's modules have {size} bytes; a ConfigMap takes {MOST_FILES_BYTES}: build them into the image instead")
-    # Keys of a ConfigMap have no slashes; where each file goes is said apart.
-    keys = {path: path.replace("/", "__") for path in launch.files}
     name = f"{launch.name}-files"
     volumes = [
-        {"name": "files", "configMap": {"name": name, "items": [{"key": key, "path": path} for path, key in keys.items()]}},
-        {"name": "shared", "persistentVolumeClaim": {"claimName": launch.claim}},
+        {"name": "files", "configMap": {"name": name}},
+        *([{"name": "shared", "persistentVolumeClaim": {"claimName": launch.claim}}] if launch.claim else []),
         {"name": "memory", "emptyDir": {"medium": "Memory"}},
     ]
     group = launch.group
@@ -123,7 +123,7 @@ def rayjob(launch: Launch) -> list[dict[str, Any]]:
         },
     }
     return [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {keys[path]: text for path, text in launch.files.items()}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {_key(path): text for path, text in launch.files.items()}},
         {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": launch.name}, "spec": spec},
     ]
 
@@ -136,17 +136,25 @@ def _pod(launch: Launch, name: str, *, cpus: int, gpus: int, memory_gib: int, vo
         "image": launch.image,
         "resources": {"limits": limits, "requests": dict(limits)},
         "volumeMounts": [
-            {"name": "files", "mountPath": MOUNTED, "readOnly": True},
-            {"name": "shared", "mountPath": SHARED},
+            # One by one: a ConfigMap that is mounted as a whole is links into a folder that has another name on every node.
+            *({"name": "files", "mountPath": f"{MOUNTED}/{path}", "subPath": _key(path), "readOnly": True} for path in launch.files),
+            *([{"name": "shared", "mountPath": SHARED}] if launch.claim else []),
             {"name": "memory", "mountPath": "/dev/shm"},
         ],
         "readinessProbe": {**healthy, "initialDelaySeconds": 10, "periodSeconds": 5, "failureThreshold": 12},
         "livenessProbe": {**healthy, "initialDelaySeconds": 60, "periodSeconds": 10, "failureThreshold": 12},
     }
+    if launch.secret:
+        container["envFrom"] = [{"secretRef": {"name": launch.secret}}]
     pod: dict[str, Any] = {"containers": [container], "volumes": volumes}
     if gpus:
         pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     return pod
+
+
+def _key(path: str) -> str:
+    """Return a file's key in the ConfigMap, where keys have no slashes."""
+    return path.replace("/", "__")
 
 
 # Machine types that come nearest to what a worker is to have; they are the first thing to look at in the file.

@@ -1,16 +1,43 @@
-"""What one trial asks for, what a cluster offers, and how many trials fit.
+"""What one trial asks for, perhaps by its values, what a cluster offers, and how many trials fit.
 
 Plain arithmetic on numbers of CPUs, GPUs and bytes; knows nothing of what runs in them, and does not talk to Ray (targets.py does).
 """
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.errors import ClusterError
+
+
+class AtLeast(BaseModel):
+    """`{at_least = number}`: a value that is no smaller."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    at_least: float = Field(description="The least value that is meant.")
+
+
+class Larger(BaseModel):
+    """`[[resources.larger]]`: what trials with certain values are given instead."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    when: dict[str, bool | int | float | str | list[bool | int | float | str] | AtLeast] = Field(
+        min_length=1, description="Which trials: for each of these hyperparameters a value, a list of values, or {at_least = number}. All of them must hold."
+    )
+    cpus: float | None = Field(None, description="CPUs per trial; none: as all others.")
+    gpus: float | None = Field(None, description="GPUs per trial, or a fraction of one; none: as all others.")
+    memory_gb: float | None = Field(None, gt=0, description="Memory (GiB) per trial; none: as all others.")
+
+    def applies(self, values: Mapping[str, Any]) -> bool:
+        """Say whether a trial with these values is meant; a value that it does not have is none of the wanted ones."""
+        return all(name in values and _is_meant(values[name], wanted) for name, wanted in self.when.items())
 
 
 class ResourcesSection(BaseModel):
@@ -29,8 +56,40 @@ class ResourcesSection(BaseModel):
         description='Labels of the nodes that trials run on, such as {"ray.io/accelerator-type" = "H100"}; "!T4" is any other, "in(A100,H100)" any of them.',
     )
 
+    larger: list[Larger] = Field(
+        default_factory=list,
+        description="Tables [[resources.larger]]: what trials with certain values are given instead; of several that apply, the last counts.",
+    )
+
+    def check(self, names: Collection[str]) -> None:
+        """Refuse a rule over what trials do not have.
+
+        Args:
+            names: of the values that a trial can have.
+
+        Raises:
+            ClusterError: a rule names another one.
+        """
+        for name in (name for rule in self.larger for name in rule.when if name not in names):
+            near = get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(list(names)[:8])}{', ...' if len(names) > 8 else ''}"
+            raise ClusterError(f"resources.larger.when: {name}: unknown; {hint}")
+
+    def allot(self, capacity: "Capacity") -> "Allotment":
+        """Return what each trial is given on this cluster, by its values.
+
+        Raises:
+            ClusterError: a number is not possible.
+        """
+        usual, rules = self.resolve(capacity), []
+        for rule in self.larger:
+            given = {name: value for name in ("cpus", "gpus") if (value := getattr(rule, name)) is not None}
+            given |= {} if rule.memory_gb is None else {"memory_bytes": int(rule.memory_gb * 2**30)}
+            rules.append((rule, replace(usual, **given)))
+        return Allotment(usual, tuple(rules))
+
     def resolve(self, capacity: "Capacity") -> "Resources":
-        """Return what a trial is given on this cluster, with `auto` replaced by numbers.
+        """Return what a trial is usually given on this cluster, with `auto` replaced by numbers.
 
         Raises:
             ClusterError: a number is not possible.
@@ -78,6 +137,11 @@ class Resources:
             if not _WANTED.fullmatch(wanted):
                 raise ClusterError(f"resources.labels.{name}: got {wanted!r}; expected a value, '!value', 'in(a,b)' or '!in(a,b)'")
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a part of a GPU."""
+        return 0 < self.gpus < 1
+
     def bundle(self) -> dict[str, float]:
         """Return the request in Ray's words."""
         bundle = {"CPU": self.cpus, **dict(self.custom)}
@@ -92,6 +156,46 @@ class Resources:
         words += [f"{self.memory_bytes / 2**30:.3g} GiB"] if self.memory_bytes else []
         words += [f"{amount:g} {name}" for name, amount in self.custom]
         return ", ".join(words + [f"{name} {wanted}" for name, wanted in self.labels])
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """What each trial is given, by its values.
+
+    Attributes:
+        usual: what all get that no rule is for.
+        larger: rules, and what they give; of several that apply, the last counts.
+    """
+
+    usual: Resources
+    larger: tuple[tuple[Larger, Resources], ...] = ()
+
+    def of(self, values: Mapping[str, Any], *, larger_share: bool = False) -> Resources:
+        """Return what a trial is given.
+
+        Args:
+            values: the trial's.
+            larger_share: its share of a GPU was too small: it gets twice as much, at most a whole one.
+        """
+        given = next((resources for rule, resources in reversed(self.larger) if rule.applies(values)), self.usual)
+        return replace(given, gpus=min(1.0, 2 * given.gpus)) if larger_share and given.is_share else given
+
+    @property
+    def every(self) -> tuple[Resources, ...]:
+        """All that trials may be given."""
+        return (self.usual, *(resources for _, resources in self.larger))
+
+    def fits(self, capacity: "Capacity") -> int:
+        """Return how many trials of the usual kind run at a time.
+
+        Raises:
+            ClusterError: not even one does, or not one of the larger ones.
+        """
+        slots = [capacity.fits(resources) for resources in self.every]
+        return slots[0]
+
+    def __str__(self) -> str:
+        return " or ".join(dict.fromkeys(map(str, self.every)))
 
 
 @dataclass(frozen=True)
@@ -169,6 +273,13 @@ class Capacity:
 # Ray's label selectors: a value, or some, each of letters, digits, '-', '_' and '.', perhaps negated.
 _VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _WANTED = re.compile(rf"!?(?:{_VALUE}|in\({_VALUE}(?:, ?{_VALUE})*\))")
+
+
+def _is_meant(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, AtLeast):
+        return isinstance(value, int | float) and not isinstance(value, bool) and value >= wanted.at_least
+    choices = wanted if isinstance(wanted, list) else [wanted]
+    return any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices)
 
 
 def _is_wanted(value: str | None, wanted: str) -> bool:

@@ -9,11 +9,13 @@ import re
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +38,8 @@ ENVIRONMENT = {
 # Ray's memory monitor kills a worker when the machine runs full, and Ray Tune 2.60 then ends the whole sweep with it
 # (ray/air/execution/_internal/actor_manager.py raises on OutOfMemoryError). In a Ray of our own the limits of the trials' processes bite instead.
 OWN_RAY = {"RAY_memory_monitor_refresh_ms": "0"}
+# A Ray of our own that has died does not come back: 20 s of waiting for it (by default 60) are for a machine that is very busy.
+OWN_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 20}
 
 
 class ClusterSection(BaseModel):
@@ -51,6 +55,12 @@ class ClusterSection(BaseModel):
     )
     cpus: int | None = Field(None, ge=1, description="For target = \"local\": how many CPUs of this machine to use; none: all.")
     gpus: int | None = Field(None, ge=0, description="For target = \"local\": how many GPUs of this machine to use; none: all.")
+    wait_s: float | None = Field(
+        None,
+        ge=0,
+        description="For target = \"address\": how many seconds to wait for nodes on which a trial fits, where there is none; none: 600 where the cluster "
+        "has an autoscaler, else 0.",
+    )
 
 
 @dataclass(frozen=True)
@@ -102,16 +112,18 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
     with leftovers.folder() as folder, tokens.own(folder):
         os.environ.update(OWN_RAY)
         try:
-            ray.init(
-                address="local",
-                num_cpus=section.cpus or _usable_cpus(),
-                num_gpus=section.gpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=True,
-                logging_level=logging.ERROR,
-                _temp_dir=folder,
-            )
+            with _out_of_reach():
+                ray.init(
+                    address="local",
+                    num_cpus=section.cpus or _usable_cpus(),
+                    num_gpus=section.gpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=True,
+                    logging_level=logging.ERROR,
+                    _temp_dir=folder,
+                    _system_config=OWN_CONFIG,
+                )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
         try:
@@ -144,6 +156,22 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
             with suppress(ray.exceptions.RayError, RuntimeError, ConnectionError):
                 on_every_node(shutil.rmtree, scratch, True)
             ray.shutdown()
+
+
+@contextmanager
+def _out_of_reach() -> Iterator[None]:
+    """Let the daemons that Ray starts be in process groups of their own: `timeout` and others send SIGTERM to the whole group of this process, which would
+    kill the Ray under a sweep that is asked to stop. Elsewhere than on Linux they need their group to end with this process."""
+    from ray._private import services as private
+
+    services: Any = private
+    before = services.ConsolePopen
+    if sys.platform == "linux":
+        services.ConsolePopen = partial(before, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = before
 
 
 TARGETS: dict[str, Callable] = {"local": _local, "address": _address}

@@ -57,7 +57,7 @@ def head(*options: str, environment: dict[str, str] | None = None, job_server: b
             yield f"127.0.0.1:{port}", url
 
 
-def wait_until(true, process: subprocess.Popen | None = None, timeout_s: float = 90.0) -> None:
+def wait_until(true, process: subprocess.Popen | None = None, timeout_s: float = 240.0) -> None:
     """Ask ten times a second until the answer is yes."""
     for _ in range(int(timeout_s * 10)):
         if true():

@@ -131,10 +131,10 @@ def test_fork_knows_what_was_tried_and_neither_repeats_nor_ranks_it(
 def test_sweep_whose_study_lives_in_a_database_is_opened_again_by_its_folder(tmp_path: Path, blobs: Path, ray_address: str) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     folder = tmp_path / "sweep"
-    board = sweep(folder, ray_address, storage=url, dataset=of(blobs), search={"sampler": "random", "trials": 2}, evaluation={"enabled": False})
+    board = sweep(folder, ray_address, database=url, dataset=of(blobs), search={"sampler": "random", "trials": 2}, evaluation={"enabled": False})
     assert not (folder / "journal.log").exists()
     assert (folder / "database.json").stat().st_mode & 0o077 == 0
     begun = reopen.recorded(folder)
-    assert begun.spec.storage == url
+    assert begun.spec.database == url
     assert len(read_study(folder).trials()) == len(board.records) == 2
     assert read_study(folder).facts["driver"] is None

@@ -11,6 +11,8 @@ import pytest
 
 from tests.sweeps_made_up import sweep as made_up
 from tuner.cli import main
+from tuner.commands.interruption import signals
+from tuner.errors import SweepError
 
 ROOT = Path(__file__).parent.parent
 
@@ -129,15 +131,27 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 def interrupt(folder: Path, number: int, *, cluster: str = "") -> tuple[int, str]:
     """Start a sweep, send a signal once a trial has trained five epochs, and return the exit code and standard error."""
     (folder / "sweep.toml").write_text(SPEC + cluster)
-    process = subprocess.Popen(COMMAND, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    process = subprocess.Popen(COMMAND, cwd=folder, env=ENVIRONMENT, **options)
     assert process.stdout is not None
     for line in process.stdout:
         event = json.loads(line)
         if event["event"] == "epoch" and event["epoch"] >= 5:
-            process.send_signal(number)
+            os.killpg(process.pid, number)  # as a terminal, `timeout` and batch systems do
             break
     _, err = process.communicate(timeout=120)
     return process.returncode, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_cannot_be_done_after_a_signal_ends_with_the_code_of_the_signal(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, signals():
+        signal.raise_signal(number)
+        raise SweepError("interrupted while it waited; run the same command again to go on")
+    assert ended.value.code == 128 + number
+    assert capsys.readouterr().err.endswith("\ntuner: interrupted while it waited; run the same command again to go on\n")
+    with pytest.raises(SweepError), signals():
+        raise SweepError("without a signal")
 
 
 def test_terminated_sweep_ends_with_143(tmp_path: Path, blobs: Path) -> None:

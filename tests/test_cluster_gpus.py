@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ import pytest
 from cluster.errors import ClusterError
 from tests.heads import head
 from tests.test_sweep import Told, sweep
-from tuner.trial import Trial, own_gpus
+from tuner import trial as trials
+from tuner.leaderboard import Leaderboard
+from tuner.process import Limits
+from tuner.trial import Trial, own_limits
 
 CARD_MIB = 16_384
 
@@ -22,7 +25,8 @@ CARD_MIB = 16_384
 class Recording:
     """In place of a trial's process: notes what it was allowed and when it ran, and learns nothing."""
 
-    parameters, path, reason = 1, "recorded", ""
+    parameters, path, reason, warnings = 1, "recorded", "", ()
+    trainings, limits = 10**9, Limits()  # no other trial gets it
 
     def __init__(self, folder: Path, number: int, epochs: int, limits: dict[str, Any]) -> None:
         self._file, self._number, self._epochs, self._limits, self._began = folder / f"{number}.json", number, epochs, limits, time.time()
@@ -53,7 +57,7 @@ class RecordingTrial(Trial):
 
     def _start(self) -> Any:
         folder = Path(self._work.checkpoints).parent / "recorded"
-        self._process = Recording(folder, self._number, self._work.recipe.epochs, asdict(own_gpus(self._work.limits)))  # type: ignore[assignment]
+        self._process = Recording(folder, self._number, self._work.recipe.epochs, asdict(own_limits()))  # type: ignore[assignment]
         return self._process
 
 
@@ -88,6 +92,66 @@ def recorded(
     records = [json.loads(path.read_text()) for path in sorted((folder / "recorded").glob("*.json"))]
     assert len(records) == 4
     return records
+
+
+GREEDY = '''
+import json, os
+import keras
+import tensorflow as tf
+
+
+def build_model(configuration, problem):
+    with open(os.path.join(os.path.dirname(__file__), "allowed")) as file:
+        allowed = json.loads(file.read().splitlines()[-1])
+    if configuration["wants_mib"] > allowed["gpu_memory_bytes"] / 2**20:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor on device:GPU:0 by allocator GPU_0_bfc")
+    return keras.Sequential([keras.Input(problem.input_shape), keras.layers.Dense(problem.outputs, activation="softmax")])
+'''
+
+
+class WithoutCards(Trial):
+    """A trial whose process is told what it may take of its GPU, and computes on the CPU: there is no card here."""
+
+    def _start(self) -> Any:
+        def limits() -> Limits:
+            found = own_limits()
+            with (Path(self._work.recipe.search_path[0]) / "allowed").open("a") as file:
+                file.write(json.dumps({**asdict(found), "number": self._number}) + "\n")
+            return replace(found, gpus=())
+
+        trials.own_limits = limits
+        return super()._start()
+
+
+def test_trial_that_needs_more_than_its_share_of_a_gpu_gets_a_larger_one_once(
+    two_gpus: str, tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuner.sweep.Trial", WithoutCards)
+    monkeypatch.setattr("tuner.plan.too_large", lambda *_: [])
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    view = Told()
+    board: Leaderboard = sweep(
+        tmp_path / "s",
+        two_gpus,
+        view=view,
+        dataset={"source": "npz", "path": str(blobs)},
+        resources={"gpus": 0.25, "cpus": 1},
+        space={"builder": "greedy:build_model", "wants_mib": [3000, 7000, 12000]},
+        search={"sampler": "grid", "trials": 3, "max_concurrent": 1},
+        scheduler={"name": "fifo"},
+        training={"max_epochs": 2},
+        evaluation={"enabled": False},
+        search_path=(str(tmp_path),),
+    )
+    quarter, half = ((CARD_MIB // parts - 512) * 2**20 for parts in (4, 2))
+    given: dict[int, list[int]] = {}
+    for line in (tmp_path / "allowed").read_text().splitlines():
+        given.setdefault(json.loads(line)["number"], []).append(json.loads(line)["gpu_memory_bytes"])
+    by_wish = {record.configuration["wants_mib"]: record for record in board.records}
+    assert {wish: given[record.number] for wish, record in by_wish.items()} == {3000: [quarter], 7000: [quarter, half], 12000: [quarter, half]}
+    assert {wish: record.state for wish, record in by_wish.items()} == {3000: "complete", 7000: "complete", 12000: "failed"}
+    assert by_wish[12000].cause is not None and by_wish[12000].cause["kind"] == "memory"
+    assert sum("ResourceExhaustedError" in note and "tried again" in note for note in view.notes) == 2
 
 
 def at_once(records: list[dict[str, Any]]) -> int:

@@ -1,6 +1,8 @@
 """Sweeps as jobs of a real cluster: a head with job server and token authentication on loopback."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -95,6 +97,7 @@ def test_sweep_is_submitted_followed_stopped_continued_and_fetched(server: str, 
 
     code, out, _ = tuner("status", job, "--address", server, "--json")
     assert (code, json.loads(out)["status"]) == (0, "RUNNING")
+    assert not processes_that_show(os.environ["RAY_AUTH_TOKEN"])
     code, _, err = tuner("submit", spec, "--folder", there, "--address", server)
     assert (code, err) == (2, f"tuner: {there}: job {job} runs this sweep already; `tuner logs --follow {job}` follows it\n")
 
@@ -120,6 +123,20 @@ def test_sweep_is_submitted_followed_stopped_continued_and_fetched(server: str, 
     assert datetime.fromisoformat(board.facts["started_at"]) < datetime.fromisoformat(first)  # the sweep that the first job began
     assert (tmp_path / "here" / "model.keras").read_bytes() == (there / "model.keras").read_bytes()
     assert tuner("list", "--address", server)[1].count("\n") == 2  # the courier has left no job behind
+    written = b"".join(file.read_bytes() for folder in (there, tmp_path / "here") for file in folder.rglob("*") if file.is_file())
+    said = "".join(tuner("logs", each, "--address", server)[1] for each in (job, again))
+    assert os.environ["RAY_AUTH_TOKEN"] not in said
+    assert os.environ["RAY_AUTH_TOKEN"].encode() not in written
+
+
+def processes_that_show(secret: str) -> list[str]:
+    """Return the command lines on this machine, as `ps` shows them, that hold a secret."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    assert any("raylet" in line for line in lines)
+    return [line for line in lines if secret in line]
 
 
 def shipping_results(folder: Path) -> list[str]:

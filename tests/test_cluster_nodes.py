@@ -1,4 +1,7 @@
-"""Nodes come and go while a sweep runs: real nodes on loopback. Trials train nothing here: they sleep, note each epoch, and keep a checkpoint."""
+"""Nodes come and go while a sweep runs: real nodes on loopback. Trials train nothing here: they sleep, note each epoch, and keep a checkpoint.
+
+What is told to an autoscaler is looked at without one.
+"""
 
 import contextlib
 import json
@@ -13,10 +16,13 @@ from typing import Any
 import pytest
 import ray
 
+from cluster import waiting
+from cluster.errors import ClusterError
+from cluster.resources import Resources
 from tests.heads import free_port, head, running, wait_until
 from tests.test_sweep import Told, sweep
-from tuner import trial as trials
-from tuner.trial import Trial
+from tuner.process import Limits
+from tuner.trial import Trial, own_limits
 
 EPOCHS = 8
 
@@ -24,7 +30,8 @@ EPOCHS = 8
 class Sleeping:
     """In place of a trial's process: sleeps an epoch and writes down where and when."""
 
-    parameters, path, reason = 1, "slept", ""
+    parameters, path, reason, warnings = 1, "slept", "", ()
+    trainings, limits = 10**9, Limits()  # no other trial gets it
 
     def __init__(self, folder: Path, number: int) -> None:
         self._folder, self._number, self.epoch = folder, number, 0
@@ -54,12 +61,20 @@ class SleepingTrial(Trial):
     """A trial that saves its state after every epoch."""
 
     def _start(self) -> Any:
-        trials.SAVE_EVERY_S = 0.0
         folder = Path(self._work.checkpoints).parent
         self._process = Sleeping(folder, self._number)  # type: ignore[assignment]
-        if self._checkpoint.exists():
-            self._process.restore(self._checkpoint)
+        self._restore(self._process)  # type: ignore[arg-type]
+        self._epoch = self._process.epoch
         return self._process
+
+
+class CountingTrial(SleepingTrial):
+    """A trial that notes what it was given."""
+
+    def _start(self) -> Any:
+        folder = Path(self._work.checkpoints).parent
+        (folder / f"given-{self._number}").write_text(str(own_limits().threads))
+        return super()._start()
 
 
 def test_node_that_joins_is_used_and_one_that_dies_costs_at_most_an_epoch(tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,3 +127,75 @@ def test_node_that_joins_is_used_and_one_that_dies_costs_at_most_an_epoch(tmp_pa
     assert {runs[number, epoch] for number in range(8) for epoch in range(1, EPOCHS + 1)} <= {1, 2}
     twice = Counter(trial for (trial, _), times in runs.items() if times > 1)
     assert all(times == 1 for times in twice.values())
+
+
+def test_sweep_waits_for_nodes_on_which_it_fits_and_says_so(tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner.sweep.Trial", SleepingTrial)
+    sections = {
+        "dataset": {"source": "npz", "path": str(blobs)},
+        "resources": {"cpus": 2},
+        "search": {"sampler": "random", "trials": 1},
+        "scheduler": {"name": "fifo"},
+        "training": {"max_epochs": 2},
+        "evaluation": {"enabled": False},
+    }
+    with head("--num-cpus=1") as (address, _), contextlib.ExitStack() as others:
+        # Without an autoscaler there is nothing to wait for.
+        with pytest.raises(ClusterError, match=r"one trial asks for 2 CPU, and no node has that much \([^;]*: 1 CPU.*; ask for less in \[resources\]$"):
+            sweep(tmp_path / "none", address, **sections)
+        with pytest.raises(ClusterError, match=r"ask for less in \[resources\]; waited 1 s for other nodes"):
+            sweep(tmp_path / "late", address, **{**sections, "cluster": {"target": "address", "address": address, "wait_s": 1.0}})
+
+        class Joining(Told):
+            def note(self, text: str) -> None:
+                super().note(text)
+                if "waiting" in text:
+                    ports = f"--dashboard-agent-listen-port={free_port()}"
+                    others.enter_context(running(f"--address={address}", "--node-ip-address=127.0.0.1", "--num-cpus=2", ports))
+
+        view = Joining()
+        board = sweep(tmp_path / "s", address, view=view, **{**sections, "cluster": {"target": "address", "address": address, "wait_s": 90.0}})
+    assert [record.state for record in board.records] == ["complete"]
+    assert "waiting 90 s at most for nodes on which it fits" in view.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "autoscales"),
+    [
+        ({"autoscaler_report": {"node_type_mapping": {"ab12": "node_ab12"}}}, False),
+        ({"autoscaler_report": {"node_type_mapping": {"ab12": "head", "cd34": "gpu"}}}, True),
+    ],
+)
+def test_cluster_whose_nodes_are_of_named_types_has_an_autoscaler(told: dict, autoscales: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_get", lambda key: json.dumps(told).encode())
+    assert waiting.autoscales() is autoscales
+
+
+def test_autoscaler_is_told_what_is_wanted_and_in_the_end_that_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[Any, Any]] = []
+    monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda bundles, bundle_label_selectors: told.append((bundles, bundle_label_selectors)))
+    monkeypatch.setattr(waiting, "autoscales", lambda: True)
+    with waiting.wanted(Resources(gpus=1, labels=(("zone", "a"),)), 2):
+        assert told == [([{"CPU": 1.0, "GPU": 1}] * 2, [{"zone": "a"}] * 2)]
+    assert told[1:] == [([], None)]
+
+
+def test_large_trials_and_small_ones_share_the_workers(tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner.sweep.Trial", CountingTrial)
+    (tmp_path / "nothing.py").write_text("def build(configuration, problem): ...\n")
+    with head("--num-cpus=2") as (address, _):
+        board = sweep(
+            tmp_path / "s",
+            address,
+            dataset={"source": "npz", "path": str(blobs)},
+            space={"builder": "nothing:build", "width": [1, 2, 3, 512, 1024, 2048]},
+            resources={"cpus": 1, "larger": [{"when": {"width": {"at_least": 512}}, "cpus": 2}]},
+            search={"sampler": "grid", "trials": 6},
+            scheduler={"name": "fifo", "grace_period": 1},
+            training={"max_epochs": 1},
+            evaluation={"enabled": False},
+            search_path=(str(tmp_path),),
+        )
+    assert {record.state for record in board.records} == {"complete"}
+    given = {record.configuration["width"]: int((tmp_path / "s" / f"given-{record.number}").read_text()) for record in board.records}
+    assert given == {1: 1, 2: 1, 3: 1, 512: 2, 1024: 2, 2048: 2}

@@ -42,6 +42,33 @@ def test_tightest_budget_gives_the_estimated_end() -> None:
     assert state.remaining_s == pytest.approx(6.0)
 
 
+FORECAST = {
+    "stages": [
+        {"name": "search", "seconds": {"low": 80.0, "middle": 100.0, "high": 130.0}},
+        {"name": "retrain", "seconds": {"low": 15.0, "middle": 20.0, "high": 25.0}},
+    ],
+    "total": {"name": "in all", "seconds": {"low": 95.0, "middle": 120.0, "high": 155.0}},
+}
+
+
+def test_forecast_counts_less_and_less_as_the_search_goes_on_and_what_follows_it_counts_always() -> None:
+    state = progression(trials=10)
+    assert state.expect(FORECAST) == "forecast: 1 min 35 s to 2 min 35 s in all, of which retrain 20 s after the search"
+    assert state.remaining_s == pytest.approx(120.0)
+    for number in range(5):
+        state.update(number, 4, 0.5, "complete")
+    state.at(40.0)  # type: ignore[attr-defined]
+    # At its pace the search would take 40 s more, by the forecast 60 s.
+    assert state.remaining_s == pytest.approx(50.0 + 20.0)
+
+
+def test_each_view_takes_a_forecast() -> None:
+    for view, said in ((PlainView, "forecast: "), (JsonView, '"forecast"'), (QuietView, "")):
+        out = io.StringIO()
+        view(*([out, out] if view is PlainView else [out])).forecast(FORECAST)
+        assert said in out.getvalue()
+
+
 def test_sweep_that_goes_on_counts_what_its_earlier_runs_did() -> None:
     state = progression(trials=4, ended={0: "complete", 1: "pruned"}, done_epochs=6, gone_s=30.0)
     assert state.fraction == 0.5

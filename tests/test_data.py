@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from tuner.data import SOURCES, Dataset, DatasetSection, Features, Fold, SealedTest, apply, load, read_for_prediction
+from tuner.datasets.files import patient, system_of
 from tuner.errors import DatasetError
 
 CLASSES = np.arange(60) % 3
@@ -375,3 +376,18 @@ def test_real_mnist_keeps_its_test_split() -> None:
     assert (dataset.input_shape, dataset.x.dtype, dataset.outputs, test.rows) == ((28, 28), np.uint8, 10, 10_000)
     assert (len(dataset.folds[0].train), len(dataset.folds[0].validation)) == (50_000, 10_000)
     assert apply(dataset.scaling(None), dataset.x[:100]).max() == 1.0
+
+
+def test_google_that_does_not_answer_is_given_up_soon() -> None:
+    assert patient("gs://bucket/table.parquet") == "gs://bucket/table.parquet?retry_limit_seconds=20"
+    assert patient("s3://bucket/table.parquet") == "s3://bucket/table.parquet"
+    system_of(patient("gs://anonymous@bucket/table.parquet"))  # pyarrow knows the option
+
+
+def test_table_that_does_not_fit_into_memory_is_told_how_it_can_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(section: DatasetSection) -> None:
+        raise MemoryError
+
+    monkeypatch.setitem(SOURCES, "table", full)
+    with pytest.raises(DatasetError, match=r"big\.parquet: does not fit into this machine's memory; dataset\.stream = true reads Parquet"):
+        load(DatasetSection(source="table", path=str(tmp_path / "big.parquet"), target="y"), 0)

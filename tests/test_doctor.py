@@ -7,6 +7,7 @@ import pytest
 
 from cluster import doctor, probe
 from tests.test_cli import run
+from tuner.commands import doctor as checks
 from tuner.commands import shipping
 
 NODE = {
@@ -109,3 +110,17 @@ def test_sweep_that_would_fail_is_exit_code_1(ray_address: str, tmp_path: Path, 
     assert "resources: one trial asks for" in problems
     assert "gone.npz: no such file" in problems
     assert facts["warnings"] == []
+
+
+def test_node_that_reads_another_table_or_none_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, other = tmp_path / "t.parquet", tmp_path / "other.parquet"
+    table.write_bytes(b"PAR1 one PAR1")
+    other.write_bytes(b"PAR1 two PAR1")
+    assert checks.fingerprint(str(table)) == checks.fingerprint(str(table)) != checks.fingerprint(str(other))
+    answers = {"a": checks.fingerprint(str(table)), "b": "another", "c": OSError("no such file")}
+    monkeypatch.setattr("ray.nodes", lambda: [{"NodeID": node, "NodeManagerHostname": f"host-{node}"} for node in answers])
+    monkeypatch.setattr("cluster.targets.on_every_node", lambda function, path, timeout_s: answers)
+    assert checks._unread(str(table)) == [
+        f"host-b: dataset.path: {table} is another table than the driver's; expected one that all nodes share",
+        f"host-c: dataset.path: {table} cannot be read there (no such file)",
+    ]

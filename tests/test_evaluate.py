@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
+from tuner import evaluate
 from tuner.data import Dataset, Features, Fold
-from tuner.evaluate import MISTAKES_SHOWN, Job, Retrained, Score, final_seeds, summary
+from tuner.errors import TrialDiverged
+from tuner.evaluate import Job, Retrained, Score, final_seeds
+from tuner.findings import MISTAKES_SHOWN, summary
+from tuner.process import ProcessDied
 from tuner.training import Recipe
 
 
@@ -67,7 +71,53 @@ def test_regression_tells_its_errors() -> None:
     assert found["test"]["scatter"][0] == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("rows", [40, 400])
+def test_interval_of_a_regression_covers_the_error_on_new_data(rows: int) -> None:
+    draw = np.random.default_rng(3)
+    covered = {"test_loss": 0, "test_mae": 0}
+    for _ in range(300):
+        wrong = draw.normal(size=rows).astype(np.float32)
+        metrics = {"test_loss": float((wrong**2).mean()), "test_mae": float(np.abs(wrong).mean())}
+        found = summary(dataset("regression"), np.zeros((rows, 2), np.float32), np.zeros(rows, np.float32), [run(7)], [Score(metrics, wrong)])
+        for name, truth in (("test_loss", 1.0), ("test_mae", np.sqrt(2 / np.pi))):
+            within = found["test"]["intervals"][name]
+            covered[name] += within["low"] < truth < within["high"]
+    assert all(0.91 <= times / 300 <= 0.985 for times in covered.values())
+
+
+def test_loss_with_penalties_in_it_has_no_interval() -> None:
+    y = np.array([0, 1, 2, 2], np.int32)
+    outputs = one_hot([0, 1, 2, 1], 0.8)
+    loss = -np.log(outputs[np.arange(4), y]).mean()
+    for extra, known in ((0.0, ["test_loss"]), (0.1, [])):
+        found = summary(dataset("classification"), np.zeros((4, 2), np.float32), y, [run(7)], [Score({"test_loss": float(loss + extra)}, outputs)])
+        assert list(found["test"]["intervals"]) == known
+
+
 def test_final_seeds_differ_and_follow_from_the_sweeps() -> None:
     assert len(set(final_seeds(0, 5))) == 5
     assert final_seeds(0, 2) == final_seeds(0, 5)[:2]
     assert final_seeds(1, 2) != final_seeds(0, 2)
+
+
+def test_training_whose_process_was_killed_is_tried_again_and_what_would_only_happen_again_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(evaluate.time, "sleep", pauses.append)
+
+    def outcome(*ends: object) -> object:
+        rest = list(ends)
+
+        def train() -> object:
+            end = rest.pop(0)
+            if isinstance(end, Exception):
+                raise end
+            return end
+
+        return evaluate._guarded(train)
+
+    killed, hung = ProcessDied("crash", "the process was killed by SIGKILL"), ProcessDied("deadline", "no answer within 60 s")
+    assert outcome(killed, hung, 0.5) == 0.5
+    assert pauses == [1.0, 2.0]
+    assert outcome(killed, killed) == evaluate._Failed("crash", "crash: the process was killed by SIGKILL")
+    assert outcome(ProcessDied("memory", "too large")) == evaluate._Failed("memory", "memory: too large")
+    assert outcome(TrialDiverged("loss is nan")) == evaluate._Failed("diverged", "diverged: loss is nan")

@@ -1,5 +1,6 @@
 """What follows from failures: the rules, and a trial under them."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from tuner import failures, trial
+from tuner import evaluate, failures, trial
 from tuner.accounts import Accounts, Budget
 from tuner.objective import Objective
 from tuner.process import Limits, ProcessDied
@@ -17,7 +18,7 @@ from tuner.training import Recipe
 
 
 def test_infrastructure_is_tried_again_a_few_times_and_configurations_are_not() -> None:
-    assert [failures.is_retried(kind, []) for kind in ("crash", "deadline", "lost")] == [True] * 3
+    assert [failures.is_retried(kind, []) for kind in ("crash", "deadline", "storage", "lost")] == [True] * 4
     assert [failures.is_retried(kind, []) for kind in ("diverged", "error", "memory", "scheduler", "budget", "unknown")] == [False] * 6
     assert failures.is_retried("lost", ["lost", "crash"]) and not failures.is_retried("lost", ["lost", "lost"])
     assert [failures.pause_s(retries) for retries in (0, 1, 2, 3, 99)] == [0.0, 1.0, 2.0, 4.0, 30.0]
@@ -95,10 +96,16 @@ class Process:
     parameters: int = 7
     path: str = "compiled epoch"
     reason: str = ""
+    warnings: list[str] = field(default_factory=list)
     timeouts: list[float | None] = field(default_factory=list)
+    limits: Limits = field(default_factory=Limits)
+    trainings: int = trial.TRIALS_PER_PROCESS  # no other trial gets it
 
     def run_epoch(self, timeout_s: float | None) -> dict[str, float]:
         self.timeouts.append(timeout_s)
+        if self.epoch + 1 == self.fate.get("refused at"):
+            del self.fate["refused at"]
+            raise OSError(28, "No space left on device", "/data/rows")
         if self.epoch + 1 == self.fate.get("dies at"):
             del self.fate["dies at"]
             raise ProcessDied("crash", "the process was killed by SIGKILL")
@@ -128,15 +135,15 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that makes a trial on a process with a fate of its own, without Ray and without time passing."""
     pauses: list[float] = []
     monkeypatch.setattr(trial, "worker_name", lambda: "here")
-    monkeypatch.setattr(trial, "own_gpus", lambda limits: limits)
+    monkeypatch.setattr(trial, "own_limits", Limits)
     monkeypatch.setattr(trial.time, "sleep", pauses.append)
     recipe = Recipe(builder="b:b", configuration={}, task="classification", outputs=2, epochs=9, seed=0)
-    work = trial.Work(np.zeros((2, 1)), np.zeros(2), (), recipe, Limits(), str(tmp_path / "scratch"), str(tmp_path / "checkpoints"))
+    work = trial.Work(np.zeros((2, 1)), np.zeros(2), (), recipe, str(tmp_path / "scratch"), str(tmp_path / "checkpoints"))
 
     def made(fate: dict[str, Any], **config: Any) -> trial.Trial:
         monkeypatch.setattr(trial, "TrainingProcess", lambda *_, **__: Process(fate))
         one = trial.Trial.__new__(trial.Trial)
-        one.setup({"number": 3, "configuration": {}, "seed": 1, "epoch": 0, "pause_s": 0.0, "deadline_s": None, **config}, work=work)
+        one.setup({"number": 3, "configuration": {}, "seed": 1, "epoch": 0, "pause_s": 0.0, "deadline_s": None, "larger_share": False, **config}, work=work)
         fate["pauses"] = pauses
         return one
 
@@ -157,11 +164,29 @@ def test_trial_whose_process_is_killed_goes_on_from_its_last_epoch(make, tmp_pat
         report = again.step()
     assert report["last"]
     again.cleanup()
-    # Nobody may have heard the last report: whoever goes on trains one epoch again, and not all of them.
-    heard = make(fate, epoch=8)
-    assert heard.step()["last"]
-    heard.reset_config({"number": 4, "configuration": {}, "seed": 1, "epoch": 0, "pause_s": 0.0, "deadline_s": None})
-    assert not (tmp_path / "checkpoints/3").exists()
+    # Nobody may have heard the last report, or nobody what follows from it: it is made again, and nothing is trained.
+    for recorded in (8, 9):
+        heard = make(fate, epoch=recorded)
+        report = heard.step()
+        assert (report["epoch"], report["last"], report["val_accuracy"]) == (9, True, 0.9)
+    assert fate["saves"] == 9
+    heard.reset_config({"number": 4, "configuration": {}, "seed": 1, "epoch": 0, "pause_s": 0.0, "deadline_s": None, "larger_share": False})
+    assert (tmp_path / "checkpoints/3/state").read_text() == "9"  # the sweep keeps the best
+
+
+def test_full_disk_under_a_trial_has_a_cause_of_its_own_and_is_tried_again(make, study: Study) -> None:
+    fate: dict[str, Any] = {"refused at": 2}
+    one = make(fate)
+    one.step()
+    ended = one.step()["ended"]
+    assert ended == {"kind": "storage", "message": "/data/rows: No space left on device", "details": ""}
+    accounts, number = begun(study)
+    accounts.end(number, "failed", Cause(**ended))
+    assert study.trial(number).state.name == "WAITING"
+    for _ in range(failures.CAUSES["storage"].retries):
+        accounts, number = begun(study)
+        accounts.end(number, "failed", Cause(**ended))
+    assert study.trial(number).user_attrs["cause"]["kind"] == "storage"
 
 
 def test_epoch_that_was_saved_but_never_recorded_is_reported_by_the_next_run(make) -> None:
@@ -201,6 +226,27 @@ def test_short_epochs_are_not_saved_one_by_one(make) -> None:
     assert fate["saves"] == 1
 
 
+def test_rungs_and_the_last_epoch_are_saved_however_short_they_are(make, tmp_path: Path) -> None:
+    fate: dict[str, Any] = {"seconds": 0.001}
+    one = make(fate)
+    one._work = dataclasses.replace(one._work, milestones=(2, 6))
+    saves = []
+    for _ in range(9):
+        one.step()
+        saves.append(fate.get("saves", 0))
+    assert saves == [0, 1, 1, 1, 1, 2, 2, 2, 3]
+    assert (tmp_path / "checkpoints/3/state").read_text() == "9"
+
+
+def test_trial_that_is_asked_to_stop_while_its_last_report_is_unheard_leaves_its_state(make, tmp_path: Path) -> None:
+    fate: dict[str, Any] = {"refusals": 1}
+    one = make(fate, epoch=0)
+    one._work = dataclasses.replace(one._work, recipe=dataclasses.replace(one._work.recipe, epochs=1))
+    assert one.step()["last"] and not (tmp_path / "checkpoints/3/state").exists()
+    one.cleanup()
+    assert (tmp_path / "checkpoints/3/state").read_text() == "1"
+
+
 def test_damaged_checkpoint_starts_the_trial_again_and_says_so(make, tmp_path: Path) -> None:
     (tmp_path / "checkpoints/3").mkdir(parents=True)
     (tmp_path / "checkpoints/3/state").write_text("torn")
@@ -208,6 +254,16 @@ def test_damaged_checkpoint_starts_the_trial_again_and_says_so(make, tmp_path: P
     report = make({}).step()
     assert report["epoch"] == 1
     assert "its checkpoint is lost" in report["facts"]["restarted"] and "is damaged" in report["facts"]["restarted"]
+
+
+def test_trainings_after_the_search_have_the_deadline_that_its_epochs_suggest(make) -> None:
+    work = make({})._work
+    process = Process({"seconds": 40.0})
+    reports = evaluate._train(process, dataclasses.replace(work, deadline_s=100.0), 6)  # type: ignore[arg-type]
+    assert len(reports) == 6 and process.timeouts == [100.0] * 5 + [800.0]
+    process = Process()
+    evaluate._train(process, dataclasses.replace(work, deadline_s=100.0, epoch_timeout_s=7.0), 2)  # type: ignore[arg-type]
+    assert process.timeouts == [7.0] * 2
 
 
 def test_epoch_has_the_deadline_of_the_sweep_or_of_the_trials_own_epochs(make) -> None:

@@ -48,6 +48,18 @@ def test_run_that_ends_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_end_at_once_takes_what_runs_out_of_the_folder_with_it() -> None:
+    code = RUN.replace("    sys.stdin.read()\n", "    sys.stdin.read()\n    import os\n    leftovers.end()\n    os._exit(130)\n")
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    made, pid = process.stdout.readline().split()
+    with process:
+        process.stdin.close()
+        assert process.wait() == 130
+    assert not Path(made).exists()
+    while not gone(int(pid)):
+        pass
+
+
 def test_next_run_removes_the_folder_of_a_killed_one_and_ends_its_daemons() -> None:
     process, made, daemon = started()
     with process:

@@ -43,7 +43,8 @@ CONTAINER = table(
     name=TEXT,
     image=TEXT,
     resources=table([], limits=WORDS, requests=WORDS),
-    volumeMounts=rows(table(["name", "mountPath"], name=TEXT, mountPath=TEXT, readOnly=FLAG)),
+    volumeMounts=rows(table(["name", "mountPath"], name=TEXT, mountPath=TEXT, subPath=TEXT, readOnly=FLAG)),
+    envFrom=rows(table(["secretRef"], secretRef=table(["name"], name=TEXT))),
     ports=rows(table(["containerPort"], containerPort=WHOLE, name={"type": "string", "maxLength": 15})),
     readinessProbe=PROBE,
     livenessProbe=PROBE,
@@ -142,12 +143,29 @@ def test_rayjob_follows_the_schema_and_is_safe_to_be_run_again(spec: Path, tuner
     assert head["rayStartParams"] == {"num-cpus": "0"}
     assert head["template"]["spec"]["containers"][0]["livenessProbe"]["httpGet"]["path"] == "/api/local_raylet_healthz"
     packed = json.loads(files["data"]["job.json"])
-    assert (packed["folder"], packed["shared"]) == ("/sweep/shared/My.Sweep_1", True)
-    (volume,) = (volume for volume in head["template"]["spec"]["volumes"] if volume["name"] == "files")
-    places = {item["path"]: files["data"][item["key"]] for item in volume["configMap"]["items"]}
-    assert volume["configMap"]["name"] == files["metadata"]["name"]
-    assert set(places) == {"entry.py", "job.json", "nets/mine.py", "sweep.toml"}
-    assert places["sweep.toml"] == spec.read_text()
+    assert packed["folder"] == "/sweep/shared/My.Sweep_1"
+    for each in (pod, head["template"]["spec"]):
+        (volume,) = (volume for volume in each["volumes"] if volume["name"] == "files")
+        assert volume["configMap"]["name"] == files["metadata"]["name"]
+        mounts = each["containers"][0]["volumeMounts"]
+        places = {mount["mountPath"]: files["data"][mount["subPath"]] for mount in mounts if mount["name"] == "files"}
+        assert set(places) == {f"/sweep/files/{name}" for name in ("entry.py", "job.json", "nets/mine.py", "sweep.toml")}
+        assert places["/sweep/files/sweep.toml"] == spec.read_text()
+
+
+def test_sweep_that_is_kept_in_a_bucket_needs_no_shared_volume_and_gets_its_credentials_from_a_secret(spec: Path, tuner: Callable) -> None:
+    spec.write_text('storage = "s3://bucket/sweeps"\n' + spec.read_text())
+    code, out, err = tuner("manifest", "kuberay", spec, "--image", "r/t:1", "--worker-gpus", 1, "--secret", "bucket-keys")
+    assert (code, err) == (0, "")
+    files, job = yaml.safe_load_all(out)
+    jsonschema.validate(job, RAYJOB)
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        assert {volume["name"] for volume in pod["volumes"]} == {"files", "memory"}
+        assert "shared" not in {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+        assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "bucket-keys"}}]
+    assert json.loads(files["data"]["job.json"])["folder"] == "~/sweeps/My.Sweep_1"
 
 
 @pytest.mark.parametrize("provider", ["aws", "gcp"])
@@ -196,22 +214,19 @@ def test_dockerfile_has_the_versions_that_are_here(tuner: Callable) -> None:
     assert '".[gpu]"' in tuner("manifest", "docker")[1]
 
 
-def test_job_of_a_manifest_runs_from_the_shared_folder(spec: Path, tmp_path: Path, tuner: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_of_a_manifest_runs_what_is_mounted_and_may_be_run_again(spec: Path, tmp_path: Path, tuner: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec.write_text(spec.read_text() + "[cluster]\nwait_s = 30.0\n")
     files, _ = yaml.safe_load_all(tuner("manifest", "kuberay", spec, "--image", "i", "--worker-gpus", 1)[1])
-    # As a ConfigMap is mounted: links to links, whose folder has another name on every node.
-    mounted, real = tmp_path / "mounted", tmp_path / "mounted" / "..2026"
-    real.mkdir(parents=True)
     for key in ("entry.py", "job.json", "sweep.toml"):
-        text = files["data"][key].replace("/sweep/shared", str(tmp_path / "shared"))
-        (real / key).write_text(text)
-        (mounted / key).symlink_to(real / key)
-    monkeypatch.setattr(entry, "__file__", str(mounted / "entry.py"))
+        (tmp_path / "mounted").mkdir(exist_ok=True)
+        (tmp_path / "mounted" / key).write_text(files["data"][key])
+    monkeypatch.setattr(entry, "__file__", str(tmp_path / "mounted" / "entry.py"))
     ran: list[str] = []
     monkeypatch.setattr(cli, "main", lambda: ran.extend(entry.sys.argv))
-    monkeypatch.setattr("sys.argv", ["entry.py"])
-    entry.main()
-    folder = tmp_path / "shared" / "My.Sweep_1"
-    assert ran[:3] == ["tuner", "run", str(folder / "job" / "sweep.toml")]
-    assert f'folder="{folder}"' in ran
-    assert sorted(path.name for path in (folder / "job").iterdir()) == ["entry.py", "job.json", "sweep.toml"]
-    entry.main()  # a second time, over what is there
+    for _ in range(2):
+        ran.clear()
+        monkeypatch.setattr("sys.argv", ["entry.py"])
+        entry.main()
+        assert ran[:3] == ["tuner", "run", str(tmp_path / "mounted" / "sweep.toml")]
+        assert 'folder="/sweep/shared/My.Sweep_1"' in ran
+        assert 'cluster={target="address", address="auto", wait_s=30.0}' in ran

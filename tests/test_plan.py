@@ -1,5 +1,6 @@
 """`tuner plan` through a real Ray, on tiny networks and data."""
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,19 @@ def test_plan_names_impossible_branches_and_forecasts_the_rest_without_writing_a
     assert found["money"]["low"] == pytest.approx(found["total"]["seconds"]["low"] / 100)
     assert not (tmp_path / "sweep").exists()
 
+    assert found["hint"] is None, "a trial has one CPU"
     shown = plan.text(found)
     assert max(len(line) for line in shown.splitlines() if not line.startswith(("  {", "impossible", "failed"))) <= 110
     assert "impossible when large: kind = 'fragile'" in shown
     assert "at 36 per hour" in shown
+
+
+def test_plan_says_in_a_line_where_a_trial_has_more_cpus_than_its_network_can_use(tmp_path: Path, blobs: Path, ray_address: str) -> None:
+    space = {"builder": "plan_networks:build_model", "kind": "learns", "size": 3}
+    found = planned(tmp_path, ray_address, blobs, space=space, resources={"cpus": 2})
+    line = r"resources\.cpus: 2 CPUs train the slowest network .* with 1 per trial, 2 times as many trials run at a time"
+    assert re.fullmatch(line, found["hint"])
+    assert found["hint"] in plan.text(found).splitlines()
 
 
 def test_budget_that_does_not_pay_for_one_full_training_is_refused(tmp_path: Path, blobs: Path, ray_address: str) -> None:

@@ -1,7 +1,6 @@
 """A training in a process of its own: what it answers, what it may use, and the ways in which it can end."""
 
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -96,6 +95,28 @@ def test_a_process_trains_saves_continues_and_predicts(data: SharedData, pool: t
         assert process.run_epoch()["loss"] < report["loss"]
     with pytest.raises(ProcessDied, match="crash: the process is closed"):
         process.run_epoch()
+
+
+def test_a_process_trains_again_bit_by_bit_as_a_new_one_would(data: SharedData, pool: tuple[np.ndarray, np.ndarray]) -> None:
+    second = recipe(dropped=0.4, normalized=True)
+    with started(data, dropped=0.2) as process:
+        process.run_epoch()
+        process.begin(second)
+        assert (process.trainings, process.epoch) == (2, 0)
+        reports, outputs = [process.run_epoch() for _ in range(2)], process.predict(pool[0])
+    with TrainingProcess(second, data, folds=FOLDS, limits=Limits()) as fresh:
+        expected = [fresh.run_epoch() for _ in range(2)]
+        np.testing.assert_array_equal(outputs, fresh.predict(pool[0]))
+    assert [{**report, "seconds": 0} for report in reports] == [{**report, "seconds": 0} for report in expected]
+
+
+def test_a_builder_s_own_state_does_not_outlive_its_training(data: SharedData, tmp_path: Path) -> None:
+    code = "from tests.builders import network\nCALLS = []\ndef build(*given):\n    CALLS.append(1)\n    assert len(CALLS) == 1\n    return network(*given)\n"
+    (tmp_path / "remembering.py").write_text(code)
+    mine = dataclasses.replace(recipe(), builder="remembering:build", search_path=(str(tmp_path), str(ROOT)))
+    with TrainingProcess(mine, data, folds=FOLDS, limits=Limits()) as process:
+        process.begin(mine)
+        assert process.run_epoch()["loss"] > 0
 
 
 def test_a_spawned_process_does_the_same(data: SharedData) -> None:
@@ -308,9 +329,3 @@ def test_an_unknown_way_to_start_is_refused(data: SharedData) -> None:
 def test_impossible_limits_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"limits.{next(iter(wrong))}: got"):
         Limits(**wrong)  # type: ignore[arg-type]
-
-
-def test_limits_take_other_gpus() -> None:
-    limits = Limits(threads=2, memory_bytes=5)
-    assert limits.with_gpus(("1",)) == dataclasses.replace(limits, gpus=("1",))
-    assert json.loads(json.dumps(dataclasses.asdict(limits)))["threads"] == 2

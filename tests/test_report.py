@@ -17,7 +17,8 @@ from tuner.errors import SweepError
 from tuner.leaderboard import Leaderboard, TrialRecord, rank_trials
 from tuner.report import FORMATS, discretion, render
 from tuner.report.importance import Contest, measure
-from tuner.report.numbers import duration, number, setting, signed
+from tuner.report.lanes import named
+from tuner.report.numbers import duration, number, scatter, setting, signed
 from tuner.report.schema import SCHEMA
 from tuner.report.summary import summarise, warnings
 from tuner.report.tables import columns, text
@@ -105,6 +106,7 @@ def test_the_schema_refuses_what_it_does_not_describe() -> None:
 def test_numbers_read_the_same_way_everywhere() -> None:
     found = [number(value) for value in (0.98125, 0, 0.0, 407050, 1e-5, 12345.678, None, math.nan, -0.5, 27.0)]
     assert found == ["0.9812", "0", "0.0000", "407,050", "1.000e-05", "12,345.7", "–", "–", "-0.5000", "27"]
+    assert [scatter(value) for value in (0.0123, 6.083e-4, 1e-5, None)] == ["0.0123", "0.0006", "1.000e-05", "–"]
     assert [signed(value) for value in (0.0022, -0.0022, 3.4e-05, 0.0, None)] == ["+0.0022", "-0.0022", "+3.4e-05", "0.0000", "–"]
     assert [duration(value) for value in (4.21, 192, 59.97, 3900, 360000)] == ["4.2 s", "3 min 12 s", "60.0 s", "1 h 05 min", "100 h 00 min"]
     assert [setting(value) for value in (True, False, None, 1e-7, 64, "relu")] == ["yes", "no", "–", "1e-07", "64", "relu"]
@@ -263,6 +265,48 @@ def test_an_audit_says_what_early_stopping_may_have_cost() -> None:
     assert "was not audited" in next(entry["answer"] for entry in verdicts(without) if "early stopping" in entry["question"])
 
 
+def test_forecast_is_held_against_what_each_stage_took() -> None:
+    board = sweep(30)
+    seconds = board.facts["stages"][0]["seconds"]
+    answer = next(entry["answer"] for entry in verdicts(board) if "forecast" in entry["question"])
+    assert answer == (
+        "In part: 2 of 4 ranges held, of the time and the epochs of each stage; 80 % should. The forecast was made after 21.5 s, from 4 trials. "
+        "Outside: search took 0 epochs, expected 480 to 720; retrain took 1 min 35 s, expected 48.0 s to 1 min 12 s."
+    )
+    page = render(board, "html")
+    for cell in (duration(seconds), f"{duration(0.8 * seconds)} to {duration(1.2 * seconds)}", "480 to 720"):
+        assert f">{cell}<" in page
+    extended = changed(board, extensions=[{"at": "", "changes": ["search.trials: 30 -> 60"]}])
+    assert not [entry for entry in verdicts(extended) if "forecast" in entry["question"]]
+
+
+# ---- two objectives
+
+
+def with_front(board: Leaderboard) -> Leaderboard:
+    records = rank_trials(board.records, board.objective, also="parameters")
+    return Leaderboard(records, {**board.facts, "spec": {**board.facts["spec"], "search": {"also_minimize": "parameters"}}})
+
+
+def test_the_front_of_two_objectives_stands_in_every_format() -> None:
+    board = with_front(sweep(40))
+    told = json.loads(render(board, "json"))
+    jsonschema.Draft202012Validator(SCHEMA).validate(told)
+    front = [trial for trial in told["trials"] if trial["pareto"]]
+    assert len(front) == told["summary"]["front"]["trials"] > 1
+    most, least = (f"{number(trial['score'])} with {number(trial['parameters'])}" for trial in (front[0], front[-1]))
+    line = f"Pareto front: {len(front)} trials, from {most} to {least} parameters"
+    for form in ("md", "latex"):
+        assert line in render(board, form)
+    assert [row["number"] for row in csv.DictReader(io.StringIO(render(board, "csv"))) if row["pareto"] == "True"] == [str(trial["number"]) for trial in front]
+    assert [row["trial"] for row in markdown_table(render(board, "md")) if row["pareto"] == "yes"] == [
+        str(trial["number"]) for trial in front if trial["rank"] <= 20
+    ]
+    page = render(board, "html")
+    assert f"{len(front)} trials on the front" in page and 'id="trade-off"' in page
+    assert summarise(sweep(20))["front"] is None and 'id="trade-off"' not in render(sweep(20), "html")
+
+
 # ---- what must not happen
 
 
@@ -282,6 +326,10 @@ def hostile(name: str) -> Leaderboard:
     final["test"] = {**final["test"], "classes": [name] * 10, "mistakes": [{"truth": name, "predicted": name, "confidence": 0.5, "row": 1, "image": None}]}
     facts = {**board.facts, "name": name, "space": {name: {"help": name}}, "spec": {name: name}, "search_ended": name, "final": final}
     facts["test_openings"] = [{"at": name, "reason": name}]
+    facts["ways"] = facts["python_warnings"] = {name: 2}
+    facts["extensions"] = [{"at": name, "changes": [name]}]
+    facts["warm_start"] = {"sweeps": [name], "trials": 3}
+    facts["earlier_finals"] = [{"trial": 1, "epochs": 2, "mean": {name: 0.5}, "spread": {name: None}, "saved": {name: 0.5}}]
     return Leaderboard(tuple(records), facts)
 
 
@@ -338,6 +386,25 @@ def test_every_format_is_discreet_unless_asked(form: str) -> None:
     if form == "json":
         assert "/home/alice/x/y.csv" in render(board, form, revealing=True)
         assert json.loads(render(board, form))["facts"]["spec"]["api_token"] == discretion.HIDDEN
+
+
+def test_workers_are_named_by_their_place_and_keep_it_when_a_process_takes_the_place_of_another() -> None:
+    def at(number_: int, worker: str, start: float) -> TrialRecord:
+        return _one(number=number_, worker=worker, started_at=start, seconds=5.0)
+
+    one = [at(0, "10.0.0.7/aaaa", 0.0), at(1, "10.0.0.7/bbbb", 0.0), at(2, "10.0.0.7/cccc", 6.0), at(3, "10.0.0.7/aaaa", 7.0)]
+    assert named(one) == {"10.0.0.7/aaaa": "worker 1", "10.0.0.7/bbbb": "worker 2", "10.0.0.7/cccc": "worker 2"}
+    many = [at(0, "h1/a/gpu 0", 0.0), at(1, "h1/b/gpu 1", 0.0), at(2, "h2/c/gpu 0", 1.0), at(3, "h2/d/gpu 0", 1.0)]
+    assert list(named(many).values()) == ["node 1, GPU 0", "node 1, GPU 1", "node 2, GPU 0, worker 1", "node 2, GPU 0, worker 2"]
+    board = _board(*one)
+    for form in ("html", "json", "csv"):
+        assert "worker 2" in render(board, form) and "10.0.0.7" not in render(board, form)
+    assert "10.0.0.7/bbbb" in render(board, "json", revealing=True)
+
+
+def test_who_drives_the_sweep_and_from_where_is_no_part_of_a_report() -> None:
+    board = changed(sweep(3), driver={"host": "alices-laptop", "pid": 4711}, begun_in={"folder": "alices-folder"})
+    assert not re.search("alices|4711", render(board, "json"))
 
 
 def test_an_unknown_format_is_one_line_with_the_nearest_word() -> None:

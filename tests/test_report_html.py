@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
 from tests import browser
@@ -19,6 +21,7 @@ from tuner.report import render
 from tuner.report.axes import Scale, focused
 from tuner.report.markup import Markup, data_island, element, join, picture
 from tuner.report.numbers import number, signed
+from tuner.report.schema import SCHEMA
 from tuner.report.sections import SECTIONS, STATIC_ROWS
 from tuner.report.tables import columns
 
@@ -92,7 +95,7 @@ def large() -> str:
 
 def test_the_page_is_well_formed_and_holds_every_section(page: str) -> None:
     found = Page(page)
-    assert [attributes["id"] for attributes in found.of("section")] == [key for key in SECTIONS if key != "confirmed"]
+    assert [attributes["id"] for attributes in found.of("section")] == [key for key in SECTIONS if key not in ("confirmed", "trade-off")]
     assert {f"#{attributes['id']}" for attributes in found.of("section")} == {attributes["href"] for attributes in found.of("a")} - {None}
     identities = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(identities) == len(set(identities))
@@ -217,6 +220,27 @@ def test_confirmed_trials_get_their_table() -> None:
 
 
 # ---- the parts
+
+
+def test_what_the_study_knows_of_its_making_is_told() -> None:
+    board = sweep(14)
+    facts: dict[str, Any] = {
+        "extensions": [{"at": "2026-02-01T00:00:00+00:00", "changes": ["search.trials: 14 -> 20"]}],
+        "warm_start": {"sweeps": ["before"], "trials": 12},
+        "earlier_finals": [{"trial": 3, "epochs": 7, "mean": {"test_accuracy": 0.8125}, "spread": {"test_accuracy": None}, "saved": {"test_accuracy": 0.8125}}],
+    }
+    board = Leaderboard(board.records, {**board.facts, **facts})
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(render(board, "json")))
+    said = Page(render(board, "html")).text
+    for words in (
+        "compiled epoch (57 trials); fit: the builder gave it a train_step of its own (3 trials)",
+        "UserWarning: the kernel is larger than the image (2 trials)",
+        "12 trials of before",
+        "search.trials: 14 -> 20",
+        "Earlier winners",
+        "0.8125",
+    ):
+        assert words in said
 
 
 def test_text_is_escaped_and_markup_is_not() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.resources import Capacity, Node, Resources, ResourcesSection
+from cluster.resources import Allotment, Capacity, Node, Resources, ResourcesSection
 
 LAPTOP = Capacity((Node("laptop", cpus=8, gpus=0, memory_bytes=16 * 2**30),))
 BOX = Capacity((Node("box", cpus=32, gpus=4),))
@@ -71,3 +71,46 @@ def test_label_that_no_node_has_is_an_error_that_names_what_they_have() -> None:
 def test_label_in_unknown_form_is_refused() -> None:
     with pytest.raises(ClusterError, match=r"resources\.labels\.zone: got 'a b'; expected a value"):
         Resources(labels=(("zone", "a b"),))
+
+
+WIDER = ResourcesSection.model_validate(
+    {
+        "cpus": 1,
+        "memory_gb": 1.0,
+        "larger": [
+            {"when": {"width": {"at_least": 512}}, "cpus": 4},
+            {"when": {"width": {"at_least": 512}, "kind": ["b", "c"]}, "cpus": 8, "memory_gb": 8.0},
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "cpus", "memory_gb"),
+    [
+        ({"width": 511, "kind": "b"}, 1, 1),
+        ({"width": 512, "kind": "a"}, 4, 1),
+        ({"width": 1024, "kind": "c"}, 8, 8),
+        ({"width": True, "kind": "c"}, 1, 1),
+        ({"kind": "c"}, 1, 1),
+    ],
+)
+def test_trials_with_certain_values_get_more_and_the_last_rule_counts(values: dict, cpus: int, memory_gb: int) -> None:
+    assert WIDER.allot(LAPTOP).of(values) == Resources(cpus=cpus, memory_bytes=memory_gb * 2**30)
+
+
+def test_as_many_trials_of_the_usual_kind_run_as_fit_and_a_larger_one_that_fits_nowhere_is_an_error() -> None:
+    assert WIDER.allot(LAPTOP).fits(LAPTOP) == 8
+    with pytest.raises(ClusterError, match=r"one trial asks for 8 CPU, 8 GiB, and no node has that much \(small: 4 CPU"):
+        WIDER.allot(LAPTOP).fits(Capacity((Node("small", cpus=4, gpus=0),)))
+
+
+def test_rule_over_a_hyperparameter_that_there_is_not_is_told_with_the_nearest() -> None:
+    WIDER.check(["width", "kind"])
+    with pytest.raises(ClusterError, match=r"resources\.larger\.when: width: unknown; did you mean widht\?"):
+        WIDER.check(["widht", "kind"])
+
+
+def test_share_that_was_too_small_is_doubled_up_to_a_whole_gpu() -> None:
+    for share, more in ((0.25, 0.5), (0.6, 1.0), (1.0, 1.0), (2.0, 2.0), (0.0, 0.0)):
+        assert Allotment(Resources(gpus=share)).of({}, larger_share=True).gpus == more

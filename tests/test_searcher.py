@@ -204,7 +204,32 @@ def test_equal_points_are_equal_configurations() -> None:
         assert point[encoding.names.index("bend")] == INACTIVE or configuration["kind"] == "curved"
 
 
+def test_what_is_no_value_of_a_parameter_lies_where_the_inactive_do_and_numbers_beyond_the_space_at_its_edge() -> None:
+    encoding = Encoding(SPACE)
+    odd, edge = encoding.encode_all([{"kind": ["plain"], "rate": "fast", "size": None}, {"kind": "round", "rate": 7.0, "size": 10**6}])
+    assert (odd == INACTIVE).all()
+    assert dict(zip(encoding.names, edge, strict=True)) == {
+        "kind": INACTIVE, "bend": INACTIVE, "rate": 1.0, "size": pytest.approx(1.0, abs=0.01), "second": INACTIVE
+    }  # fmt: skip
+    mixed = Encoding(SearchSpace("mixed", {"a": Parameter(CategoricalDistribution([1, True, "x"]))}, "nowhere:build"))
+    assert mixed.encode_all([{"a": True}, {"a": 1}, {"a": 1.0}]).ravel() == pytest.approx([1 / 2, 1 / 6, 1 / 6])
+
+
 # ---- suggestions
+
+
+@pytest.mark.parametrize(("sampler", "sources"), [("random", {"random"}), ("qmc", {"random"}), ("tpe", {"random", "model"}), ("forecast", {"random", "model"})])
+def test_each_trial_says_where_its_configuration_comes_from(sampler: str, sources: set[str]) -> None:
+    rig = Rig(sampler=sampler, trials=20)
+    configuration = {"kind": "plain", "rate": 0.01, "size": 4, "fixed": 5}
+    rig.study.enqueue(SPACE.parameters_of(configuration), {"configuration": configuration})
+    while isinstance(suggested := rig.suggest(), tuple):
+        rig.run(suggested[0], value_of(suggested[1]["configuration"]))
+    first, *others = [trial.user_attrs["source"] for trial in rig.study.trials()]
+    assert first == "enqueued"
+    assert set(others) == sources
+    assert others[0] == "random"
+    assert ("model" not in sources) or others[-1] == "model"
 
 
 def test_suggestion_carries_number_seed_and_configuration_and_the_study_has_them_first() -> None:
@@ -293,6 +318,26 @@ def test_epochs_and_seconds_end_the_search_and_what_runs_is_pruned_by_budget() -
     assert later.suggest() == "FINISHED"
 
 
+def test_what_waits_when_a_budget_is_spent_ends_with_it_and_what_had_not_begun_stays_in_the_queue() -> None:
+    rig = Rig(epochs=3)
+    first, _ = rig.suggest()
+    second, _ = rig.suggest()
+    rig.suggest()
+    rig.study.enqueue({}, {"configuration": {"x": 0.5}})
+    rig.report(second, 1, 0.3)
+    rig.report(first, 1, 0.4), rig.report(first, 2, 0.5)
+    assert rig.suggest() == "FINISHED"
+    assert "search_ended" not in rig.study.facts  # a driver that is killed now leaves trials that a later one must see to
+    rig.accounts.settle()
+    assert "search_ended" not in rig.study.facts
+    rig.searcher.on_trial_complete(second, error=True)
+    rig.accounts.release_all()
+    rig.accounts.settle()
+    assert rig.states() == ["pruned", "pruned", "failed", "waiting"]
+    assert {trial.user_attrs["cause"]["kind"] for trial in rig.study.trials("pruned", "failed")} == {"budget"}
+    assert rig.study.facts["search_ended"] == "the budget of 3 epochs is spent"
+
+
 # ---- accounts
 
 
@@ -319,6 +364,17 @@ def test_a_lost_worker_is_forgiven_twice() -> None:
         rig.searcher.on_trial_complete(ray_id, error=True)
     assert rig.states() == ["failed"]
     assert rig.study.trials()[0].user_attrs["cause"]["kind"] == "lost"
+
+
+def test_a_machine_that_is_taken_away_again_and_again_costs_no_trial_that_gets_on_in_between() -> None:
+    rig = Rig(trials=1)
+    for epoch in range(1, 7):
+        ray_id, suggestion = rig.suggest()
+        assert suggestion["epoch"] == epoch - 1 and suggestion["pause_s"] == (0.0 if epoch == 1 else 1.0)
+        rig.report(ray_id, epoch, 0.4)
+        rig.searcher.on_trial_complete(ray_id, error=True)
+    assert rig.states() == ["waiting"]
+    assert [entry["epoch"] for entry in rig.study.trials()[0].user_attrs["retried"]] == [1, 2, 3, 4, 5, 6]
 
 
 def test_facts_in_a_result_become_facts_of_the_trial() -> None:

@@ -56,23 +56,21 @@ def test_installed_builder_needs_no_file(tmp_path: Path) -> None:
     spec = spec_of(space={"builder": "installed.nets:build", "kind": ["a", "b"]})
     assert shipping.pack(path, spec, overrides=["seed=1"], folder="~/x", into=tmp_path / "packed") == ["entry.py", "job.json", "sweep.toml"]
     job = json.loads((tmp_path / "packed" / "job.json").read_text())
-    assert job == {"spec": "sweep.toml", "overrides": ["seed=1"], "folder": "~/x", "shared": False, "versions": shipping.versions()}
+    assert job == {"spec": "sweep.toml", "overrides": ["seed=1"], "folder": "~/x", "wait_s": None, "versions": shipping.versions()}
 
 
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
         ({"dataset": {"source": "npz", "path": "my.npz"}}, r"dataset\.path: got 'my\.npz'; expected a URL, or an absolute path"),
-        ({"storage": "postgresql://me:word@host/db"}, "storage: holds a password"),
         ({"space": {"builder": "entry:build", "kind": ["a", "b"]}}, r"space\.builder: entry\.py has the name of a file of the job"),
     ],
 )
 def test_what_cannot_run_elsewhere_is_refused(sections: dict, message: str, tmp_path: Path) -> None:
     write(tmp_path, {"sweep.toml": "", "entry.py": ""})
     (tmp_path / "packed").mkdir()
-    with pytest.raises(SpecError, match=message) as refusal:
+    with pytest.raises(SpecError, match=message):
         shipping.pack(tmp_path / "sweep.toml", spec_of(**sections), overrides=[], folder="/x", into=tmp_path / "packed")
-    assert "word@" not in str(refusal.value)
 
 
 def test_folder_on_the_cluster_is_absolute() -> None:

@@ -10,13 +10,15 @@ SMALLEST = {"name": "s", "search": {"trials": 3}}
 
 
 def refusal(*overrides: str, text: str = 'name = "s"\n', folder: Path) -> str:
-    """Return the one line that a spec is refused with."""
+    """Return the one line that a spec is refused with, without the file's name at its beginning."""
     path = folder / "sweep.toml"
     path.write_text(text)
     with pytest.raises(SpecError) as caught:
         specs.load(path, overrides)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "sweep.toml" in message or message.startswith("--set")
+    return message.removeprefix(f"{path} with --set: " if overrides else f"{path}: ")
 
 
 BAD = [

@@ -36,6 +36,9 @@ class Told:
     def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
         self.states.append((number, state))
 
+    def forecast(self, found: Any) -> None:
+        pass
+
     def note(self, text: str) -> None:
         self.notes.append(text)
 
@@ -66,7 +69,7 @@ def test_journey_ends_in_a_ranked_board_a_model_and_one_opening_of_the_test_spli
     view = Told()
     folder = tmp_path / "sweep"
     data = {"source": "npz", "path": str(blobs), "test": 0.2, "validation": 0.2}
-    board = sweep(folder, ray_address, view=view, dataset=data)
+    board = sweep(folder, ray_address, view=view, dataset=data, trackers=["tensorboard"])
 
     assert [record.number for record in sorted(board.records, key=lambda record: record.number)] == [0, 1, 2]
     assert {record.state for record in board.records} <= {"complete", "pruned"}
@@ -80,15 +83,22 @@ def test_journey_ends_in_a_ranked_board_a_model_and_one_opening_of_the_test_spli
     assert sum(map(sum, final["test"]["confusion"])) == 48
     assert [opening["reason"] for opening in board.facts["test_openings"]] == [f"final evaluation of trial {board.best.number}"]
     assert view.stages == ["data", "cluster", "search", "retrain", "test", "report"]
+    assert board.facts["ways"] == {"compiled epoch": 3}
+    assert [(stage["name"], stage["epochs"]) for stage in board.facts["stages"]] == [
+        ("search", sum(record.epochs for record in board.records)),
+        ("retrain", 2 * final["epochs"]),
+    ]
     assert Leaderboard.read(folder) == board
     card = json.loads((folder / "model.json").read_text())
     assert card["metrics"] == final["saved"]
-    assert not list(folder.glob("checkpoints/*"))
+    assert {int(place.name) for place in folder.glob("checkpoints/*")} <= {record.number for record in board.ranked[:3]}
+    shown = {file.parent.name for file in folder.glob("tensorboard/**/events.*")}
+    assert shown == {"tensorboard", "trial-0000", "trial-0001", "trial-0002", f"final-trial-{board.best.number:04d}-{final['epochs']}-epochs"}
 
-    # Run again, the finished sweep only shows what it found: nothing is trained, and the test split stays closed.
+    # Run again, the finished sweep only shows what it found: no Ray is needed, nothing is trained, and the test split stays closed.
     again = Told()
     assert sweep(folder, ray_address, view=again, dataset=data) == board
-    assert again.stages == ["data", "cluster", "report"]
+    assert again.stages == ["data", "report"]
     with pytest.raises(SpecError, match=r"another spec \(seed: 0 -> 9\)"):
         sweep(folder, ray_address, dataset=data, seed=9)
 
@@ -104,6 +114,37 @@ def test_saved_model_predicts_what_it_was_tested_with(tmp_path: Path, blobs: Pat
     right = np.array([int(name) for name in table["predicted"].to_pylist()])[test] == data["y"][test]
     assert right.mean() == pytest.approx(board.facts["final"]["saved"]["test_accuracy"])
     assert pq.read_table(tmp_path / "predictions.parquet").num_rows == 240
+
+
+def test_finite_space_is_tried_once_and_the_front_of_both_objectives_is_marked(tmp_path: Path, blobs: Path, ray_address: str) -> None:
+    view = Told()
+    board = sweep(
+        tmp_path / "sweep",
+        ray_address,
+        view=view,
+        search_path=(str(Path(__file__).parent.parent),),
+        dataset={"source": "npz", "path": str(blobs)},
+        space={"builder": "tests.builders:network", "normalized": [True, False], "optimizer": ["Adam", "SGD"]},
+        search={"sampler": "forecast", "trials": 50, "also_minimize": "parameters"},
+        training={"max_epochs": 2},
+        evaluation={"enabled": False},
+    )
+    tried = [tuple(sorted(record.configuration.items())) for record in board.records]
+    assert len(tried) == len(set(tried)) == 4
+    assert board.facts["search_ended"] == "all 4 configurations of the space have been run"
+    assert any("all 4 configurations of the space have been run" in note for note in view.notes)
+    beaten = {
+        record.number
+        for record in board.ranked
+        for other in board.ranked
+        if (other.score, -other.parameters) != (record.score, -record.parameters) and other.score >= record.score and other.parameters <= record.parameters
+    }
+    assert {record.number for record in board.front}.isdisjoint(beaten) and board.front
+    assert {(record.score, record.parameters) for record in board.front} == {
+        (record.score, record.parameters) for record in board.ranked if record.number not in beaten
+    }
+    assert board.best in board.front or board.best.score == board.front[0].score
+    assert pq.read_table(tmp_path / "sweep" / "leaderboard.parquet")["pareto"].to_pylist() == [record.pareto for record in board.records]
 
 
 def test_winner_is_chosen_on_fresh_seeds_within_the_budget_and_on_validation_rows_only(tmp_path: Path, blobs: Path, ray_address: str) -> None:
@@ -132,7 +173,7 @@ def test_winner_is_chosen_on_fresh_seeds_within_the_budget_and_on_validation_row
 
     again = Told()
     assert sweep(folder, ray_address, view=again, **sections) == board
-    assert again.stages == ["data", "cluster", "report"]
+    assert again.stages == ["data", "report"]
 
 
 def test_too_small_a_budget_for_confirming_is_said_and_the_best_of_the_search_wins(tmp_path: Path, blobs: Path, ray_address: str) -> None:

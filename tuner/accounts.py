@@ -54,8 +54,8 @@ class Accounts:
         self._began = clock() - float(study.facts.get("search_seconds", 0.0))
         self._numbers: dict[str, int] = {}
         self._running: dict[int, int] = {}
-        facts = [trial.user_attrs.get(f"epoch_{epoch}", {}) for trial in study.trials() for epoch in trial.intermediate_values]
-        self._epochs_s = [float(fact["seconds"]) for fact in facts if fact.get("seconds")]
+        self._epochs_s = epochs_s(study)
+        self._deadline: tuple[int, float | None] = 0, None  # of so many epochs
         self.broken: str | None = None
 
     @property
@@ -85,7 +85,9 @@ class Accounts:
     @property
     def deadline_s(self) -> float | None:
         """Seconds after which an epoch is taken as hung; None while it is too early to say."""
-        return failures.deadline_s(self._epochs_s)
+        if len(self._epochs_s) > 1.1 * self._deadline[0]:  # the median of many takes long, and moves slowly
+            self._deadline = len(self._epochs_s), failures.deadline_s(self._epochs_s)
+        return self._deadline[1]
 
     def begin(self, ray_id: str, number: int) -> None:
         """Note that a trial of Ray trains this trial of the study from now on."""
@@ -125,7 +127,7 @@ class Accounts:
 
     def history(self, number: int) -> Mapping[int, float]:
         """Return the trial's recorded values by epoch."""
-        return self.study.trials()[number].intermediate_values
+        return self.study.trial(number).intermediate_values
 
     def end(self, number: int, state: str, cause: Cause | None = None) -> None:
         """Record that a trial ended as `complete`, `pruned` or `failed`; nothing happens where it had ended before.
@@ -134,9 +136,10 @@ class Accounts:
         """
         if number not in self._running:
             return
-        retried = self.study.trials()[number].user_attrs.get("retried", [])
-        if state == "failed" and cause is not None and failures.is_retried(cause.kind, [entry["kind"] for entry in retried]):
-            self.study.set_trial_fact(number, "retried", [*retried, {"kind": cause.kind, "message": cause.message, "epoch": self._running[number]}])
+        trial = self.study.trial(number)
+        retried, epoch = trial.user_attrs.get("retried", []), max(trial.intermediate_values, default=0)
+        if state == "failed" and cause is not None and failures.is_retried(cause.kind, failures.counted(retried, epoch)):
+            self.study.set_trial_fact(number, "retried", [*retried, {"kind": cause.kind, "message": cause.message, "epoch": epoch}])
             self.release(number)
             return
         del self._running[number]
@@ -167,18 +170,34 @@ class Accounts:
 
     def lose(self, number: int) -> None:
         """Record that the actor or the node under a trial is gone: it waits to be continued, a few times."""
-        self.end(number, "failed", Cause("lost", f"its worker was lost {failures.CAUSES['lost'].retries + 1} times"))
+        self.end(number, "failed", Cause("lost", f"its worker was lost {failures.CAUSES['lost'].retries + 1} times before it got on"))
 
     def release(self, number: int) -> None:
         """Let a trial wait to be continued."""
         if self._running.pop(number, None) is not None:
             self.study.release(number)
 
+    def settle(self) -> None:
+        """Where a budget is spent, end what had begun and waits, and then the search. What had not begun stays in the queue, for more to spend."""
+        spent = self.overspent()
+        if spent is None or self._running:
+            return
+        for trial in self.study.trials("waiting"):
+            if "seed" in trial.user_attrs:
+                self.study.finish(trial.number, "pruned", Cause("budget", spent))
+        self.study.set_fact("search_ended", spent)
+
     def release_all(self) -> None:
         """Let every trial that has not ended wait: an interrupt stopped the run without telling searcher and scheduler."""
         for number in self.running:
             self.release(number)
         self.study.set_fact("search_seconds", self.seconds)
+
+
+def epochs_s(study: Study) -> list[float]:
+    """Return the seconds of each epoch that is recorded, over all trials."""
+    facts = (trial.user_attrs.get(f"epoch_{epoch}", {}) for trial in study.trials() for epoch in trial.intermediate_values)
+    return [float(fact["seconds"]) for fact in facts if fact.get("seconds")]
 
 
 def seed_of(sweep_seed: int, number: int, purpose: str = "trial") -> int:

@@ -14,7 +14,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from cluster import targets
-from cluster.resources import Resources
+from cluster.resources import Allotment, Resources
 from search_spaces.errors import nearest
 from search_spaces.notebooks import BASELINES, GRID_SEARCH
 from search_spaces.spaces import SPACES
@@ -23,7 +23,6 @@ from tuner import spec as specs
 from tuner.accounts import seed_of
 from tuner.console import View
 from tuner.errors import SpecError
-from tuner.process import Limits
 from tuner.sweep import run_sweep
 from tuner.training import Recipe
 from tuner.trial import Work
@@ -76,8 +75,8 @@ def reproduce(mnist: Path | None, *, only: Sequence[str], seeds: int, seed: int,
     jobs = [(name, index) for name in names for index in range(seeds)]
     with targets.connect(targets.ClusterSection()) as cluster:
         template = _recipe(names[0], 0)
-        work = Work(dataset.x, dataset.y, (), template, Limits(threads=1), cluster.scratch, cluster.scratch)
-        workers = evaluate.Workers(Resources(), interrupted)
+        work = Work(dataset.x, dataset.y, (), template, cluster.scratch, cluster.scratch)
+        workers = evaluate.Workers(Allotment(Resources()), interrupted)
         view.stage("retrain", text=f"{len(names)} networks, {seeds} seed{'s' * (seeds != 1)} each, on all {len(dataset.y)} training images")
         tasks = [evaluate.Job(_recipe(name, seed_of(seed, index, f"baseline {name}")), BASELINES[name].epochs) for name, index in jobs]
         runs = evaluate.retrain(work, dataset, tasks, workers=workers, view=view)

@@ -11,6 +11,7 @@ from typing import Any
 from tuner.data import Dataset
 from tuner.errors import SweepError
 from tuner.training import Recipe
+from tuner.writing import write_whole
 
 CARD = "model.json"
 
@@ -36,9 +37,7 @@ def write_card(folder: Path, final: Mapping[str, Any], recipe: Recipe, dataset: 
         "sweep": {"name": facts.get("name"), "seed": facts.get("seed"), "trial": final["trial"], "test_openings": facts.get("test_openings")},
     }
     target = folder / CARD
-    aside = folder / f".{CARD}.aside"
-    aside.write_text(json.dumps(card, indent=2, allow_nan=False), encoding="utf-8")
-    aside.replace(target)
+    write_whole(target, json.dumps(card, indent=2, allow_nan=False))
     return target
 
 

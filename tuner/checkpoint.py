@@ -4,10 +4,10 @@ Owns the files: arrays in a `.npz` without pickle, and `state.json`, which names
 the old checkpoint or the new one, whole. Must not know what a network is: a variable is anything with `path`, `shape`, `dtype`, `numpy()` and `assign()`.
 """
 
+import errno
 import json
 import os
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +62,11 @@ def read(folder: str | Path, networks: Sequence[Sequence[Any]]) -> int:
             for number, network in enumerate(networks):
                 for index, variable in enumerate(network):
                     found.append((variable, _loaded(file[_key(number, index)], variable)))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder / STATE}: names {name}, which is not there; expected what save() wrote") from error
+    except Exception as error:  # zipfile, zlib and numpy each raise their own when the bytes are wrong
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a damaged length makes zipfile seek before the beginning
+            raise OSError(error.errno, error.strerror, str(folder / name)) from error  # the storage refuses: the bytes may be right
         raise ValueError(f"{folder / name}: is damaged ({type(error).__name__}: {error}); expected what save() wrote") from error
     for variable, array in found:
         variable.assign(array)

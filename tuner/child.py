@@ -9,8 +9,10 @@ import json
 import os
 import resource
 import signal
+import sys
 import traceback
 import warnings
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,12 +20,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tuner.datasets.scaling import Scaling
-from tuner.errors import TrialDiverged
+from tuner.datasets.stream import Stream
+from tuner.errors import REFUSALS, TrialDiverged
 from tuner.training import Fold, Recipe, Training
 
 _HERE = Path(__file__).resolve().parent
 # Frames of these folders are not the user's: Tuner's own packages, and where Keras and all other packages are installed.
 _NOT_THE_USERS = (f"{_HERE}{os.sep}", f"{_HERE.parent / 'search_spaces'}{os.sep}", f"{Path(np.__file__).resolve().parent.parent}{os.sep}", "<frozen ")
+_INSTALLED = (*_NOT_THE_USERS, f"{Path(os.__file__).resolve().parent}{os.sep}")
 
 
 def serve(requests: int, log: int) -> NoReturn:
@@ -40,6 +44,7 @@ def serve(requests: int, log: int) -> NoReturn:
     # Ctrl-C reaches every process of a terminal: what it means is for the parent alone to decide.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     training: Training | None = None
+    pool: _Pool | None = None
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             request = json.loads(connection.recv_bytes())
@@ -49,10 +54,15 @@ def serve(requests: int, log: int) -> NoReturn:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 warnings.simplefilter("ignore", PendingDeprecationWarning)
                 try:
-                    if training is None:
-                        training, answer = _begin(request)
-                    else:
+                    if training is not None and "do" in request:
                         answer = _do(training, request)
+                    else:
+                        if pool is None:
+                            pool = _prepare(request)
+                        else:
+                            training = None
+                            _forget(pool)
+                        training, answer = _begin(request, pool)
                 except BaseException as error:
                     answer = {"refused": _refusal(request, error)}
             said = [f"{warning.category.__name__}: {warning.message}" for warning in caught]
@@ -61,7 +71,17 @@ def serve(requests: int, log: int) -> NoReturn:
     os._exit(0)
 
 
-def _begin(request: dict[str, Any]) -> tuple[Training, dict[str, Any]]:
+@dataclass(frozen=True)
+class _Pool:
+    """What the trainings of a process share, and the modules that were there before the first of them."""
+
+    x: np.ndarray
+    y: np.ndarray
+    folds: list[Fold]
+    modules: frozenset[str]
+
+
+def _prepare(request: dict[str, Any]) -> _Pool:
     limits = request["limits"]
     # Before TensorFlow first looks at its devices.
     os.environ["OMP_NUM_THREADS"] = str(limits["threads"])
@@ -72,9 +92,24 @@ def _begin(request: dict[str, Any]) -> tuple[Training, dict[str, Any]]:
     folder = Path(request["data"])
     # "c": TensorFlow takes over only memory that is writable. Nothing ever writes to it, so all processes share its pages.
     x, y = (np.load(folder / name, mmap_mode="c", allow_pickle=False) for name in ("x.npy", "y.npy"))
-    if limits["memory_bytes"] is not None:
-        limit_memory(limits["memory_bytes"])
-    training = Training(Recipe.from_json(request["recipe"]), x, y, _folds(Path(request["folds"])))
+    return _Pool(x, y, _folds(Path(request["folds"])), frozenset(sys.modules))
+
+
+def _forget(pool: _Pool) -> None:
+    """Leave nothing of the training before: its networks, Keras's names and random states, the state of the user's own modules."""
+    import keras
+
+    keras.backend.clear_session(free_memory=True)
+    for name in sys.modules.keys() - pool.modules:
+        place = getattr(sys.modules[name], "__file__", None)
+        if place and not place.startswith(_INSTALLED):
+            del sys.modules[name]
+
+
+def _begin(request: dict[str, Any], pool: _Pool) -> tuple[Training, dict[str, Any]]:
+    if request["limits"]["memory_bytes"] is not None:
+        limit_memory(request["limits"]["memory_bytes"])
+    training = Training(Recipe.from_json(request["recipe"]), pool.x, pool.y, pool.folds)
     return training, {"parameters": training.parameters, "path": training.path, "reason": training.reason, "layers": training.layers()}
 
 
@@ -146,12 +181,16 @@ def _folds(path: Path) -> list[Fold]:
     count = 1 + max(int(name.partition("_")[0]) for name in arrays)
     return [
         (
-            arrays.get(f"{number}_train"),
+            Stream.from_json(json.loads(arrays[f"{number}_stream"].tobytes())) if f"{number}_stream" in arrays else arrays.get(f"{number}_train"),
             arrays.get(f"{number}_validation"),
             Scaling(*(arrays[f"{number}_{name}"] for name in ("center", "factor", "fill"))),
         )
         for number in range(count)
     ]
+
+
+# What CUDA's libraries say where a card is full; TensorFlow calls these internal errors.
+_GPU_FULL = ("CUDA_ERROR_OUT_OF_MEMORY", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory")
 
 
 def _refusal(request: dict[str, Any], error: BaseException) -> dict[str, Any]:
@@ -160,9 +199,9 @@ def _refusal(request: dict[str, Any], error: BaseException) -> dict[str, Any]:
     verb = request.get("do", "build")
     if isinstance(error, TrialDiverged):
         return {"kind": "diverged", "message": str(error)}
-    if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
+    if isinstance(error, MemoryError) or name == "ResourceExhaustedError" or any(sign in message for sign in _GPU_FULL):
         return {"kind": "memory", "message": message, "details": _traceback(error)}
-    if isinstance(error, OSError) and verb in ("save", "restore", "load_weights", "export"):
+    if isinstance(error, OSError) and (error.errno in REFUSALS or verb in ("save", "restore", "load_weights", "export")):
         return {"kind": "storage", "message": error.strerror or str(error), "number": error.errno, "file": str(error.filename or "")}
     if isinstance(error, ValueError) and verb in ("restore", "load_weights", "evaluate", "predict", "export"):
         return {"kind": "value", "message": str(error)}

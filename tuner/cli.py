@@ -2,8 +2,8 @@
 
 Owns commands, options, signals and exit codes; every decision is made in the rooms below. Exit codes:
 
-    0    done                      3    nothing to rank: no trial has a score
-    2    bad input                 130  interrupted (Ctrl-C); 143: terminated. Run the same command again to go on.
+    0    done                           3    nothing to rank: no trial has a score
+    2    bad input, or a full disk      130  interrupted (Ctrl-C); 143: terminated. Run the same command again to go on.
 """
 
 import json
@@ -19,7 +19,8 @@ from tuner.commands.compare import compare
 from tuner.commands.interruption import signals
 from tuner.commands.plan import plan
 from tuner.commands.simulate import simulate
-from tuner.errors import EXPECTED, NothingToRank
+from tuner.errors import EXPECTED, REFUSALS, NothingToRank
+from tuner.writing import cannot_write
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -181,6 +182,11 @@ for command in (*jobs.COMMANDS, doctor.doctor, manifest.manifest):
     cli.add_command(command)
 
 
+def _printable(error: Exception) -> str:
+    """Return the message as one line: what a damaged file holds must not steer a terminal."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in str(error))
+
+
 def main() -> None:
     """Run the command line: expected errors become one line and exit code 2."""
     try:
@@ -191,11 +197,16 @@ def main() -> None:
         error.show()
         raise SystemExit(2) from None
     except NothingToRank as error:
-        click.echo(f"tuner: {error}", err=True)
+        click.echo(f"tuner: {_printable(error)}", err=True)
         raise SystemExit(3) from None
     except EXPECTED as error:
-        click.echo(f"tuner: {error}", err=True)
+        click.echo(f"tuner: {_printable(error)}", err=True)
         raise SystemExit(2) from None
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        click.echo(f"tuner: {_printable(cannot_write(error.filename or 'a file', error))}", err=True)
+        raise SystemExit(2) from None

@@ -119,7 +119,7 @@ class Race:
         return [(each.trial, index) for each, index in missing]
 
     def verdict(self, scores: Scores) -> list[dict[str, Any]]:
-        """Return what the race has found, best first, as `report/schema.py` describes it (`confirmed`).
+        """Return what the race has found, best first, as `report/facts_schema.py` describes it (`confirmed`).
 
         The winner has the fewest parameters among those that cannot be told from the first and lie within one standard error of it: that few seeds
         cannot tell two networks apart is no sign yet that they are alike. A candidate with a failed training is left out: what fails on one seed of

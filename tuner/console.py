@@ -29,6 +29,9 @@ class View(Protocol):
     def note(self, text: str) -> None:
         """Something that the user should know."""
 
+    def forecast(self, found: Mapping[str, Any]) -> None:
+        """What the sweep is expected to take: its `stages` and their `total`, as report/facts_schema.py describes them (`forecast`)."""
+
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         """The sweep is over: its result for people, and for machines."""
 
@@ -61,6 +64,8 @@ class Progression:
     best_trial: int | None = None
     done_epochs: int = 0
     started: float = 0.0
+    search_s: float | None = None
+    later_s: float = 0.0
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Take the budgets and, where a sweep goes on, what its earlier runs did: `ended` trials by state, `done_epochs` and `gone_s`."""
@@ -107,8 +112,24 @@ class Progression:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds until the tightest budget is used up, if it goes on as it has; None while too little is known."""
-        return self.elapsed_s * (1 - self.fraction) / self.fraction if self.fraction > 0.02 else None
+        """Seconds until the sweep is over; None while too little is known.
+
+        Of the search: as it has gone on so far, and as the forecast has it, which counts less and less. What follows the search is the forecast's alone.
+        """
+        paced = self.elapsed_s * (1 - self.fraction) / self.fraction if self.fraction > 0.02 else None
+        if self.search_s is None:
+            return paced
+        foreseen = max(0.0, self.search_s - self.elapsed_s)
+        rest = foreseen if paced is None else self.fraction * paced + (1 - self.fraction) * foreseen
+        return rest + self.later_s
+
+    def expect(self, forecast: Mapping[str, Any]) -> str:
+        """Take a forecast, and return it in a line."""
+        middles = {stage["name"]: stage["seconds"]["middle"] for stage in forecast.get("stages", ())}
+        self.search_s = middles.get("search")
+        self.later_s = sum(middles.values()) - middles.get("search", 0.0)
+        span, later = forecast["total"]["seconds"], [f"{name} {duration(seconds)}" for name, seconds in middles.items() if name != "search" and seconds >= 0.5]
+        return f"forecast: {duration(span['low'])} to {duration(span['high'])} in all" + (f", of which {', '.join(later)} after the search" if later else "")
 
     def summary(self) -> str:
         """Return the state of the search in one line."""
@@ -149,6 +170,9 @@ class PlainView:
     def note(self, text: str) -> None:
         self._line(text)
 
+    def forecast(self, found: Mapping[str, Any]) -> None:
+        self._line(self._state.expect(found))
+
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         print(text, file=self._output, flush=True)
 
@@ -174,6 +198,9 @@ class QuietView:
     def note(self, text: str) -> None:
         pass
 
+    def forecast(self, found: Mapping[str, Any]) -> None:
+        pass
+
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         print(text, file=self._output, flush=True)
 
@@ -195,6 +222,9 @@ class JsonView:
 
     def note(self, text: str) -> None:
         self._write("note", text=text)
+
+    def forecast(self, found: Mapping[str, Any]) -> None:
+        self._write("forecast", **found)
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         self._write("result", **facts)
@@ -232,6 +262,9 @@ class LiveView:
 
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False)
+
+    def forecast(self, found: Mapping[str, Any]) -> None:
+        self._console.print(self._state.expect(found), markup=False, highlight=False)
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         self._stop_live()

@@ -23,6 +23,7 @@ from tuner.objective import Objective
 from tuner.scheduler import SchedulerSection
 from tuner.searcher import SearchSection
 from tuner.simulate import Curve, search
+from tuner.spec import SweepSpec
 
 REPETITIONS = 20
 LEVEL = 0.8
@@ -34,7 +35,11 @@ UNKNOWN_SCATTER = 0.5
 # How far a sampler that learns may move from the mean speed of the space, in such standard deviations.
 LEARNT_SHIFT = 0.5
 # The largest share of what stopping by forecast saves over made-up curves that it does not save over real ones.
-LOST_SAVING = 0.4
+LOST_SAVING = 1.0
+# How many times as much as epochs of one training the same epoch may scatter from seed to seed.
+SEEDS_DIFFER = 4.0
+# The smallest share of what the start of a trial takes that the start of a later training takes.
+LEAST_START = 0.2
 # Trials before a sampler that learns has learnt anything.
 WARM_UP = 10
 
@@ -76,6 +81,10 @@ class Stage:
     epochs: Span
     seconds: Span
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {"name": self.name, "epochs": self.epochs.to_json(), "seconds": self.seconds.to_json()}
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -88,6 +97,7 @@ class Sweep:
         seeds: final trainings; 0: none.
         pool_share: rows of a final training by rows of a trial's.
         networks: that a trial trains at a time: one per fold.
+        waited_s: from the beginning of a search to the start of its first trials: Ray's workers start, and TensorFlow is loaded.
     """
 
     space: SearchSpace
@@ -101,6 +111,26 @@ class Sweep:
     seeds: int = 0
     pool_share: float = 1.0
     networks: int = 1
+    waited_s: float = 0.0
+
+    @classmethod
+    def of(cls, spec: SweepSpec, objective: Objective, *, slots: int, pool_share: float, networks: int, waited_s: float) -> "Sweep":
+        """Return what a spec says; the rest is as in the attributes."""
+        evaluation = spec.evaluation
+        return cls(
+            spec.search_space(),
+            objective,
+            spec.search,
+            spec.scheduler,
+            max_epochs=spec.training.max_epochs,
+            slots=slots,
+            confirm=evaluation.confirm if evaluation.enabled else 0,
+            confirm_budget=evaluation.confirm_budget,
+            seeds=evaluation.seeds if evaluation.enabled else 0,
+            pool_share=pool_share,
+            networks=networks,
+            waited_s=waited_s,
+        )
 
 
 def expect(sweep: Sweep, measured: Sequence[Measured], *, seed: int) -> tuple[list[Stage], Stage]:
@@ -155,7 +185,9 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         seconds[0] += network.start_s * speed
         return Curve([float(value) for value in sign * worth], [float(value) for value in seconds])
 
-    plain = {"sampler": "random", "baselines": False, "warm_start": [], "also_minimize": None, "max_concurrent": None}
+    plain: dict[str, Any] = {"sampler": "random", "baselines": False, "warm_start": [], "also_minimize": None, "max_concurrent": None}
+    if sweep.search.seconds is not None:
+        plain["seconds"] = max(1e-3, sweep.search.seconds - sweep.waited_s)
     study, events = search(
         sweep.space,
         sweep.objective,
@@ -168,17 +200,22 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
     )
     board = Leaderboard.of(study.trials(), sweep.objective, {})
     epochs, taken = float(len(events)), max((event.seconds for event in events), default=0.0)
-    # Real curves are harder to foresee than made-up ones: of what foresight saves here, it saves nearly all there or little more than half.
+    # Real curves are harder to foresee than made-up ones: of what foresight saves here, it mostly saves nearly all there, but where networks are alike, little.
     lost = LOST_SAVING * draw.random() ** 2 if sweep.scheduler.name == "forecast" else 0.0
     unsaved = lost * (len(board.records) * sweep.max_epochs - epochs)
-    limits = [(sweep.search.epochs or math.inf) / epochs, (sweep.search.seconds or math.inf) / taken if taken else math.inf]
+    limits = [(sweep.search.epochs or math.inf) / epochs, plain.get("seconds", math.inf) / taken if taken else math.inf]
     longer = max(1.0, min(1 + unsaved / epochs, *limits))
-    epochs, taken = epochs * longer, taken * longer
+    epochs, taken = epochs * longer, taken * longer + sweep.waited_s
     found = {"search": (epochs, taken), "confirm": (0.0, 0.0), "retrain": (0.0, 0.0)}
+
+    # Seeds differ at least as much as epochs do.
+    between = noise * math.exp(draw.uniform(0.0, math.log(SEEDS_DIFFER)))
+    # By now processes stand ready, and what was compiled for a network may be used again.
+    again = draw.uniform(LEAST_START, 1.0)
 
     def seconds_of(trial: int, epochs: float) -> float:
         network = networks[study.trials()[trial].user_attrs["seed"]]
-        return speed * (network.start_s + epochs * network.seconds)
+        return speed * (again * network.start_s + epochs * network.seconds)
 
     winner, budget = board.best, int(sweep.confirm_budget * epochs)
     field = candidates(board.ranked, sweep.confirm, budget) if sweep.confirm > 1 else ()
@@ -189,7 +226,7 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         while wanted := race.next(scores):
             each = [seconds_of(trial, race.epochs(trial)) for trial, _ in wanted]
             taken += max(max(each), math.fsum(each) / sweep.slots)
-            scores |= {(trial, index): board.find(trial).score + noise * float(draw.normal()) for trial, index in wanted}  # type: ignore[operator]
+            scores |= {(trial, index): board.find(trial).score + between * float(draw.normal()) for trial, index in wanted}  # type: ignore[operator]
         found["confirm"] = (float(sum(race.epochs(trial) for trial, _ in scores)), taken)
         chosen = next(entry["trial"] for entry in race.verdict(scores) if entry["chosen"])
         winner = board.find(chosen)

@@ -18,8 +18,10 @@ from tuner.datasets import targets as targets_room
 from tuner.datasets.features import Features
 from tuner.datasets.scaling import Scaling, apply
 from tuner.datasets.section import DEFAULT_SHARE, DatasetSection
-from tuner.datasets.sources import SOURCES, Raw, read_for_prediction
+from tuner.datasets.sources import SOURCES, Raw, read_for_prediction, read_test, table_of
 from tuner.datasets.splits import Fold
+from tuner.datasets.stream import TEST, VALIDATION, Stream
+from tuner.datasets.survey import Survey, survey
 from tuner.datasets.targets import Targets
 from tuner.errors import DatasetError
 
@@ -43,6 +45,7 @@ class Dataset:
         largest: the largest value that a pixel can take.
         rows: (n,) int64: the pool's row numbers in the source; empty: 0, 1, ...
         test_rows: int64: the test split's row numbers in the source, or in its own file.
+        survey: of a table that is streamed: x and y are then the validation rows alone, and a fold's training rows are a stream.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Dataset:
     largest: float = 255.0
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     test_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    survey: Survey | None = None
 
     def __post_init__(self) -> None:
         if self.task not in ("classification", "regression"):
@@ -65,7 +69,8 @@ class Dataset:
             raise ValueError(f"Dataset: got {len(self.x)} examples and {len(self.y)} labels; expected as many")
         if self.x.dtype not in (np.uint8, np.float32) or self.y.dtype != (np.int32 if self.task == "classification" else np.float32):
             raise ValueError(f"Dataset: got x of {self.x.dtype} and y of {self.y.dtype}; expected uint8 or float32, and int32 classes or float32 targets")
-        if not self.folds or max(int(rows[-1]) for fold in self.folds for rows in (fold.train, fold.validation)) >= len(self.x):
+        used = [rows for fold in self.folds for rows in (fold.train, fold.validation) if not isinstance(rows, Stream)]
+        if not used or max(int(rows[-1]) for rows in used) >= len(self.x):
             raise ValueError("Dataset.folds: expected at least one, with row numbers within the pool")
         if not len(self.rows):
             object.__setattr__(self, "rows", np.arange(len(self.x), dtype=np.int64))
@@ -84,8 +89,15 @@ class Dataset:
             return len(self.classes)
         return 1 if self.y.ndim == 1 else int(self.y.shape[1])
 
-    def scaling(self, rows: np.ndarray | None) -> Scaling:
+    @property
+    def whole(self) -> Any:
+        """What the final retraining trains on: all row numbers of the pool, or the stream of them."""
+        return np.arange(len(self.y)) if self.survey is None else self.survey.whole
+
+    def scaling(self, rows: Any) -> Scaling:
         """Return the scaling fitted on these rows of the pool only (none: on all of it, for the final retraining)."""
+        if self.survey is not None:
+            return self.survey.scaling(rows)
         plain = self.features.plain if self.features.columns else None
         return scaling_room.fit(self.scale, self.x, rows=rows, fill=self.features.missing, largest=self.largest, plain=plain)
 
@@ -93,12 +105,14 @@ class Dataset:
         """Return the row numbers, in the source, of every split.
 
         Returns:
-            `train` and `validation`, or `train_1`, `validation_1`, `train_2`, ... for folds; and `test` (in its own file where the data bring it).
+            `train` (unless it is streamed) and `validation`; or `train_1`, `validation_1`, `train_2`, ... for folds; and `test` (in its own file where the
+            data bring it).
         """
         found: dict[str, np.ndarray] = {}
         for number, fold in enumerate(self.folds, start=1):
             suffix = "" if len(self.folds) == 1 else f"_{number}"
-            found[f"train{suffix}"] = self.rows[fold.train]
+            if not isinstance(fold.train, Stream):  # the rows of a stream are all the others
+                found[f"train{suffix}"] = self.rows[fold.train]
             found[f"validation{suffix}"] = self.rows[fold.validation]
         found["test"] = self.test_rows
         return found
@@ -153,7 +167,17 @@ def load(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
     Raises:
         DatasetError: one line that says what is wrong with the data.
     """
-    return assemble(SOURCES[section.source](section), section, seed)
+    try:
+        return _streamed(section, seed) if section.stream else assemble(SOURCES[section.source](section), section, seed)
+    except MemoryError as error:
+        held = section.source == "table" and not section.stream
+        mend = "dataset.stream = true reads Parquet, Feather and Arrow files part by part" if held else "it needs a larger one"
+        raise DatasetError(f"{section.path or section.source}: does not fit into this machine's memory; {mend}") from error
+    except DatasetError as error:
+        files = " and ".join(path for path in (section.path, section.test_path) if path)
+        if not files or str(section.path) in str(error) or (section.test_path or files) in str(error):
+            raise
+        raise DatasetError(f"{files}: {error}") from error
 
 
 def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
@@ -174,7 +198,31 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
         test_rows = raw.test.rows
     scale = section.scaling if section.scaling != "auto" else "unit" if x.dtype == np.uint8 else "standard"
     dataset = Dataset(section.source, targets.task, x, y[pool], folds, targets.classes, features, {}, scale, raw.largest, raw.pool.rows[pool], test_rows)
-    return replace(dataset, facts=_facts(dataset, raw, section, seed)), sealed
+    return replace(dataset, facts=_facts(dataset, raw.content_hash, section, seed) | {"test_given": raw.test is not None}), sealed
+
+
+def _streamed(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
+    """As `load`, of a table that is not to be in memory."""
+    seed = seed if section.split_seed is None else section.split_seed
+    table, features = table_of(section)
+    if table.format not in ("parquet", "feather", "arrow"):
+        raise DatasetError(f"{table.path}: is {table.format}; expected Parquet, Feather or Arrow for stream = true, which can be read in parts")
+    found = survey(section, table, features, seed)
+    x, y, rows, content_hash = found.x[TEST], found.y[TEST], found.rows[TEST], found.content_hash
+    if section.test_path is not None:
+        test, test_hash = read_test(section, features, {column.name: column.kind for column in found.features.columns})
+        x, y, rows = found.features.encode(test.x), found.targets.encode(test.y, "test labels"), test.rows
+        content_hash = hashes.of_parts((content_hash, test_hash))
+    fold = Fold(found.train, np.arange(len(found.y[VALIDATION])))
+    pool = found.x[VALIDATION], found.y[VALIDATION]
+    dataset = Dataset(
+        section.source, found.targets.task, *pool, (fold,), found.targets.classes, found.features, {}, found.method, 255.0, found.rows[VALIDATION], rows, found
+    )
+    facts = _facts(dataset, content_hash, section, seed)
+    if facts["task"] == "classification":
+        facts["classes"] = dict(found.counts)
+    facts |= {"streamed": True, "pool_rows": len(found.whole), "rows": len(found.whole) + len(rows), "shuffle_buffer": section.shuffle_buffer}
+    return replace(dataset, facts=facts), SealedTest(x, y)
 
 
 def _split(raw: Raw, section: DatasetSection, targets: Targets, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[Fold, ...]]:
@@ -213,12 +261,12 @@ def _of_table(rows: Any, section: DatasetSection) -> Features:
     return columns.fit(rows, missing=section.missing, indicators=section.missing_indicators, max_categories=section.max_categories)
 
 
-def _facts(dataset: Dataset, raw: Raw, section: DatasetSection, seed: int) -> dict[str, Any]:
+def _facts(dataset: Dataset, content_hash: str, section: DatasetSection, seed: int) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "source": section.source,
         "path": section.path,
         "test_path": section.test_path,
-        "content_hash": raw.content_hash,
+        "content_hash": content_hash,
         "split_hash": hashes.of_rows(dataset.indices()),
         "seed": seed,
         "task": dataset.task,
@@ -227,7 +275,7 @@ def _facts(dataset: Dataset, raw: Raw, section: DatasetSection, seed: int) -> di
         "train_rows": [len(fold.train) for fold in dataset.folds],
         "validation_rows": [len(fold.validation) for fold in dataset.folds],
         "test_rows": len(dataset.test_rows),
-        "test_given": raw.test is not None,
+        "test_given": section.test_path is not None,
         "max_rows": section.max_rows,
         "input_shape": list(dataset.input_shape),
         "dtype": str(dataset.x.dtype),

@@ -13,17 +13,19 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.air._internal import usage
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.search import ConcurrencyLimiter
 
-from cluster.resources import Resources
+from cluster.resources import Allotment
 from tuner.accounts import Accounts
 from tuner.console import View
 from tuner.errors import SweepError
 from tuner.scheduler import StudyScheduler
 from tuner.searcher import StudySearcher
 from tuner.study import STATES, Cause
+from tuner.writing import PAUSES_S, cannot_write
 
 # Each break-down costs a few seconds; a cluster on which they go on and on is not fit for this sweep.
 FITS_AT_MOST = 20
@@ -73,6 +75,24 @@ class _Watcher(_Here, tune.Callback):
         self._view.note(f"trial {trial.config.get('number')}: its worker was lost; it is tried again")
 
 
+class _Forget(_Here, tune.Callback):
+    """Lets go of what Ray keeps of every metric of a trial that has ended: nobody asks for it, and it is most of what a trial takes of the driver's memory."""
+
+    def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
+
+
+class _NowAndThen(_Here, tune.Callback):
+    """Lets the sweep see to its other things."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+
+    def on_step_begin(self, iteration: int, trials: list[RayTrial], **info: Any) -> None:
+        self._function()
+
+
 class _Limit(_Here, tune.Callback):
     """How many trials run at a time: as many as fit, and more when nodes join.
 
@@ -107,12 +127,13 @@ def dispatch(
     searcher: StudySearcher,
     scheduler: StudyScheduler,
     *,
-    resources: Resources,
+    allotment: Allotment,
     slots: int,
     scratch: str,
     view: View,
     interrupted: threading.Event,
     slots_now: Callable[[], int] | None = None,
+    now_and_then: Callable[[], None] = lambda: None,
 ) -> None:
     """Run trials until the searcher has no more, a budget is spent, or `interrupted` is set.
 
@@ -120,12 +141,13 @@ def dispatch(
         trainable: the class trainable, with its work bound to it.
         searcher: proposes; its accounts are the scheduler's too.
         scheduler: stops.
-        resources: what each trial holds.
+        allotment: what each trial holds while it runs.
         slots: how many trials run at a time, at first.
         view: is told of every report.
         scratch: a folder for what Ray insists on writing; it is not read again.
         interrupted: set from a signal handler; trials then stop and wait to be continued.
         slots_now: asked now and then how many trials could run: nodes that join are used. None: the cluster does not grow.
+        now_and_then: called often; quick.
 
     Raises:
         SweepError: Ray Tune itself failed, or the first trials all failed alike.
@@ -138,10 +160,20 @@ def dispatch(
     try:
         for fits in range(1, FITS_AT_MOST + 1):
             try:
-                _fit(trainable, searcher, scheduler, resources=resources, limit=limit, storage=f"{scratch}/{fits}", view=view, interrupted=interrupted)
+                callbacks: list[tune.Callback] = [_Watcher(view, accounts), _Forget(), limit, _NowAndThen(now_and_then)]
+                stopper = _Stopper(interrupted, accounts)
+                _fit(trainable, limit.around(searcher), scheduler, allotment=allotment, storage=f"{scratch}/{fits}", callbacks=callbacks, stopper=stopper)
                 break
             except tune.TuneError as error:
                 raise SweepError(f"Ray Tune ended the search: {str(error).strip().splitlines()[-1]}") from error
+            except BrokenPipeError:  # whoever read what the view prints has gone
+                raise
+            except OSError as error:  # of Ray's own files, which the sweep does not need, but Ray does
+                if fits > len(PAUSES_S):
+                    raise cannot_write(error.filename or scratch, error) from error
+                view.note(f"Ray Tune cannot write to {error.filename or scratch} ({error.strerror or error}); the search goes on")
+                if interrupted.wait(PAUSES_S[fits - 1]):
+                    break
             except RuntimeError as error:
                 if not isinstance(error.__cause__, ray.exceptions.RayError):
                     raise
@@ -161,23 +193,30 @@ def dispatch(
 
 def _fit(
     trainable: type,
-    searcher: StudySearcher,
+    searcher: ConcurrencyLimiter,
     scheduler: StudyScheduler,
     *,
-    resources: Resources,
-    limit: "_Limit",
+    allotment: Allotment,
     storage: str,
-    view: View,
-    interrupted: threading.Event,
+    callbacks: list[tune.Callback],
+    stopper: _Stopper,
 ) -> None:
+    # Ray 2.60 counts the callbacks for its usage statistics, which are off, and loads MLflow and W&B for that where they are installed: 1.6 s, and two
+    # temporary folders that a kill leaves behind.
+    usage.tag_callbacks = lambda callbacks: False
+    # An actor is reused for trials that hold the same (Ray 2.60 keeps them by what they hold), and ends where one waits that holds something else.
+    def held(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        resources = allotment.of(config["configuration"], larger_share=config["larger_share"])
+        return tune.PlacementGroupFactory([resources.bundle()], bundle_label_selector=[dict(resources.labels)])
+
     tuner = tune.Tuner(
-        tune.with_resources(trainable, tune.PlacementGroupFactory([resources.bundle()], bundle_label_selector=[dict(resources.labels)])),
-        tune_config=TuneConfig(search_alg=limit.around(searcher), scheduler=scheduler, num_samples=-1, reuse_actors=True),
+        tune.with_resources(trainable, held),
+        tune_config=TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=-1, reuse_actors=True),
         run_config=RunConfig(
             name="search",
             storage_path=storage,
-            stop=_Stopper(interrupted, searcher.accounts),
-            callbacks=[_Watcher(view, searcher.accounts), limit],
+            stop=stopper,
+            callbacks=callbacks,
             verbose=0,
             failure_config=FailureConfig(max_failures=0),
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),

@@ -6,7 +6,8 @@ of rows, their scaling and Keras's own training step run inside one compiled fun
 Runs in a trial's process. Must not know where the data came from, what the network is, or what is done with the figures.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,6 +69,30 @@ class Epoch:
             return {name: float(values[-1]) for name, values in history.history.items()}
         return self._run("train", x, y, order)
 
+    def train_chunks(self, chunks: Iterable[tuple[np.ndarray, np.ndarray]], rows: int) -> dict[str, float]:
+        """Train on rows that come in chunks, for a pool that is not in memory: the compiled loop runs once per chunk, and Python is met in between.
+
+        Args:
+            chunks: x and y, in the order of training; all but the last are a multiple of the batch size long.
+            rows: of all chunks together.
+
+        Returns:
+            As `train`.
+        """
+        import tensorflow as tf
+
+        if self.reason:
+            size = self.batch_size
+            parts = ((self._scaled(tf.constant(x[at : at + size])), tf.constant(y[at : at + size])) for x, y in chunks for at in range(0, len(x), size))
+            history = self.model.fit(parts, verbose=0, shuffle=False, steps_per_epoch=math.ceil(rows / size))
+            return {name: float(values[-1]) for name, values in history.history.items()}
+        report: dict[str, float] = {}
+        for x, y in chunks:
+            report = self._run("train", tf.constant(x), tf.constant(y), np.arange(len(x)), anew=not report)
+            if not np.isfinite(report["loss"]):
+                break
+        return report
+
     def evaluate(self, x: Any, y: Any, rows: np.ndarray) -> dict[str, float]:
         """Return the loss and the compiled metrics over some rows; nothing is trained. Arguments as for `train`."""
         if self.reason:
@@ -86,14 +111,15 @@ class Epoch:
         self._build(x, y)
         return [*self.model.variables, *(self.model.optimizer.variables if self.model.optimizer else ())]
 
-    def _run(self, name: str, x: Any, y: Any, rows: np.ndarray) -> dict[str, float]:
+    def _run(self, name: str, x: Any, y: Any, rows: np.ndarray, *, anew: bool = True) -> dict[str, float]:
         import tensorflow as tf
 
         if name not in self._functions:
             self._build(x, y)
             step, size = (self.model.train_step, self.batch_size) if name == "train" else (self.model.test_step, EVALUATION_ROWS)
             self._functions[name] = self._loop(step, size, x, y)
-        self.model.reset_metrics()
+        if anew:
+            self.model.reset_metrics()
         return {key: float(value) for key, value in self._functions[name](x, y, tf.constant(rows, tf.int64)).items()}
 
     def _build(self, x: Any, y: Any) -> None:

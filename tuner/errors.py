@@ -6,8 +6,13 @@ code 2. Everything else is a defect of ours and keeps its traceback. A message s
 `SearchSpaceError` and `ClusterError` live with the packages that raise them, which know nothing of this one.
 """
 
+import errno
+
 from cluster.errors import ClusterError
 from search_spaces.errors import SearchSpaceError
+
+# What storage says when it is full, or refuses for another reason that passes or can be mended.
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
 
 
 class SpecError(ValueError):

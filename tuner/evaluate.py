@@ -1,8 +1,8 @@
 """After the search: the best are trained again on fresh seeds, the winner on all rows that a search may see, and the test split is opened, once.
 
 The only room that opens the test split. The order is the point: first every network is trained and written down, then the opening is recorded,
-and only then are the test rows read. Owns what is computed from the predictions on them. Must not choose anything by a test score: the saved
-model is the one of the first seed, not of the luckiest.
+and only then are the test rows read. What infrastructure does to a training is tried again, as with a trial. Must not choose anything by a test score:
+the saved model is the one of the first seed, not of the luckiest.
 """
 
 import contextlib
@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import ray
 
-from cluster.resources import Resources
+from cluster.errors import one_line
+from cluster.resources import Allotment, Resources
+from tuner import failures
 from tuner.accounts import seed_of
 from tuner.confirm import Race
 from tuner.console import View
@@ -26,11 +28,10 @@ from tuner.data import Dataset, SealedTest
 from tuner.errors import SweepError, TrialDiverged
 from tuner.process import ProcessDied, TrainingProcess, store
 from tuner.training import Recipe
-from tuner.trial import Work, own_gpus
+from tuner.trial import Work, own_limits
+from tuner.writing import write_whole
 
 MODEL = "model.keras"
-MISTAKES_SHOWN = 24
-CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ class Probed:
 
 @dataclass(frozen=True)
 class Workers:
-    """Where trainings run: what each holds, and how the user asks them to stop."""
+    """Where trainings run: what each is given, by its configuration, and how the user asks them to stop."""
 
-    resources: Resources
+    allotment: Allotment
     interrupted: threading.Event
 
 
@@ -188,7 +189,7 @@ def retrain(work: Work, dataset: Dataset, jobs: Sequence[Job], *, workers: Worke
     Raises:
         SweepError: a training failed, or the user asked to stop.
     """
-    whole = replace(work, folds=((np.arange(len(dataset.y)), None, dataset.scaling(None)),))
+    whole = replace(work, folds=((dataset.whole, None, dataset.scaling(None)),))
     done: dict[int, Retrained] = {}
     for index, result in _succeeding(_run(_retrain, whole, [(job,) for job in jobs], workers)):
         done[index] = result
@@ -221,35 +222,10 @@ def final_seeds(seed: int, count: int) -> list[int]:
     return [seed_of(seed, number, "final") for number in range(count)]
 
 
-def summary(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Sequence[Retrained], results: Sequence[Score]) -> dict[str, Any]:
-    """Return what the test split says of the retrained networks, as JSON: the `final` fact without what the search knows of it.
-
-    The mean and spread (sample standard deviation) are over all runs; everything about single rows is of the saved model, the first run.
-    """
-    names = list(results[0].metrics)
-    values = {name: [result.metrics[name] for result in results] for name in names}
-    found: dict[str, Any] = {
-        "parameters": runs[0].parameters,
-        "layers": [dict(layer) for layer in runs[0].layers],
-        "runs": [{"seed": run.job.recipe.seed, "metrics": dict(result.metrics), "seconds": run.seconds} for run, result in zip(runs, results, strict=True)],
-        "mean": {name: float(np.mean(values[name])) for name in names},
-        "spread": {name: float(np.std(values[name], ddof=1)) if len(results) > 1 else None for name in names},
-        "saved_seed": runs[0].job.recipe.seed,
-        "saved": dict(results[0].metrics),
-        "model": MODEL,
-    }
-    predictions = results[0].predictions
-    found["test"] = _classified(dataset, x, y, predictions) if dataset.task == "classification" else _regressed(y, predictions)
-    return found
-
-
 def save_model(run: Retrained, folder: Path) -> Path:
     """Write the model, whole or not at all."""
-    target = folder / MODEL
-    aside = folder / f".{MODEL}.aside"
-    aside.write_bytes(run.model)
-    aside.replace(target)
-    return target
+    write_whole(folder / MODEL, run.model)
+    return folder / MODEL
 
 
 # ---- on the workers
@@ -259,7 +235,7 @@ def _probe(work: Work, job: Job) -> Probed:
     began = time.monotonic()
     with _process(work, job, "pool") as process:
         start_s = time.monotonic() - began
-        seconds = tuple(process.run_epoch(work.epoch_timeout_s)["seconds"] for _ in range(job.epochs))
+        seconds = tuple(report["seconds"] for report in _train(process, work, job.epochs))
         return Probed(process.parameters, start_s, seconds, _peak_bytes(process.pid))
 
 
@@ -271,12 +247,12 @@ def _peak_bytes(pid: int) -> int | None:
 
 def _rescore(work: Work, job: Job, metric: str) -> float:
     with _process(work, job, "pool") as process:
-        return [process.run_epoch(work.epoch_timeout_s)[metric] for _ in range(job.epochs)][-1]
+        return _train(process, work, job.epochs)[-1][metric]
 
 
 def _retrain(work: Work, job: Job) -> Retrained:
     with _process(work, job, "pool") as process:
-        seconds = sum(process.run_epoch(work.epoch_timeout_s)["seconds"] for _ in range(job.epochs))
+        seconds = sum(report["seconds"] for report in _train(process, work, job.epochs))
         with tempfile.TemporaryDirectory(dir=work.scratch) as folder:
             process.save(Path(folder) / "state")
             process.export(Path(folder) / MODEL)
@@ -293,25 +269,43 @@ def _test(work: Work, job: Job, state: dict[str, bytes]) -> Score:
         return Score({f"test_{name}": value for name, value in metrics.items()}, predictions)
 
 
+def _train(process: TrainingProcess, work: Work, epochs: int) -> list[dict[str, float]]:
+    """Train for so many epochs, none of which may hang, and return their reports."""
+    watch, reports = failures.Watch(work.epoch_timeout_s, work.deadline_s), []
+    for _ in range(epochs):
+        reports.append(process.run_epoch(watch.timeout_s))
+        watch.note(reports[-1]["seconds"])
+    return reports
+
+
 def _process(work: Work, job: Job, arrays: str) -> TrainingProcess:
-    return TrainingProcess(job.recipe, store(Path(work.scratch) / arrays, work.x, work.y), folds=work.folds, limits=own_gpus(work.limits))
+    return TrainingProcess(job.recipe, store(Path(work.scratch) / arrays, work.x, work.y), folds=work.folds, limits=own_limits())
 
 
 @dataclass(frozen=True)
 class _Failed:
-    """Comes back instead of a result: a training failed, and why in one line."""
+    """Comes back instead of a result: a training failed, of which kind of failure, and why in one line."""
 
+    kind: str
     reason: str
 
 
 def _guarded(function: Callable, *arguments: Any) -> Any:
-    """Call a worker's function; a training that failed comes back as the line that says why."""
-    try:
-        return function(*arguments)
-    except TrialDiverged as diverged:
-        return _Failed(f"diverged: {diverged}")
-    except ProcessDied as died:
-        return _Failed(f"{died.kind}: {died.message}")
+    """Call a worker's function, again where its process was lost; a training that failed comes back as the line that says why."""
+    lost: list[str] = []
+    while True:
+        try:
+            return function(*arguments)
+        except TrialDiverged as diverged:
+            return _Failed("diverged", f"diverged: {diverged}")
+        except ProcessDied as died:
+            kind, message = died.kind, died.message
+        except OSError as refused:
+            kind, message = "storage", f"{refused.filename or 'a disk'}: {refused.strerror or refused}"
+        if not failures.is_retried(kind, lost):
+            return _Failed(kind, f"{kind}: {message}")
+        lost.append(kind)
+        time.sleep(failures.pause_s(len(lost)))
 
 
 def _succeeding(results: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
@@ -323,88 +317,41 @@ def _succeeding(results: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]
 
 
 def _run(function: Callable, work: Work, calls: Sequence[tuple], workers: Workers) -> Iterator[tuple[int, Any]]:
-    """Run a function on the cluster once per call, and yield (index, result or failure) as they come."""
-    bundle = workers.resources.bundle()
-    options: dict[str, Any] = {"num_cpus": bundle.pop("CPU"), "num_gpus": bundle.pop("GPU", 0), "memory": bundle.pop("memory", None), "resources": bundle}
-    options["label_selector"] = dict(workers.resources.labels)
-    task = ray.remote(_guarded).options(max_retries=3, **options)
+    """Run a function on the cluster once per call, and yield (index, result or failure) as they come.
+
+    A call begins with its job. One that needs more memory than its share of a GPU is tried again with a larger one, as a trial is; what only probes is not.
+    """
     shared = ray.put(work)
-    indices = {task.remote(function, shared, *arguments): index for index, arguments in enumerate(calls)}
-    waiting = list(indices)
-    while waiting:
-        ready, waiting = ray.wait(waiting, num_returns=1, timeout=0.5)
+    running: dict[Any, tuple[int, Resources]] = {}
+
+    def start(index: int, larger_share: bool) -> None:
+        resources = workers.allotment.of(calls[index][0].recipe.configuration, larger_share=larger_share)
+        task = ray.remote(_guarded).options(max_retries=3, **_options(resources))
+        running[task.remote(function, shared, *calls[index])] = index, resources
+
+    for index in range(len(calls)):
+        start(index, False)
+    again: set[int] = set()
+    while running:
+        ready, waiting = ray.wait(list(running), num_returns=1, timeout=0.5)
         if workers.interrupted.is_set():
             for job in waiting:
                 ray.cancel(job, force=True)
             raise SweepError("interrupted; run the same command again to go on")
         for job in ready:
-            yield indices[job], ray.get(job)
+            index, resources = running.pop(job)
+            try:
+                result = ray.get(job)
+            except ray.exceptions.RayError as error:
+                raise SweepError(f"Ray lost a training for good ({one_line(error)}); run the same command again to go on") from error
+            if isinstance(result, _Failed) and result.kind == "memory" and resources.is_share and index not in again and function is not _probe:
+                again.add(index)
+                start(index, True)
+            else:
+                yield index, result
 
 
-# ---- what the predictions say
-
-
-def _classified(dataset: Dataset, x: np.ndarray, y: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    predicted = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
-    labels = np.arange(dataset.outputs)
-    precision, recall, f1, support = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
-    right = predicted == y
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    wrong = np.flatnonzero(~right)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
-    return {
-        "rows": len(y),
-        "classes": list(dataset.classes),
-        "confusion": confusion_matrix(y, predicted, labels=labels).tolist(),
-        "per_class": [
-            {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-            for name, p, r, f, s in zip(dataset.classes, precision, recall, f1, support, strict=True)
-        ],
-        "calibration": [
-            {"confidence": float(confidence[bins == b].mean()), "accuracy": float(right[bins == b].mean()), "count": int((bins == b).sum())}
-            for b in range(CALIBRATION_BINS)
-            if (bins == b).any()
-        ],
-        "mistakes": [
-            {
-                "row": int(row),
-                "truth": dataset.classes[y[row]],
-                "predicted": dataset.classes[predicted[row]],
-                "confidence": float(confidence[row]),
-                "image": _picture(x[row], dataset.largest),
-            }
-            for row in worst
-        ],
-    }
-
-
-def _regressed(y: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    truth, predicted = y.reshape(len(y), -1).astype(np.float64), predicted.reshape(len(y), -1).astype(np.float64)
-    residuals = predicted - truth
-    total = ((truth - truth.mean(axis=0)) ** 2).sum()
-    errors = {
-        "mean": residuals.mean(),
-        "standard deviation": residuals.std(ddof=1) if residuals.size > 1 else 0.0,
-        "worst": np.abs(residuals).max(),
-        "root mean square": np.sqrt((residuals**2).mean()),
-    }
-    if total > 0:
-        errors["R2"] = 1 - (residuals**2).sum() / total
-    shown = np.linspace(0, len(y) - 1, min(len(y), 500)).astype(int)
-    return {
-        "rows": len(y),
-        "errors": {name: float(value) for name, value in errors.items()},
-        "scatter": [[float(truth[row, 0]), float(predicted[row, 0])] for row in shown],
-    }
-
-
-def _picture(x: np.ndarray, largest: float) -> list | None:
-    """Return an image as rows of brightness 0..255 (the mean over colours), or None where the data are no images."""
-    if x.ndim not in (2, 3) or x.dtype != np.uint8 or x.shape[0] > 64:
-        return None
-    grey = x if x.ndim == 2 else x.mean(axis=2)
-    return np.rint(grey * (255 / largest)).astype(int).tolist()
-
+def _options(resources: Resources) -> dict[str, Any]:
+    bundle = resources.bundle()
+    options = {"num_cpus": bundle.pop("CPU"), "num_gpus": bundle.pop("GPU", 0), "memory": bundle.pop("memory", None), "resources": bundle}
+    return {**options, "label_selector": dict(resources.labels)}

@@ -3,14 +3,17 @@
 Owns which of them are written down, in which order, and what refuses to go on with a sweep that was begun otherwise. Must not run anything.
 """
 
+import io
 import platform
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
+from cluster.resources import Allotment
 from search_spaces.space import SearchSpace
 from tuner import reopen
 from tuner import spec as specs
@@ -18,14 +21,19 @@ from tuner.data import Dataset
 from tuner.errors import SpecError
 from tuner.scheduler import milestones
 from tuner.study import Study
+from tuner.writing import write_whole
 
+# Where a sweep runs, lies and is shown says nothing about its trials.
+MAY_MOVE = ("folder", "storage", "cluster", "trackers")
+COMPILED = "compiled epoch"  # as epoch.py calls it
 VERSIONS_OF = ("ray", "optuna", "tensorflow", "keras", "numpy", "pyarrow", "scikit-learn")
 
 
 def same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
     """Return the spec to go on with.
 
-    A sweep that was extended goes on with its larger budgets also where the spec is the one that it was begun with. Its folder may have moved.
+    A sweep that was extended goes on with its larger budgets also where the spec is the one that it was begun with. It may have moved: to
+    another folder, storage or cluster.
 
     Raises:
         SpecError: another spec than the recorded: its trials would not be comparable.
@@ -33,11 +41,13 @@ def same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
     recorded = study.facts.get("spec")
     if recorded is None:
         return spec
-    asked = {**specs.to_json(spec), "folder": None}
-    begun, now = ({**specs.with_defaults(study.facts.get(name) or recorded), "folder": None} for name in ("spec_as_begun", "spec"))
+    nowhere, asked = dict.fromkeys(MAY_MOVE), specs.to_json(spec)
+    place = {name: asked[name] for name in MAY_MOVE}
+    asked |= nowhere
+    begun, now = ({**specs.with_defaults(study.facts.get(name) or recorded), **nowhere} for name in ("spec_as_begun", "spec"))
     changes = specs.differences(now, asked)
     if not changes or not specs.differences(begun, asked):
-        return specs.check({**now, "folder": spec.folder})
+        return specs.check({**now, **place})
     budgets = all(change.startswith(("search.trials:", "search.epochs:", "search.seconds:")) for change in changes)
     mend = f"`tuner extend {spec.sweep_folder}` gives it more to spend" if budgets else "give the new one another name or folder"
     raise SpecError(f"{spec.sweep_folder}: holds a sweep of another spec ({'; '.join(changes)}); {mend}")
@@ -54,7 +64,9 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
         if recorded != dataset.facts["content_hash"]:
             raise SpecError(f"dataset: its content has changed since this sweep began (was {recorded[:12]}, is {dataset.facts['content_hash'][:12]})")
         return
-    np.savez_compressed(spec.sweep_folder / "split.npz", allow_pickle=False, **dataset.indices())
+    split = io.BytesIO()
+    np.savez_compressed(split, allow_pickle=False, **dataset.indices())
+    write_whole(spec.sweep_folder / "split.npz", split.getvalue())
     described = space.describe()
     facts = {
         "name": spec.name,
@@ -80,8 +92,25 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
         study.set_fact(name, value)
 
 
+def record_place(study: Study, hardware: str, slots: int, allotment: Allotment) -> None:
+    """Write down what the sweep runs on, and each change of it where it goes on elsewhere; and what all trials together hold of it."""
+    study.set_fact("held", {"cpus": slots * allotment.usual.cpus, "gpus": slots * allotment.usual.gpus})
+    told = f"{hardware}; {slots} trial{'s' * (slots != 1)} at a time, {allotment} each"
+    before = study.facts.get("hardware")
+    if before is None or not before.endswith(told):
+        study.set_fact("hardware", told if before is None else f"{before}; then {told}")
+
+
+def record_ways(study: Study) -> None:
+    """Write down how epochs were run, the compiled way or through Keras's own `fit` and why, and what Python warned of; each with its number of trials."""
+    facts = [trial.user_attrs for trial in study.trials()]
+    ways = [each["path"] if each["path"] == COMPILED else f"fit: {each['path']}" for each in facts if each.get("path")]
+    study.set_fact("ways", dict(Counter(ways).most_common()))
+    study.set_fact("python_warnings", dict(Counter(text for each in facts for text in set(each.get("warnings") or ())).most_common(20)))
+
+
 def record_stage(study: Study, name: str, *, began: float, epochs: int) -> None:
-    """Write down that a stage is over.
+    """Write down that a stage is over; what earlier parts of it took, before an interruption or an extension, is added.
 
     Args:
         study: the record.
@@ -89,7 +118,11 @@ def record_stage(study: Study, name: str, *, began: float, epochs: int) -> None:
         began: when, by `time.monotonic`.
         epochs: number of epochs that it trained.
     """
-    study.set_fact("stages", [*study.facts.get("stages", []), {"name": name, "seconds": round(time.monotonic() - began, 3), "epochs": epochs}])
+    stages = {stage["name"]: stage for stage in study.facts.get("stages", [])}
+    before, seconds = stages.get(name, {}), time.monotonic() - began
+    spent = {"seconds": seconds, "epochs": epochs, **{f"{what[:-1]}_seconds": number * seconds for what, number in study.facts.get("held", {}).items()}}
+    stages[name] = {"name": name, **{what: round(before.get(what, 0) + amount, 3) for what, amount in spent.items()}}
+    study.set_fact("stages", list(stages.values()))
 
 
 def record_opening(study: Study, reason: str) -> None:

@@ -4,9 +4,10 @@ Infrastructure is tried again, a few times and after a pause; what a configurati
 deadline of an epoch, and the sign that a builder is broken. Must not know who finds a failure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -25,10 +26,12 @@ class Rule:
     Attributes:
         retries: how often a trial goes on from its checkpoint after it.
         help: one line for people.
+        forgiven: earlier ones count no more once the trial has got on since: a machine that is taken away again and again is no fault of the trial.
     """
 
     retries: int
     help: str
+    forgiven: bool = False
 
 
 CAUSES: dict[str, Rule] = {
@@ -37,9 +40,11 @@ CAUSES: dict[str, Rule] = {
     "diverged": Rule(0, "its loss is no number any more"),
     "error": Rule(0, "its code raised an exception"),
     "memory": Rule(0, "it needs more memory than a trial has"),
+    "share": Rule(1, "it needs more memory than its share of a GPU; it is tried again with a larger one"),
     "crash": Rule(1, "its process was killed, or broke in native code"),
     "deadline": Rule(1, "an epoch did not end in time"),
-    "lost": Rule(2, "its worker or node went away"),
+    "storage": Rule(4, "the disk that it worked on was full or refused", forgiven=True),
+    "lost": Rule(2, "its worker or node went away", forgiven=True),
 }
 
 
@@ -51,6 +56,16 @@ def is_retried(kind: str, earlier: Sequence[str]) -> bool:
         earlier: the kinds that it was tried again after before.
     """
     return kind in CAUSES and list(earlier).count(kind) < CAUSES[kind].retries
+
+
+def counted(retried: Sequence[Mapping[str, Any]], epoch: int) -> list[str]:
+    """Return the kinds of earlier failures that count against a trial.
+
+    Args:
+        retried: kind and epoch of each that it was tried again after.
+        epoch: the last one that is recorded now.
+    """
+    return [entry["kind"] for entry in retried if not CAUSES[entry["kind"]].forgiven or entry["epoch"] >= epoch]
 
 
 def pause_s(retries: int) -> float:
@@ -67,6 +82,31 @@ def deadline_s(epochs_s: Sequence[float]) -> float | None:
     if len(epochs_s) < LEAST_EPOCHS:
         return None
     return max(LEAST_S, TIMES_MEDIAN * median(epochs_s), TIMES_SLOWEST * max(epochs_s))
+
+
+class Watch:
+    """How long the next epoch of one training may take, from its own epochs and those of others.
+
+    Args:
+        stated_s: what the user says; None leaves it to the epochs.
+        others_s: what `deadline_s` says of others' epochs.
+    """
+
+    def __init__(self, stated_s: float | None, others_s: float | None) -> None:
+        self._stated_s, self._others_s = stated_s, others_s
+        self._epochs_s: list[float] = []
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds after which the next epoch is taken as hung; None while it is too early to say."""
+        if self._stated_s is not None:
+            return self._stated_s
+        own = deadline_s(self._epochs_s)
+        return own if self._others_s is None else max(self._others_s, own or 0.0)
+
+    def note(self, seconds: float) -> None:
+        """Take note of an epoch that is done."""
+        self._epochs_s.append(seconds)
 
 
 def broken(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:

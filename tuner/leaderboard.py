@@ -1,8 +1,7 @@
 """The leaderboard: every trial of a sweep, ranked by its best epoch, in one Parquet file.
 
-Owns what a trial looks like once the search is over (`TrialRecord`), how trials are ranked, and the file `leaderboard.parquet`. Reports are
-views of it and are never read back. Must not know how trials were run, nor what any hyperparameter means; reading a leaderboard needs pyarrow
-and nothing else, neither Ray nor TensorFlow nor Optuna.
+Owns the file `leaderboard.parquet`. Reports are views of it and are never read back. Must not know how trials were run, nor what any hyperparameter
+means; reading a leaderboard needs pyarrow and nothing else, neither Ray nor TensorFlow nor Optuna.
 
 The file has one row per trial: the ranked ones first, in order of rank, then the others in order of their numbers.
 
@@ -16,6 +15,7 @@ The file has one row per trial: the ranked ones first, in order of rank, then th
     seconds         double        s        time that the trial was at work
     parameters      int64                  trainable parameters of the network
     seed            int64                  the seed of the trial's own random draws
+    pareto          bool                   no other ranked trial is as good in both objectives and better in one; null: there is one objective
     baseline        string                 the name of the hand-tuned network that it is; null: it was proposed
     source          string                 how it was proposed: random, model, ...
     gain            double                 score beyond the best baseline's; positive is better whatever the mode
@@ -29,14 +29,15 @@ The file has one row per trial: the ranked ones first, in order of rank, then th
     curve.<metric>  list<double>           one value per epoch, from epoch 1; null: not a finite number
 
 The metadata of the Arrow schema holds `tuner.leaderboard` (the version of this format) and `tuner.facts` (JSON): what is known of the sweep as a
-whole, its objective above all. `tuner/report/schema.py` lists every fact that a report reads; all of them may be missing.
+whole, its objective above all; and `tuner.check`, a checksum of them, of the columns' names and of the number of rows. `tuner/report/facts_schema.py` lists
+every fact that a report reads; all of them may be missing.
 """
 
+import io
 import json
-import math
-import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,16 +47,16 @@ import pyarrow.parquet as pq
 
 from tuner.errors import SweepError
 from tuner.objective import Objective
+from tuner.ranking import CAUSE, STATES, TrialRecord, rank_trials, record_of
+from tuner.writing import write_whole
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+__all__ = ["COLUMNS", "FILE", "STATES", "Leaderboard", "TrialRecord", "rank_trials", "record_of"]
+
 FILE = "leaderboard.parquet"
 VERSION = 1
-STATES = ("complete", "pruned", "failed", "waiting", "running")
-
-_OPTUNA_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "waiting", "RUNNING": "running"}
-_CAUSE = ("kind", "message", "details")
 # Without these a file is no leaderboard; all others may be missing, as in a file that an older Tuner of the same format wrote.
 _NEEDED = ("rank", "number", "state", "score", "best_epoch", "epochs")
 # Column -> type, unit and meaning: the table in the docstring above, word for word (a test compares them).
@@ -69,6 +70,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
     "seconds": (pa.float64(), "s", "time that the trial was at work"),
     "parameters": (pa.int64(), "", "trainable parameters of the network"),
     "seed": (pa.int64(), "", "the seed of the trial's own random draws"),
+    "pareto": (pa.bool_(), "", "no other ranked trial is as good in both objectives and better in one; null: there is one objective"),
     "baseline": (pa.string(), "", "the name of the hand-tuned network that it is; null: it was proposed"),
     "source": (pa.string(), "", "how it was proposed: random, model, ..."),
     "gain": (pa.float64(), "", "score beyond the best baseline's; positive is better whatever the mode"),
@@ -81,72 +83,13 @@ COLUMNS: dict[str, tuple[pa.DataType, str, str]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
-    """One trial as the leaderboard shows it. Units and meanings: the table in the module's docstring.
-
-    Attributes:
-        rank: from 1; None for a trial that failed or has no score.
-        cause: `kind`, `message` and `details`, or None.
-        configuration: the active hyperparameters, by name.
-        curves: metric -> one value per epoch, from epoch 1; None where the value was not a finite number.
-
-    Raises:
-        ValueError: the values do not fit together.
-    """
-
-    number: int
-    state: str
-    rank: int | None = None
-    score: float | None = None
-    best_epoch: int | None = None
-    epochs: int = 0
-    seconds: float | None = None
-    parameters: int | None = None
-    seed: int | None = None
-    baseline: str | None = None
-    source: str | None = None
-    gain: float | None = None
-    cause: Mapping[str, str] | None = None
-    started_at: float | None = None
-    worker: str | None = None
-    audited: int | None = None
-    configuration: Mapping[str, Any] = field(default_factory=dict)
-    curves: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.state not in STATES:
-            raise ValueError(f"trial {self.number}: state {self.state!r}; expected one of {', '.join(STATES)}")
-        if (self.score is None) != (self.best_epoch is None):
-            raise ValueError(f"trial {self.number}: score {self.score} at best epoch {self.best_epoch}; expected both or neither")
-        if self.score is not None and not math.isfinite(self.score):
-            raise ValueError(f"trial {self.number}: score {self.score}; expected a finite number or None")
-        if self.best_epoch is not None and not 1 <= self.best_epoch <= self.epochs:
-            raise ValueError(f"trial {self.number}: best epoch {self.best_epoch}; expected 1 to {self.epochs}, its epochs")
-        if self.rank is not None and (self.score is None or self.state == "failed"):
-            raise ValueError(f"trial {self.number}: rank {self.rank} for a trial that is {self.state} with score {self.score}; expected no rank")
-        for metric, values in self.curves.items():
-            if len(values) != self.epochs:
-                raise ValueError(f"trial {self.number}: {len(values)} values of {metric}; expected {self.epochs}, one per epoch")
-
-    @property
-    def name(self) -> str:
-        """What people call it: its baseline's name, else `trial 12`."""
-        return self.baseline or f"trial {self.number}"
-
-    def at_best(self, metric: str) -> float | None:
-        """Return another metric at the best epoch, or None where it has no value there."""
-        values = self.curves.get(metric)
-        return values[self.best_epoch - 1] if values and self.best_epoch else None
-
-
 @dataclass(frozen=True)
 class Leaderboard:
     """The ranked trials of a sweep and the facts of the sweep as a whole.
 
     Attributes:
         records: the ranked ones first, by rank; then the others by number.
-        facts: JSON; every key is optional (see `tuner/report/schema.py`).
+        facts: JSON; every key is optional (see `tuner/report/facts_schema.py`).
 
     Raises:
         ValueError: the records are not in that order, or two have the same number.
@@ -166,7 +109,7 @@ class Leaderboard:
     @classmethod
     def of(cls, trials: "Iterable[FrozenTrial]", objective: Objective, facts: Mapping[str, Any]) -> "Leaderboard":
         """Return the leaderboard of a study's trials; the objective is added to the facts."""
-        records = rank_trials([record_of(trial, objective) for trial in trials], objective)
+        records = rank_trials([record_of(trial, objective) for trial in trials], objective, also=_second(facts))
         return cls(records, {**facts, "objective": {"metric": objective.metric, "mode": objective.mode}})
 
     @cached_property
@@ -179,6 +122,16 @@ class Leaderboard:
     def ranked(self) -> tuple[TrialRecord, ...]:
         """The trials with a rank, best first."""
         return tuple(record for record in self.records if record.rank is not None)
+
+    @property
+    def second(self) -> str | None:
+        """The second objective, a fact of the trials that is to be small; None where there is one objective."""
+        return _second(self.facts)
+
+    @property
+    def front(self) -> tuple[TrialRecord, ...]:
+        """The Pareto front, best score first; empty where there is one objective."""
+        return tuple(record for record in self.records if record.pareto)
 
     @property
     def best(self) -> TrialRecord:
@@ -240,10 +193,9 @@ class Leaderboard:
     def table(self) -> pa.Table:
         """Return it as an Arrow table, as the module's docstring describes."""
         columns = dict(_columns(self.records, self.hyperparameters, self.metrics))
-        schema = pa.schema(
-            [column for column, _ in columns.values()],
-            metadata={"tuner.leaderboard": str(VERSION), "tuner.facts": json.dumps(self.facts, allow_nan=False)},
-        )
+        facts = json.dumps(self.facts, allow_nan=False)
+        metadata = {"tuner.leaderboard": str(VERSION), "tuner.facts": facts, "tuner.check": _check(facts.encode(), columns, len(self.records))}
+        schema = pa.schema([column for column, _ in columns.values()], metadata=metadata)
         return pa.Table.from_arrays([pa.array(values, type=column.type) for column, values in columns.values()], schema=schema)
 
     def write(self, path: str | Path) -> Path:
@@ -255,19 +207,9 @@ class Leaderboard:
         Raises:
             SweepError: it cannot be written.
         """
-        target = _file(path)
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            try:
-                with aside.open("wb") as file:
-                    pq.write_table(self.table(), file, compression="zstd")
-                    file.flush()
-                    os.fsync(file.fileno())
-                aside.replace(target)
-            finally:
-                aside.unlink(missing_ok=True)
-        except OSError as error:
-            raise SweepError(f"{target}: cannot be written ({error.strerror or error}); expected a folder with write permission and space left") from error
+        content, target = io.BytesIO(), _file(path)
+        pq.write_table(self.table(), content, compression="zstd", write_page_checksum=True)
+        write_whole(target, content.getvalue())
         return target
 
     @classmethod
@@ -282,78 +224,43 @@ class Leaderboard:
         """
         source = _file(path)
         try:
-            table = pq.ParquetFile(source).read()
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+            table = file.read()
         except FileNotFoundError as error:
             raise SweepError(f"{path}: no leaderboard there; expected the folder of a sweep that has ended, or its {FILE}") from error
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SweepError(f"{source}: cannot be read as Parquet; expected a {FILE} that Tuner wrote") from error
         metadata = table.schema.metadata or {}
         version = metadata.get(b"tuner.leaderboard")
-        if version is None or not set(_NEEDED) <= set(table.column_names):
+        if version is None or not set(_NEEDED) <= _names(table):
             raise SweepError(f"{source}: a Parquet file, but not a leaderboard; expected a {FILE} that Tuner wrote")
         if version != str(VERSION).encode():
             found = version.decode(errors="replace")
             raise SweepError(f"{source}: a leaderboard of format {found}; expected format {VERSION}: read it with the Tuner that wrote it")
         try:
-            return cls(tuple(_records(table)), json.loads(metadata[b"tuner.facts"]))
-        except (ValueError, KeyError, TypeError) as error:
+            facts = metadata[b"tuner.facts"]
+            check = _check(facts, table.column_names, table.num_rows)
+            if file.metadata.num_rows != table.num_rows or metadata.get(b"tuner.check", check.encode()) != check.encode():
+                raise ValueError("its checksum differs")
+            return cls(tuple(_records(table)), json.loads(facts))
+        except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise SweepError(f"{source}: a damaged leaderboard ({error}); expected a {FILE} as Tuner wrote it") from error
 
 
-def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
-    """Return a trial of a study as a record, still without rank and gain.
-
-    Reads the facts that `tuner/study.py` lists: `configuration`, `seed`, `baseline`, `parameters`, `started_at`, `worker`, `source`,
-    `cause`, `audit` and one `epoch_<n>` per epoch.
-    """
-    facts = trial.user_attrs
-    reports = {int(name.removeprefix("epoch_")): value for name, value in facts.items() if name.startswith("epoch_") and name[6:].isdecimal()}
-    history = {epoch: value for epoch, value in trial.intermediate_values.items() if math.isfinite(value)}
-    epochs = max([0, *reports, *history])
-    metrics = dict.fromkeys(metric for epoch in sorted(reports) for metric in reports[epoch])
-    curves = {metric: tuple(_finite(reports.get(epoch, {}).get(metric)) for epoch in range(1, epochs + 1)) for metric in metrics}
-    if history:
-        known = curves.get(objective.metric, (None,) * epochs)
-        curves[objective.metric] = tuple(history.get(epoch, value) for epoch, value in enumerate(known, start=1))
-    best_epoch = objective.best_epoch(history) if history else None
-    return TrialRecord(
-        number=trial.number,
-        state=_OPTUNA_STATES[trial.state.name],
-        score=history[best_epoch] if best_epoch else None,
-        best_epoch=best_epoch,
-        epochs=epochs,
-        cause={part: str(facts["cause"].get(part, "")) for part in _CAUSE} if facts.get("cause") else None,
-        audited=(facts.get("audit") or {}).get("epoch"),
-        configuration=facts.get("configuration") or {},
-        curves=curves,
-        seconds=math.fsum(value or 0.0 for value in curves["seconds"]) if "seconds" in curves else None,
-        **{name: facts.get(name) for name in ("parameters", "seed", "baseline", "source", "started_at", "worker")},
-    )
+def _second(facts: Mapping[str, Any]) -> str | None:
+    return ((facts.get("spec") or {}).get("search") or {}).get("also_minimize")
 
 
-def rank_trials(records: Iterable[TrialRecord], objective: Objective) -> tuple[TrialRecord, ...]:
-    """Rank by the score, ties by the trial's number, and measure every score's gain over the best baseline.
-
-    Failed trials and those without a score stay unranked and stand at the end: a network that diverged is no candidate, however well it began.
-    """
-    records = sorted(records, key=lambda record: record.number)
-    ranked = sorted((record for record in records if record.score is not None and record.state != "failed"), key=lambda record: objective.cost(_score(record)))
-    baselines = [record for record in ranked if record.baseline]
-    best_baseline = objective.cost(_score(baselines[0])) if baselines else None
-    in_order = [replace(record, rank=rank) for rank, record in enumerate(ranked, start=1)]
-    rest = [replace(record, rank=None) for record in records if record.score is None or record.state == "failed"]
-    return tuple(
-        replace(record, gain=best_baseline - objective.cost(_score(record)) if best_baseline is not None and record.score is not None else None)
-        for record in in_order + rest
-    )
+def _names(table: pa.Table) -> set[str]:
+    try:
+        return set(table.column_names)
+    except UnicodeDecodeError:
+        return set()
 
 
-def _score(record: TrialRecord) -> float:
-    return math.nan if record.score is None else record.score
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+def _check(facts: bytes, columns: Iterable[str], rows: int) -> str:
+    """Return a checksum of what no page of the file holds; the pages have their own."""
+    return f"{zlib.crc32(repr((rows, list(columns))).encode(), zlib.crc32(facts)):08x}"
 
 
 def _file(path: str | Path) -> Path:
@@ -393,7 +300,7 @@ def _records(table: pa.Table) -> Iterator[TrialRecord]:
     fields = {column.name: column for column in table.schema}
     encoded = {name for name, column in fields.items() if (column.metadata or {}).get(b"encoding") == b"json"}
     for row in table.to_pylist():
-        cause = {part: row.get(f"cause.{part}") or "" for part in _CAUSE} if row.get("cause.kind") is not None else None
+        cause = {part: row.get(f"cause.{part}") or "" for part in CAUSE} if row.get("cause.kind") is not None else None
         yield TrialRecord(
             **{name: row[name] for name in COLUMNS if not name.startswith("cause.") and name in row},
             cause=cause,

@@ -19,6 +19,7 @@ from typing import Any
 
 from tuner.errors import SweepError
 from tuner.study import Study
+from tuner.writing import patiently
 
 LOCK = "driver.lock"
 BEAT_EVERY_S = 10.0
@@ -34,15 +35,19 @@ class Lock:
         before: what the last driver noted, where it did not end in order; empty otherwise.
     """
 
-    def __init__(self, file: int, before: dict[str, Any]) -> None:
+    def __init__(self, path: Path, file: int, before: dict[str, Any]) -> None:
+        self._path = path
         self._file = file
         self.before = before
-        self._noted: dict[str, Any] = {**_self(), "since": round(time.time(), 3)}
+        self._noted: dict[str, Any] = {**identity(), "since": round(time.time(), 3)}
         self.note()
 
     def note(self, **facts: Any) -> None:
         """Write down what the next run must know if this one is killed; JSON."""
         self._noted |= facts
+        patiently(self._write, self._path)
+
+    def _write(self) -> None:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, json.dumps(self._noted).encode() + b"\n", 0)
 
@@ -61,7 +66,7 @@ def alone(folder: str | Path) -> Iterator[Lock]:
     except OSError as error:
         raise SweepError(f"{path}: cannot be locked ({error.strerror or error}); expected a folder with write permission that knows file locks") from error
     try:
-        yield Lock(file, _read(file))
+        yield Lock(path, file, _read(file))
     finally:
         # Removed while it is still held: a driver that waits for this very file looks again.
         path.unlink(missing_ok=True)
@@ -83,8 +88,8 @@ def beating(study: Study, lost: Callable[[], object], *, every_s: float = BEAT_E
     """
     token = secrets.token_hex(8)
     found = study.facts.get("driver") or {}
-    if found and time.time() - float(found["beat"]) < dead_after_s and not _ended_here(found):
-        raise _busy(found)
+    if found and time.time() - float(found["beat"]) < dead_after_s and not ended_here(found):
+        raise busy(found)
     _beat(study, token)
     time.sleep(min(SETTLE_S, every_s))
     _refuse_if_taken(study, token)
@@ -122,7 +127,7 @@ def _taken(path: Path) -> int:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 holder = _read(file)
                 os.close(file)
-                raise _busy(holder, path.parent) from None
+                raise busy(holder, path.parent) from None
             os.close(file)
             raise
         os.close(file)
@@ -136,26 +141,28 @@ def _read(file: int) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _busy(holder: dict[str, Any], folder: Path | None = None) -> SweepError:
+def busy(holder: dict[str, Any], folder: Path | str | None = None) -> SweepError:
+    """Return the error that tells a second driver of the first one."""
     who = f"process {holder['pid']} on {holder['host']}" if {"pid", "host"} <= set(holder) else "another process"
     return SweepError(f"{folder or 'the study'}: {who} is running this sweep; expected one driver at a time: wait for it, or stop it first")
 
 
-def _self() -> dict[str, Any]:
+def identity() -> dict[str, Any]:
+    """Return who this driver is: its host and process."""
     return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
 def _beat(study: Study, token: str) -> None:
-    study.set_fact("driver", {**_self(), "token": token, "beat": time.time()})
+    study.set_fact("driver", {**identity(), "token": token, "beat": time.time()})
 
 
 def _refuse_if_taken(study: Study, token: str) -> None:
     found = study.facts["driver"]
     if found["token"] != token:
-        raise _busy(found)
+        raise busy(found)
 
 
-def _ended_here(holder: dict[str, Any]) -> bool:
+def ended_here(holder: dict[str, Any]) -> bool:
     """Say whether the holder was a process of this machine that is gone."""
     if holder["host"] != socket.gethostname():
         return False

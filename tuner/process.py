@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tuner import forkserver, starting
+from tuner.datasets.stream import Stream
 from tuner.errors import TrialDiverged
 from tuner.training import Fold, Recipe
 
@@ -50,10 +51,6 @@ class Limits:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"limits.{name}: got {value}; expected at least 1")
-
-    def with_gpus(self, gpus: tuple[str, ...]) -> "Limits":
-        """Return the same limits with other GPUs."""
-        return replace(self, gpus=gpus)
 
 
 class ProcessDied(RuntimeError):
@@ -86,6 +83,9 @@ class SharedData:
         arrays: dict[str, np.ndarray] = {}
         for number, (train, validation, scaling) in enumerate(folds):
             rows = {"train": train, "validation": validation}
+            if isinstance(train, Stream):
+                rows["train"] = None
+                arrays[f"{number}_stream"] = np.frombuffer(json.dumps(train.to_json()).encode(), np.uint8)
             arrays |= {f"{number}_{name}": np.asarray(value, np.int64) for name, value in rows.items() if value is not None}
             arrays |= {f"{number}_{name}": np.asarray(getattr(scaling, name), np.float32) for name in ("center", "factor", "fill")}
         content = hashlib.sha256()
@@ -150,14 +150,16 @@ def _whole(path: Path) -> Iterator[Path]:
 
 
 class TrainingProcess:
-    """A `Training` in a process of its own. Use it in a `with` block, or close it.
+    """A `Training` in a process of its own, and more of them one after another. Use it in a `with` block, or close it.
 
-    After any exception but TrialDiverged and a plain refusal (ValueError, OSError of save and restore) the process is gone.
+    After any exception but TrialDiverged and a plain refusal (ValueError, OSError) the process is gone.
 
     Attributes:
         epoch: epochs that are done.
         parameters: trainable parameters of one network.
         pid: of the process.
+        limits: what it may use.
+        trainings: that it has begun.
         path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
         warnings: what Python warned of in the process.
     """
@@ -198,7 +200,26 @@ class TrainingProcess:
             self._log.close()
             raise
         self.pid = self._child.pid
-        built = self._ask({"recipe": recipe.to_json(), "limits": asdict(limits), "data": str(data.folder), "folds": str(data.with_folds(folds))}, timeout_s)
+        self._given = {"limits": asdict(limits), "data": str(data.folder), "folds": str(data.with_folds(folds))}
+        self.limits = limits
+        self.trainings = 0
+        self.begin(recipe, timeout_s=timeout_s)
+
+    def begin(self, recipe: Recipe, *, timeout_s: float | None = 300.0) -> None:
+        """Build the networks of another recipe, on the same data and under the same limits; those before are gone.
+
+        They are trained bit by bit as in a new process, and begin sooner: TensorFlow has done by then what it does once in every process.
+
+        Args:
+            recipe: what to train.
+            timeout_s: how long building the networks may take.
+
+        Raises:
+            ProcessDied: the networks could not be built.
+        """
+        self.warnings = []
+        built = self._ask({"recipe": recipe.to_json(), **self._given}, timeout_s)
+        self.trainings += 1
         self.parameters: int = built["parameters"]
         self.path: str = built["path"]
         self.reason: str = built["reason"]
@@ -214,6 +235,7 @@ class TrainingProcess:
         Raises:
             TrialDiverged: a loss is no finite number.
             ProcessDied: it failed, died, ran out of memory or of time, or was cancelled.
+            OSError: storage refused, and the epoch was broken off.
         """
         return self._ask({"do": "run_epoch"}, timeout_s, cancelled)["report"]
 

@@ -20,13 +20,11 @@ from search_spaces.space import SearchSpace
 from tuner.accounts import Accounts, cause_of, metrics_of, seed_of
 from tuner.objective import Objective
 from tuner.samplers.encoding import Encoding
-from tuner.samplers.forecast import Forecast
-from tuner.study import Cause, Study
+from tuner.samplers.forecast import Forecast, ForecastSampler
+from tuner.study import STATES, Cause, Study
 
 # The forecast is asked at these steps of the epoch: as often late as early, for a chance that falls slowly.
 CHECK_FACTOR = 1.4
-# Nor is anything stopped before this number of trials has passed the grace period.
-LEAST_TO_STOP = 8
 
 
 class Rule(Protocol):
@@ -146,20 +144,21 @@ class Foresight:
     """
 
     def __init__(self, forecast: Forecast, study: Study, *, max_epochs: int, grace_period: int, least_chance: float) -> None:
-        self._forecast = forecast
+        self.forecast = forecast
         self._study = study
-        self._least_chance = least_chance
         self._grace = grace_period
+        self._least_chance = least_chance
         self._checks = frozenset(milestones(max_epochs, grace_period, CHECK_FACTOR))
+        forecast.update(study.optuna)  # what an earlier run left is read here, once, and not while the first suggestion is waited for
 
     def record(self, number: int, history: Mapping[int, float]) -> None:
         """Do nothing: the forecast reads the study."""
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
         """Return the trial's chance if it is too small to go on."""
-        if epoch not in self._checks or not self._forecast.update(self._study.optuna) or self._forecast.count(self._grace) < LEAST_TO_STOP:
+        if epoch not in self._checks or not self.forecast.update(self._study.optuna) or not self.forecast.enough(self._grace):
             return None
-        chance = self._forecast.chance(number)
+        chance = self.forecast.chance(number)
         if chance is None or chance >= self._least_chance:
             return None
         return f"a chance of {chance:.0%} at epoch {epoch} to end better than the trials that run on"
@@ -197,7 +196,9 @@ def _asha(given: Circumstances) -> Rule:
 
 
 def _foresight(given: Circumstances) -> Rule:
-    forecast = Forecast(Encoding(given.space), given.objective, given.max_epochs)
+    sampler = given.study.optuna.sampler
+    # Where the sampler forecasts too, both ask one model: it is fitted once.
+    forecast = sampler.forecast if isinstance(sampler, ForecastSampler) else Forecast(Encoding(given.space), given.objective, given.max_epochs)
     return Foresight(
         forecast, given.study, max_epochs=given.max_epochs, grace_period=given.section.grace_period, least_chance=given.section.least_chance
     )
@@ -219,7 +220,7 @@ class SchedulerSection(BaseModel):
     name: str = Field("forecast", description="which trials are stopped early: " + "; ".join(f"'{name}' {row.help}" for name, row in SCHEDULERS.items()))
     grace_period: int = Field(2, ge=1, description="no trial is stopped before this epoch")
     reduction_factor: float = Field(3.0, gt=1, description="asha: from rung to rung, epochs grow and trials shrink by this factor")
-    least_chance: float = Field(0.2, gt=0, lt=1, description="forecast: a trial goes on while its chance to end better than all that run on is at least this")
+    least_chance: float = Field(0.1, gt=0, lt=1, description="forecast: a trial goes on while its chance to end better than all that run on is at least this")
     audit: float = Field(
         0.03,
         ge=0,
@@ -256,14 +257,19 @@ class StudyScheduler(TrialScheduler):
         study = accounts.study
         self.rule = SCHEDULERS[section.name].build(Circumstances(study.objective, accounts.max_epochs, section, study, space))
         self._audited_epochs = 0
-        for trial in accounts.study.trials():
-            self._rebuild(trial)
+        for enter, trials in ((self._rebuild, study.trials()), (self._decide_again, study.trials("waiting"))):
+            for trial in trials:
+                enter(trial)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Do nothing: the searcher has begun the trial."""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Record an epoch, and return whether the trial goes on."""
+        with self.accounts.study.together():
+            return self._hear(trial, result)
+
+    def _hear(self, trial: Trial, result: dict[str, Any]) -> str:
         number = self.accounts.number_of(trial.trial_id)
         if number is None or not self.accounts.is_running(number):
             return TrialScheduler.STOP
@@ -279,8 +285,7 @@ class StudyScheduler(TrialScheduler):
         if epoch is None or cause is not None:
             self.accounts.end(number, "failed", cause)
             return TrialScheduler.STOP
-        new = self.accounts.epochs > known
-        return TrialScheduler.CONTINUE if self._goes_on(number, epoch, result, new) else TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if self._goes_on(number, epoch, result, self.accounts.epochs > known) else TrialScheduler.STOP
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """Record the last result of a trial that has stopped, and its end."""
@@ -327,27 +332,29 @@ class StudyScheduler(TrialScheduler):
         if not math.isfinite(value):
             accounts.end(number, "failed", Cause("diverged", f"{accounts.study.objective.metric} is {value} at epoch {epoch}"))
             return False
-        facts = accounts.study.trials()[number].user_attrs
-        history = accounts.history(number)
+        facts = accounts.study.trial(number).user_attrs
         audited = "audit" in facts
-        if audited and new:
-            self._audited_epochs += 1
-        reason = None if audited else self.rule.decide(number, epoch, history)
+        self._audited_epochs += audited and new
+        reason = None if audited else self.rule.decide(number, epoch, accounts.history(number))
         if epoch >= accounts.max_epochs:
             accounts.end(number, "complete")
             return False
-        spent = accounts.overspent()
-        if spent:
+        if spent := accounts.overspent():
             accounts.end(number, "pruned", Cause("budget", spent))
             return False
         # An epoch trained again after an interruption was decided upon when it was recorded: the trial went on.
         if reason is None or not new or "baseline" in facts:
             return True
+        return not self._stop(number, epoch, reason)
+
+    def _stop(self, number: int, epoch: int, reason: str) -> bool:
+        """End a trial, or let it run on under audit where the lot says so; return whether it ended."""
         if self._audits(number, epoch):
-            accounts.study.set_trial_fact(number, "audit", {"epoch": epoch, "reason": reason})
-            return True
-        accounts.end(number, "pruned", Cause("scheduler", reason))
-        return False
+            self.accounts.study.set_trial_fact(number, "audit", {"epoch": epoch, "reason": reason})
+            return False
+        self.accounts.end(number, "pruned", Cause("scheduler", reason))
+        self.accounts.study.finish(number, "pruned", Cause("scheduler", reason))  # nothing where that has ended it; a trial of an earlier run is in no account
+        return True
 
     def _audits(self, number: int, epoch: int) -> bool:
         """Draw the lot: one in four, as long as all audits together stay within their share of the epochs."""
@@ -359,8 +366,22 @@ class StudyScheduler(TrialScheduler):
     def _rebuild(self, trial: FrozenTrial) -> None:
         """Enter a trial of an earlier run: a value counts at its own epoch only, and none that the audit's lot let the trial reach."""
         audited = trial.user_attrs.get("audit", {}).get("epoch", math.inf)
-        self.rule.record(trial.number, {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= audited})
+        known = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= audited}
+        if STATES[trial.state] == "waiting" and math.isinf(audited):
+            known.pop(max(known, default=0), None)  # `_decide_again` enters it
+        self.rule.record(trial.number, known)
         self._audited_epochs += sum(epoch > audited for epoch in trial.intermediate_values)
+
+    def _decide_again(self, trial: FrozenTrial) -> None:
+        """Decide upon the newest epoch of a trial that an earlier run left: its driver may have died between the record and the decision."""
+        epoch = max(trial.intermediate_values, default=0)
+        if not epoch or "audit" in trial.user_attrs:
+            return
+        reason = self.rule.decide(trial.number, epoch, trial.intermediate_values)
+        if epoch >= self.accounts.max_epochs:
+            self.accounts.study.finish(trial.number, "complete")
+        elif reason is not None and "baseline" not in trial.user_attrs:
+            self._stop(trial.number, epoch, reason)
 
 
 def milestones(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:

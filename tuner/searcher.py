@@ -27,7 +27,7 @@ from tuner.errors import SpecError
 from tuner.objective import Objective
 from tuner.samplers.draft import Draft
 from tuner.samplers.forecast import ForecastSampler
-from tuner.samplers.plain import EvenSampler, GridSampler
+from tuner.samplers.plain import SOURCE, EvenSampler, GridSampler
 from tuner.study import Study
 
 REDRAWS = 100
@@ -62,10 +62,13 @@ class Row:
     Attributes:
         build: makes the sampler.
         help: one line for users.
+        startup: number of trials that it draws without a model, where the user gives none; None where it has no model, or notes by itself what
+            comes from one.
     """
 
     build: Callable[[Recipe], BaseSampler]
     help: str
+    startup: int | None = None
 
 
 def _tpe(recipe: Recipe) -> BaseSampler:
@@ -97,9 +100,9 @@ def _forecast(recipe: Recipe) -> BaseSampler:
 
 SAMPLERS: dict[str, Row] = {
     "forecast": Row(_forecast, "models how good a configuration will be at its last epoch, from all epochs of all trials (the default)"),
-    "tpe": Row(_tpe, "Optuna's tree-structured Parzen estimator"),
-    "gp": Row(_gp, "Optuna's Gaussian process; needs PyTorch"),
-    "cmaes": Row(_cmaes, "Optuna's CMA-ES, for spaces of numbers"),
+    "tpe": Row(_tpe, "Optuna's tree-structured Parzen estimator", 10),
+    "gp": Row(_gp, "Optuna's Gaussian process; needs PyTorch", 10),
+    "cmaes": Row(_cmaes, "Optuna's CMA-ES, for spaces of numbers", 1),
     "random": Row(lambda recipe: optuna.samplers.RandomSampler(seed=recipe.seed), "draws at random"),
     "qmc": Row(lambda recipe: EvenSampler(recipe.space, seed=recipe.seed), "covers the space evenly (a scrambled Sobol sequence)"),
     "grid": Row(lambda recipe: GridSampler(recipe.space, seed=recipe.seed), "every configuration of a finite space, once"),
@@ -185,8 +188,9 @@ def build_sampler(
 class StudySearcher(Searcher):
     """Hands the study's waiting trials, and then new ones, to Ray Tune.
 
-    A suggestion is `{"number", "configuration", "seed", "epoch", "pause_s", "deadline_s"}`: `epoch` is the last one recorded (0 for a new trial),
-    `pause_s` how long to wait before it is tried again, `deadline_s` how long an epoch may take (None: not known yet).
+    A suggestion is `{"number", "configuration", "seed", "epoch", "pause_s", "deadline_s", "larger_share"}`: `epoch` is the last one recorded (0 for a new
+    trial), `pause_s` how long to wait before it is tried again, `deadline_s` how long an epoch may take (None: not known yet), `larger_share` whether
+    its share of a GPU was too small.
 
     Args:
         accounts: what is spent and running; shared with the scheduler. Its study has the sampler.
@@ -201,18 +205,23 @@ class StudySearcher(Searcher):
         self.accounts = accounts
         self._study = accounts.study
         self._space = space
+        self._section = section
         self._seed = seed
         self._size = space.size()
         self._seen: set[tuple[tuple[str, str], ...]] = {key_of(trial.user_attrs["configuration"]) for trial in known}
         self._read = 0
+        self._read_seen()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """Return what the trial of Ray with this id is to train; None for not now, FINISHED for never again."""
-        if self._stopping():
+        with self._study.together():
+            return self._suggest(trial_id)
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.accounts.overspent():
             return Searcher.FINISHED
-        waiting = self._study.trials("waiting")
-        if waiting:
-            number = waiting[0].number
+        number = self._study.waiting()
+        if number is not None:
             configuration = self._configuration(self._study.resume(number))
         else:
             reason = self._nothing_new()
@@ -220,20 +229,22 @@ class StudySearcher(Searcher):
             if reason or drawn is None:
                 return self._finish(reason or f"all {self._size} configurations of the space have been run")
             number, configuration = drawn
-        trial = self._study.trials()[number]
+        trial = self._study.trial(number)
         self._seen.add(key_of(configuration))
         self.accounts.begin(trial_id, number)
         facts = trial.user_attrs
         if "seed" not in facts:
             self._study.set_trial_fact(number, "configuration", configuration)
+            self._study.set_trial_fact(number, "source", "enqueued")
             self._study.set_trial_fact(number, "seed", seed_of(self._seed, number))
         return {
             "number": number,
             "configuration": configuration,
             "seed": facts.get("seed", seed_of(self._seed, number)),
             "epoch": max(trial.intermediate_values, default=0),
-            "pause_s": failures.pause_s(len(facts.get("retried", []))),
+            "pause_s": failures.pause_s(sum(entry["epoch"] >= max(trial.intermediate_values, default=0) for entry in facts.get("retried", []))),
             "deadline_s": self.accounts.deadline_s,
+            "larger_share": any(entry["kind"] == "share" for entry in facts.get("retried", [])),
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -244,10 +255,11 @@ class StudySearcher(Searcher):
         number = self.accounts.number_of(trial_id)
         if number is None:
             return
-        if error:
-            self.accounts.lose(number)
-        else:
-            self.accounts.conclude(number, result or {})
+        with self._study.together():
+            if error:
+                self.accounts.lose(number)
+            else:
+                self.accounts.conclude(number, result or {})
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing: the study is the record, and Ray's snapshots are never read back."""
@@ -263,17 +275,11 @@ class StudySearcher(Searcher):
         # Ray 2.60 pickles the searcher into tuner.pkl; a study holds locks, and nobody reads that file back.
         return {}
 
-    def _stopping(self) -> bool:
-        reason = self.accounts.overspent()
-        if reason and self._study.facts.get("search_ended") != reason:
-            self._study.set_fact("search_ended", reason)
-        return reason is not None
-
     def _nothing_new(self) -> str | None:
         """Say why no new trial may begin; None if one may."""
         self._read_seen()
         limit = self.accounts.budget.trials
-        if limit is not None and len(self._study.trials()) >= limit:
+        if limit is not None and self._study.count() >= limit:
             return f"the budget of {limit} trials is spent"
         if self._size is not None and len(self._seen) >= self._size and sum(1 for _ in self._unseen()) == 0:
             return f"all {self._size} configurations of the space have been run"
@@ -287,17 +293,17 @@ class StudySearcher(Searcher):
         return Searcher.FINISHED
 
     def _read_seen(self) -> None:
-        trials = self._study.trials()
-        for trial in trials[self._read :]:
+        for number in range(self._read, self._study.count()):
+            trial = self._study.trial(number)
             self._seen.add(key_of(trial.user_attrs.get("configuration", trial.params)))
-        self._read = len(trials)
+        self._read = self._study.count()
 
     def _unseen(self) -> Any:
         return (configuration for configuration in self._space.grid() if key_of(configuration) not in self._seen)
 
     def _configuration(self, trial: optuna.Trial) -> dict[str, Any]:
         """Return the configuration of a trial that waited; one outside the space is in its facts only."""
-        frozen = self._study.trials()[trial.number]
+        frozen = self._study.trial(trial.number)
         stated = frozen.user_attrs.get("configuration")
         if stated is not None and (frozen.params or not frozen.system_attrs.get("fixed_params")):
             return dict(stated)
@@ -306,7 +312,7 @@ class StudySearcher(Searcher):
 
     def _draw(self) -> tuple[int, dict[str, Any]] | None:
         """Record a new trial that is no duplicate; None where the space has no more."""
-        number = len(self._study.trials())
+        number = self._study.count()
         for _ in range(REDRAWS):
             draft = Draft(self._study.optuna, number)
             configuration = self._space.suggest(draft)
@@ -317,12 +323,19 @@ class StudySearcher(Searcher):
             return None
         if rest:
             configuration = rest[int(np.random.default_rng([self._seed, number]).integers(len(rest)))]
+            draft.frozen.system_attrs.pop(SOURCE, None)
             draft.frozen.params = self._space.parameters_of(configuration)
             draft.frozen.distributions = {name: self._space.parameters[name].distribution for name in draft.frozen.params}
         return self._record(draft.frozen, configuration), configuration
 
+    def _source(self) -> str:
+        """Say whether the configurations of a sampler that notes nothing come from a model yet."""
+        startup = SAMPLERS[self._section.sampler].startup
+        return "random" if startup is None or len(self._study.trials("complete", "pruned")) < (self._section.warm_up or startup) else "model"
+
     def _record(self, frozen: FrozenTrial, configuration: Mapping[str, Any]) -> int:
-        frozen.user_attrs = {"configuration": dict(configuration), "seed": seed_of(self._seed, frozen.number)}
+        source = frozen.system_attrs.pop(SOURCE, None) or self._source()
+        frozen.user_attrs = {"configuration": dict(configuration), "seed": seed_of(self._seed, frozen.number), "source": source}
         self._study.optuna.add_trial(frozen)
         return frozen.number
 

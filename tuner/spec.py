@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cluster.resources import ResourcesSection
 from cluster.targets import ClusterSection
@@ -20,13 +20,17 @@ from search_spaces import network
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.space import SearchSpace, space_of
 from search_spaces.spaces import SPACES
+from tuner import database, storage
 from tuner.data import DatasetSection
 from tuner.errors import SpecError
 from tuner.objective import Objective
 from tuner.scheduler import SchedulerSection
 from tuner.searcher import SearchSection
+from tuner.trackers import Trackers
 
 EXAMPLE = Path(__file__).with_name("example.toml")
+# What trials tell of themselves besides their metrics, and what one may want to be small.
+SECOND = ("parameters",)
 
 
 class SpaceSection(BaseModel):
@@ -59,6 +63,13 @@ class TrainingSection(BaseModel):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="Keras's dtype policy for the networks.")
     epoch_timeout_s: float | None = Field(
         None, gt=0, description="Seconds after which an epoch is hung and its process ended. none: 20 times the median epoch of the sweep, at least 60."
+    )
+
+    checkpoint_gb: float = Field(
+        20.0,
+        gt=0,
+        description="Disk for the states of trials, in GB. The 3 best and the trials that may go on keep theirs; where that is too much, those that rank worst "
+        "lose theirs first, and begin again if they are interrupted.",
     )
 
 
@@ -95,7 +106,23 @@ class SweepSpec(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="The sweep's name; letters, digits, '.', '_' and '-'.")
     seed: int = Field(0, ge=0, lt=2**31, description="Everything random derives from it.")
     folder: str | None = Field(None, description="Where everything of this sweep is written. none: sweeps/<name>.")
-    storage: str | None = Field(None, description="A database URL for the study instead of a journal in the folder, such as postgresql://host/db.")
+    storage: str | None = Field(
+        None,
+        description="A bucket (s3://bucket/path or gs://bucket/path) or a folder that all nodes share (an absolute path): the states of trials, a copy of the "
+        "journal, leaderboard, model and reports are kept in <storage>/<name> as well, and another machine can go on from there. Credentials and endpoints "
+        "are the environment's, on every node: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...",
+    )
+    database: str | None = Field(
+        None,
+        description="A database URL for the study instead of a journal in the folder, such as postgresql+psycopg://user@host/db; its password is no part of "
+        "it: PGPASSWORD or ~/.pgpass.",
+    )
+    trackers: Trackers = Field(
+        default_factory=list,
+        description="Where the sweep is shown as well while it runs: mlflow, tensorboard, wandb. Each needs its package: pip install "
+        "'keras-sweep-tuner[mlflow]'. Addresses and credentials are the environment's, as each tracker has them (MLFLOW_TRACKING_URI, WANDB_MODE, ...); "
+        "without them everything stays in the sweep's folder.",
+    )
     dataset: DatasetSection = Field(default_factory=DatasetSection)
     space: SpaceSection = Field(default_factory=lambda: SpaceSection(name="mlp"))
     objective: ObjectiveSection = Field(default_factory=ObjectiveSection)
@@ -105,6 +132,20 @@ class SweepSpec(BaseModel):
     resources: ResourcesSection = Field(default_factory=ResourcesSection)
     cluster: ClusterSection = Field(default_factory=ClusterSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+
+    @field_validator("storage")
+    @classmethod
+    def _is_a_place(cls, place: str | None) -> str | None:
+        if place is not None:
+            storage.check(place)
+        return place
+
+    @field_validator("database")
+    @classmethod
+    def _is_a_database(cls, url: str | None) -> str | None:
+        if url is not None:
+            database.check(url)
+        return url
 
     def search_space(self) -> SearchSpace:
         """Return the space that `[space]` describes.
@@ -134,6 +175,11 @@ class SweepSpec(BaseModel):
     def sweep_folder(self) -> Path:
         return Path(self.folder or Path("sweeps") / self.name)
 
+    @property
+    def kept_at(self) -> str | None:
+        """Where the storage keeps this sweep; None without one."""
+        return None if self.storage is None else f"{self.storage.rstrip('/')}/{self.name}"
+
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     """Read a spec and check all of it.
@@ -147,7 +193,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     """
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_bytes().decode())  # as text, its lone carriage returns would become lines
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file; `tuner init {path.name}` writes an example") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -156,12 +202,14 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         raise SpecError(f"{path}: not TOML: {error}") from error
     for override in overrides:
         _override(values, override)
-    spec = check(values)
-    if spec.space.builder is not None:
-        try:
+    try:
+        spec = check(values)
+        if spec.space.builder is not None:
             network.find(spec.space.builder, (str(path.resolve().parent),))
-        except SearchSpaceError as error:
-            raise SpecError(f"space.builder: {error}") from error
+    except SearchSpaceError as error:
+        raise SpecError(f"{path}: space.builder: {error}") from error
+    except SpecError as error:
+        raise SpecError(f"{path}{' with --set' if overrides else ''}: {error}") from None
     return spec
 
 
@@ -211,6 +259,10 @@ def _check_between(spec: SweepSpec) -> None:
         raise SpecError(f"scheduler.grace_period: got {spec.scheduler.grace_period}; expected at most training.max_epochs ({spec.training.max_epochs})")
     if spec.search.epochs is not None and spec.search.epochs < spec.training.max_epochs:
         raise SpecError(f"search.epochs: got {spec.search.epochs}; expected at least training.max_epochs ({spec.training.max_epochs}), one full training")
+    second = spec.search.also_minimize
+    if second is not None and second not in SECOND:
+        raise SpecError(f"search.also_minimize: got {second!r}, which no trial tells; {nearest(second, SECOND)}")
+    spec.resources.check(spec.search_space().parameters)
     if spec.search.sampler == "grid" and spec.search_space().size() is None:
         raise SpecError('search.sampler: "grid" needs a finite space; give every continuous hyperparameter a list of choices, or a range with a step')
 

@@ -3,6 +3,7 @@
 Owns the connection to the server (forkserver.py), which is found or started here. Must not know what the process is asked to do.
 """
 
+import atexit
 import contextlib
 import hashlib
 import json
@@ -318,3 +319,4 @@ def _key() -> str:
 
 _lock = threading.Lock()
 _holders: list[Client] = []  # one at most
+atexit.register(cool)

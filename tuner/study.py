@@ -16,19 +16,22 @@ The states, and their names everywhere in Tuner:
 import json
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from tuner.database import SweepDatabase, reason, without_password
 from tuner.errors import SweepError
 from tuner.journal import JournalDamaged, SweepJournal
 from tuner.objective import Objective
+from tuner.writing import write_whole
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial's end would be a line on the console
 
@@ -50,7 +53,7 @@ class Cause:
     """Why a trial ended otherwise than at its last epoch.
 
     Attributes:
-        kind: one word: `scheduler`, `budget`, `diverged`, `error`, `memory`, `crash`, `deadline`, `lost`.
+        kind: one word: `scheduler`, `budget`, `diverged`, `error`, `memory`, `crash`, `deadline`, `storage`, `lost`.
         message: one line for people.
         details: a traceback, or nothing.
     """
@@ -63,7 +66,7 @@ class Cause:
 class Study:
     """The record of one sweep.
 
-    Every method that changes it has been written to the storage when it returns.
+    What a method changes has been written to the storage when it returns; within `together`, when that ends.
     """
 
     def __init__(self, study: optuna.Study, objective: Objective) -> None:
@@ -71,6 +74,13 @@ class Study:
         self.objective = objective
         self._storage: BaseStorage = study._storage
         self._id = study._study_id
+        self._looked: int | None = None  # trials that `waiting` has looked at
+        self._may_wait: set[int] = set()
+
+    def together(self) -> AbstractContextManager[None]:
+        """Write what is recorded within a context at its end: a journal then waits for the disk once. Nothing may follow from the records before that."""
+        backend = getattr(self._storage, "_backend", None)
+        return backend.together() if isinstance(backend, SweepJournal) else nullcontext()
 
     # ---- the whole sweep
 
@@ -89,6 +99,26 @@ class Study:
         # A list, not a tuple: for `(WAITING,)` Optuna 5.0's storage in memory skips trials that waited, ran and wait again.
         wanted: Any = [known[name] for name in states] or None
         return self._storage.get_all_trials(self._id, deepcopy=False, states=wanted)
+
+    def count(self) -> int:
+        """Return the number of trials; unlike counting `trials()`, as fast with many."""
+        if self._looked is None:
+            self._looked, self._may_wait = len(self.trials()), {trial.number for trial in self.trials("waiting")}
+        with suppress(KeyError):
+            while True:
+                self._trial_id(self._looked)
+                self._may_wait.add(self._looked)
+                self._looked += 1
+        return self._looked
+
+    def waiting(self) -> int | None:
+        """Return the number of the first trial that waits to be started or continued; unlike `trials("waiting")`, as fast with many."""
+        self.count()
+        for number in sorted(self._may_wait):
+            if self.trial(number).state == TrialState.WAITING:
+                return number
+            self._may_wait.discard(number)
+        return None
 
     # ---- one trial
 
@@ -127,10 +157,11 @@ class Study:
         trial_id = self._trial_id(number)
         if epoch in self._storage.get_trial(trial_id).intermediate_values:
             return
-        self._storage.set_trial_user_attr(trial_id, f"epoch_{epoch}", {name: _number(value) for name, value in metrics.items()})
         value = metrics[self.objective.metric]
-        if math.isfinite(value):
-            self._storage.set_trial_intermediate_value(trial_id, epoch, float(value))
+        with self.together():
+            self._storage.set_trial_user_attr(trial_id, f"epoch_{epoch}", {name: _number(value) for name, value in metrics.items()})
+            if math.isfinite(value):
+                self._storage.set_trial_intermediate_value(trial_id, epoch, float(value))
 
     def finish(self, number: int, state: str, cause: Cause | None = None) -> None:
         """End a trial as `complete`, `pruned` or `failed`.
@@ -156,6 +187,7 @@ class Study:
         trial_id = self._trial_id(number)
         if self._storage.get_trial(trial_id).state == TrialState.RUNNING:
             self._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
+            self._may_wait.add(number)
 
     def take_over(self) -> None:
         """Let the trials that a killed driver left running wait to be continued."""
@@ -181,7 +213,7 @@ def open_study(
     Raises:
         SweepError: the storage cannot be opened, or holds a study with another objective.
     """
-    place = _without_password(str(location)) if "://" in str(location) else str(Path(location) / JOURNAL)
+    place = without_password(str(location)) if "://" in str(location) else str(Path(location) / JOURNAL)
     try:
         storage = _open_storage(location)
         study = optuna.create_study(storage=storage, sampler=sampler, study_name=name, direction=objective.direction, load_if_exists=True)
@@ -192,7 +224,7 @@ def open_study(
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise SweepError(f"{place}: not a journal of Optuna ({error}); restore it from a copy, or start in another folder") from error
     except (SQLAlchemyError, ImportError, StorageInternalError) as error:  # ImportError: the database's driver is not installed
-        raise SweepError(f"{place}: cannot be opened ({type(error).__name__}); expected a database URL that SQLAlchemy can reach") from error
+        raise SweepError(f"{place}: cannot be opened ({reason(error)}); expected a database that SQLAlchemy can reach") from error
     if study.direction.name.lower() != objective.direction:
         raise SweepError(f"{place}: study {name!r} is to be {study.direction.name.lower()}d, the objective asks to {objective.direction} {objective.metric}")
     opened = Study(study, objective)
@@ -213,12 +245,14 @@ def read_study(folder: str | Path) -> Study:
     shown = str(journal)
     try:
         if journal.exists():
-            storage: BaseStorage = JournalStorage(SweepJournal(journal))
+            backend = SweepJournal(journal)
+            storage: BaseStorage = JournalStorage(backend)
+            backend.check_end()
             name = next((name for name in optuna.study.get_all_study_names(storage) if not name.endswith(KNOWN)), "")
         else:
             stated = json.loads(place.read_text(encoding="utf-8"))
-            shown, name = _without_password(stated["url"]), stated["name"]
-            storage = RDBStorage(stated["url"])
+            shown, name = without_password(stated["url"]), stated["name"]
+            storage = SweepDatabase(stated["url"])
         study = optuna.load_study(study_name=name, storage=storage)
         objective = Objective(**study.user_attrs["objective"])
     except OSError as error:
@@ -228,17 +262,14 @@ def read_study(folder: str | Path) -> Study:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise SweepError(f"{shown}: holds no sweep that has begun ({type(error).__name__}: {error}); expected the folder of one") from error
     except (SQLAlchemyError, ImportError, StorageInternalError) as error:
-        raise SweepError(f"{shown}: cannot be opened ({type(error).__name__}); expected a database URL that SQLAlchemy can reach") from error
+        raise SweepError(f"{shown}: cannot be opened ({reason(error)}); expected a database that SQLAlchemy can reach") from error
     return Study(study, objective)
 
 
 def note_database(folder: str | Path, url: str, name: str) -> None:
     """Write into a sweep's folder where its study lives, for this user's eyes: the URL may hold a password."""
     place = Path(folder) / DATABASE
-    aside = place.with_name(f".{DATABASE}")
-    aside.touch(mode=0o600)
-    aside.write_text(json.dumps({"url": url, "name": name}), encoding="utf-8")
-    aside.replace(place)
+    write_whole(place, json.dumps({"url": url, "name": name}), private=True)
 
 
 def _open_storage(location: str | Path) -> BaseStorage:
@@ -247,11 +278,12 @@ def _open_storage(location: str | Path) -> BaseStorage:
     What a driver that was killed left half written in a journal is cut off.
     """
     if "://" in str(location):
-        return RDBStorage(str(location))
+        return SweepDatabase(str(location))
     journal = Path(location) / JOURNAL
     journal.parent.mkdir(parents=True, exist_ok=True)
     backend = SweepJournal(journal)
     storage = JournalStorage(backend)
+    backend.check_end()
     backend.mend()
     return storage
 
@@ -263,9 +295,4 @@ def _json(value: Any) -> Any:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 

@@ -2,36 +2,43 @@
 
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ray import tune
 
-from cluster import targets
+from cluster import targets, waiting
 from cluster.gpus import check_share
-from cluster.resources import Resources
+from cluster.hardware import hardware
+from cluster.resources import Allotment
 from search_spaces.space import SearchSpace
-from tuner import data, evaluate, facts, starting, warm
+from tuner import data, evaluate, facts, failures, findings, plan, starting, storage, warm
 from tuner import spec as specs
-from tuner.accounts import Accounts
+from tuner.accounts import Accounts, epochs_s
 from tuner.audit import audit_of
 from tuner.card import write_card
 from tuner.confirm import Race, candidates
 from tuner.console import View
 from tuner.dispatch import dispatch
+from tuner.errors import SweepError
 from tuner.leaderboard import Leaderboard
 from tuner.lock import Lock, alone, beating
+from tuner.mirror import CHECKPOINTS, mirrored
 from tuner.objective import Objective
-from tuner.process import Limits
+from tuner.outlook import Outlook
 from tuner.report import render
 from tuner.report.ending import ending, ending_facts
-from tuner.scheduler import StudyScheduler
+from tuner.scheduler import StudyScheduler, milestones
 from tuner.searcher import StudySearcher, build_sampler, enqueue_baselines
-from tuner.study import STATES, Study, note_database, open_study
+from tuner.shelf import Shelf
+from tuner.study import STATES, Study, note_database, open_study, read_study
+from tuner.trackers import check_installed
+from tuner.trackers.following import Following, following
 from tuner.training import Recipe
-from tuner.trial import Trial, Work, forget
+from tuner.trial import Trial, Work
+from tuner.writing import write_whole
 
-CHECKPOINTS = "checkpoints"
 ANY = 10**6  # as many trials at a time as fit
 
 
@@ -46,6 +53,7 @@ class _Sweep:
     work: Work
     workers: evaluate.Workers
     view: View
+    trackers: Following
 
     def board(self) -> Leaderboard:
         """Write the leaderboard as it stands, and return it."""
@@ -71,19 +79,69 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
         SpecError, DatasetError, ClusterError, SweepError: see `tuner.errors`.
     """
     folder = spec.sweep_folder
-    with alone(folder) as lock, ExitStack() as held:
+    check_installed(spec.trackers)
+    with alone(folder) as lock, _kept(spec, view, interrupted):
         view.stage("data", text=spec.dataset.source)
         dataset, test = data.load(spec.dataset, spec.seed)
+        # What a driver left that was killed can only be cleared away where the sweep runs; and trackers may have more to hear.
+        board = None if lock.before or spec.trackers else _finished(spec, dataset, search_path)
+        if board is None:
+            board = _run(spec, dataset, test, lock=lock, view=view, interrupted=interrupted, search_path=search_path)
+            if interrupted.is_set():
+                return board
+        if telling:
+            view.stage("report")
+            for form in ("html", "md"):
+                write_whole(folder / f"report.{form}", render(board, form))
+            view.result(ending(board, folder), ending_facts(board, folder))
+    return board
+
+
+def _finished(spec: specs.SweepSpec, dataset: data.Dataset, search_path: tuple[str, ...]) -> Leaderboard | None:
+    """Return the leaderboard of a sweep that has nothing left to do; None where something is left, or nothing is known of it."""
+    try:
+        study = read_study(spec.sweep_folder)
+    except SweepError:  # where it is damaged, opening it says so
+        return None
+    if study.facts.get("search_ended") is None:
+        return None
+    spec = facts.same_sweep(study, spec)
+    facts.record_beginning(study, spec, spec.search_space(), dataset, search_path)  # refuses other data
+    board, section = Leaderboard.of(study.trials(), study.objective, study.facts), spec.evaluation
+    board.write(spec.sweep_folder)
+    board.best  # noqa: B018  # raises where there is nothing to rank
+    if section.enabled:
+        winner = board.winner
+        confirmed = section.confirm <= 1 or study.facts.get("confirmed") is not None
+        if not confirmed or not facts.has_final_of(study, winner.number, winner.best_epoch or 1):
+            return None
+    return board
+
+
+def _run(
+    spec: specs.SweepSpec,
+    dataset: data.Dataset,
+    test: data.SealedTest,
+    *,
+    lock: Lock,
+    view: View,
+    interrupted: threading.Event,
+    search_path: tuple[str, ...],
+) -> Leaderboard:
+    """Do what is left to do on the cluster."""
+    with ExitStack() as held:
         if spec.cluster.target == "local":
             held.enter_context(starting.ahead())
         cluster = held.enter_context(targets.connect(spec.cluster))
-        resources, slots = _fit(spec, cluster, lock, view)
+        allotment, slots = _fit(spec, cluster, lock, view, interrupted)
         study = _open(spec, spec.objective_for(dataset.task), held, interrupted)
         spec = facts.same_sweep(study, spec)
         space = spec.search_space()
         facts.record_beginning(study, spec, space, dataset, search_path)
-        work = _work(spec, space, dataset, resources, scratch=cluster.scratch, began=facts.began_at(study), search_path=search_path)
-        sweep = _Sweep(spec, space, dataset, study, work, evaluate.Workers(resources, interrupted), view)
+        facts.record_place(study, hardware(), slots, allotment)
+        work = _work(spec, space, dataset, scratch=cluster.scratch, began=facts.began_at(study), search_path=search_path)
+        trackers = held.enter_context(following(spec.trackers, study, folder=spec.sweep_folder, began=facts.began_at(study), view=view))
+        sweep = _Sweep(spec, space, dataset, study, work, evaluate.Workers(allotment, interrupted), view, trackers)
 
         if study.facts.get("search_ended") is None:
             _search(sweep, slots)
@@ -92,41 +150,46 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
             return board
         board.best  # noqa: B018  # raises where there is nothing to rank
         if spec.evaluation.enabled:
+            sweep = replace(sweep, work=replace(work, deadline_s=failures.deadline_s(epochs_s(study))))
             board = _confirm(sweep, board)
             board = _final(sweep, board, test)
-    if telling:
-        view.stage("report")
-        for form in ("html", "md"):
-            (folder / f"report.{form}").write_text(render(board, form), encoding="utf-8")
-        view.result(ending(board, folder), ending_facts(board, folder))
-    return board
+        return board
 
 
-def _fit(spec: specs.SweepSpec, cluster: targets.Cluster, lock: Lock, view: View) -> tuple[Resources, int]:
+def _kept(spec: specs.SweepSpec, view: View, interrupted: threading.Event) -> AbstractContextManager[object]:
+    """Keep the folder in the storage as well, where the spec names one: to the last report."""
+    return nullcontext() if spec.kept_at is None else mirrored(spec.sweep_folder, spec.kept_at, told=view.note, interrupted=interrupted)
+
+
+def _fit(spec: specs.SweepSpec, cluster: targets.Cluster, lock: Lock, view: View, interrupted: threading.Event) -> tuple[Allotment, int]:
     """Return what each trial is given, and how many run at a time."""
     targets.clear(lock.before.get("scratch"))
     lock.note(scratch=cluster.scratch)
     for warning in cluster.warnings:
         view.note(warning)
-    resources = spec.resources.resolve(cluster.capacity)
-    slots = min(cluster.capacity.fits(resources), spec.search.max_concurrent or ANY)
-    check_share(resources.gpus)
-    view.stage("cluster", text=f"{cluster.description}: {slots} trial{'s' * (slots != 1)} at a time, {resources} each")
-    return resources, slots
+    allotment, capacity = waiting.place(spec.resources, spec.cluster.wait_s, told=view.note, interrupted=interrupted)
+    slots = min(allotment.fits(capacity), spec.search.max_concurrent or ANY)
+    for resources in allotment.every:
+        check_share(resources.gpus)
+    if len(capacity.nodes) > 1:
+        for line in storage.check_nodes(spec.kept_at or str(spec.sweep_folder.resolve()), required=spec.kept_at is not None):
+            view.note(f"{line}; trials that are interrupted there begin again elsewhere; `storage` in the spec keeps their states")
+    view.stage("cluster", text=f"{cluster.description}: {slots} trial{'s' * (slots != 1)} at a time, {allotment} each")
+    return allotment, slots
 
 
 def _open(spec: specs.SweepSpec, objective: Objective, held: ExitStack, interrupted: threading.Event) -> Study:
     """Open the record, new or to be continued, for this driver alone."""
-    study = open_study(spec.storage or spec.sweep_folder, spec.name, objective, alone=spec.storage is None)
-    if spec.storage is not None:
+    study = open_study(spec.database or spec.sweep_folder, spec.name, objective, alone=spec.database is None)
+    if spec.database is not None:
         held.enter_context(beating(study, interrupted.set))
         study.take_over()
-        note_database(spec.sweep_folder, spec.storage, spec.name)
+        note_database(spec.sweep_folder, spec.database, spec.name)
     return study
 
 
 def _work(
-    spec: specs.SweepSpec, space: SearchSpace, dataset: data.Dataset, resources: Resources, *, scratch: str, began: float, search_path: tuple[str, ...]
+    spec: specs.SweepSpec, space: SearchSpace, dataset: data.Dataset, *, scratch: str, began: float, search_path: tuple[str, ...]
 ) -> Work:
     recipe = Recipe(
         builder=space.builder,
@@ -139,16 +202,18 @@ def _work(
         precision=spec.training.precision,
         search_path=search_path,
     )
+    bucket = f"{spec.kept_at}/{CHECKPOINTS}" if spec.kept_at and storage.is_bucket(spec.kept_at) else None
     return Work(
         x=dataset.x,
         y=dataset.y,
         folds=tuple((fold.train, fold.validation, dataset.scaling(fold.train)) for fold in dataset.folds),
         recipe=recipe,
-        limits=Limits(threads=int(resources.cpus), memory_bytes=resources.memory_bytes),
         scratch=scratch,
-        checkpoints=str((spec.sweep_folder / CHECKPOINTS).resolve()),
+        checkpoints=f"{scratch}/{CHECKPOINTS}" if bucket else f"{spec.kept_at or spec.sweep_folder.resolve()}/{CHECKPOINTS}",
+        bucket=bucket,
         began=began,
         epoch_timeout_s=spec.training.epoch_timeout_s,
+        milestones=milestones(spec.training.max_epochs, spec.scheduler.grace_period, spec.scheduler.reduction_factor),
     )
 
 
@@ -157,6 +222,8 @@ def _search(sweep: _Sweep, slots: int) -> None:
     spec, study, space, view = sweep.spec, sweep.study, sweep.space, sweep.view
     max_epochs = spec.training.max_epochs
     began = time.monotonic()
+    for line in [] if study.trials() else plan.too_large(sweep.work, space, sweep.workers):
+        view.note(line)
     for line in warm.learn(study, spec.search.warm_start, space, max_epochs=max_epochs, content_hash=sweep.dataset.facts["content_hash"]):
         view.note(line)
     known = warm.known_trials(study)
@@ -166,6 +233,9 @@ def _search(sweep: _Sweep, slots: int) -> None:
     study.optuna.sampler = warm.KnowingSampler(sampler, known) if known else sampler
     enqueue_baselines(study, space, spec.search)
     accounts = Accounts(study, max_epochs=max_epochs, budget=spec.search.budget)
+    before = accounts.epochs
+    bucket = sweep.work.bucket
+    shelf = Shelf(storage.States(bucket) if bucket else Path(sweep.work.checkpoints), study, spec.training.checkpoint_gb * 1e9)
     view.stage(
         "search",
         text=f"{space.name} for {study.objective.metric}",
@@ -179,19 +249,35 @@ def _search(sweep: _Sweep, slots: int) -> None:
         gone_s=accounts.seconds,
         ended={trial.number: STATES[trial.state] for trial in study.trials("complete", "pruned", "failed")},
     )
-    dispatch(
-        tune.with_parameters(Trial, work=sweep.work),
-        StudySearcher(accounts, space, section=spec.search, seed=spec.seed, known=known),
-        StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed),
-        resources=sweep.workers.resources,
-        slots=slots,
-        scratch=sweep.work.scratch,
-        view=view,
-        interrupted=sweep.workers.interrupted,
-        slots_now=lambda: min(targets.capacity_now().slots(sweep.workers.resources), spec.search.max_concurrent or ANY),
-    )
-    forget(spec.sweep_folder / CHECKPOINTS, [trial.number for trial in study.trials("complete", "pruned", "failed")])
-    facts.record_stage(study, "search", began=began, epochs=accounts.epochs)
+    fold = sweep.dataset.folds[0]
+    outlook = Outlook(spec, accounts, slots=slots, pool_share=len(sweep.dataset.whole) / len(fold.train), networks=len(sweep.dataset.folds), view=view)
+
+    def see_to_the_rest() -> None:
+        shelf.tidy_now_and_then()
+        outlook.look()
+        sweep.trackers.look()
+
+    usual, rest = sweep.workers.allotment.usual, (spec.search.trials or ANY) - len(study.trials("complete", "pruned", "failed"))
+    with waiting.wanted(usual, min(rest, spec.search.max_concurrent or ANY)):
+        dispatch(
+            tune.with_parameters(Trial, work=sweep.work),
+            StudySearcher(accounts, space, section=spec.search, seed=spec.seed, known=known),
+            StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed),
+            allotment=sweep.workers.allotment,
+            slots=slots,
+            scratch=sweep.work.scratch,
+            view=view,
+            interrupted=sweep.workers.interrupted,
+            slots_now=lambda: min(targets.capacity_now().slots(usual), spec.search.max_concurrent or ANY),
+            now_and_then=see_to_the_rest,
+        )
+    outlook.close()
+    accounts.settle()
+    shelf.tidy()
+    if study.facts.get("search_ended"):
+        view.note(f"the search has ended: {study.facts['search_ended']}")
+    facts.record_ways(study)
+    facts.record_stage(study, "search", began=began, epochs=accounts.epochs - before)
     study.set_fact("audit", audit_of(study.trials(), study.objective, max_epochs=max_epochs))
 
 
@@ -234,7 +320,7 @@ def _final(sweep: _Sweep, board: Leaderboard, test: data.SealedTest) -> Leaderbo
         return board
     began = time.monotonic()
     seeds = evaluate.final_seeds(sweep.spec.seed, sweep.spec.evaluation.seeds)
-    view.stage("retrain", text=f"trial {winner.number} on all {len(dataset.y)} rows of train and validation, {epochs} epochs, {len(seeds)} seeds")
+    view.stage("retrain", text=f"trial {winner.number} on all {len(dataset.whole)} rows of train and validation, {epochs} epochs, {len(seeds)} seeds")
     recipes = [replace(sweep.work.recipe, configuration=dict(winner.configuration), seed=seed) for seed in seeds]
     runs = evaluate.retrain(sweep.work, dataset, [evaluate.Job(recipe, epochs) for recipe in recipes], workers=sweep.workers, view=view)
     facts.record_stage(study, "retrain", began=began, epochs=epochs * len(runs))
@@ -246,7 +332,7 @@ def _final(sweep: _Sweep, board: Leaderboard, test: data.SealedTest) -> Leaderbo
     if study.facts.get("final"):
         view.note("the test score is of another winner than before: with each further look at the test split it promises a little too much")
     evaluate.save_model(runs[0], sweep.spec.sweep_folder)
-    final = {"trial": winner.number, "configuration": winner.configuration, "epochs": epochs, **evaluate.summary(dataset, x, y, runs, results)}
+    final = {"trial": winner.number, "configuration": winner.configuration, "epochs": epochs, **findings.summary(dataset, x, y, runs, results)}
     write_card(sweep.spec.sweep_folder, final, sweep.work.recipe, dataset, study.facts)
     facts.record_final(study, final)
     return sweep.board()

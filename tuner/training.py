@@ -18,11 +18,12 @@ import numpy as np
 
 from tuner import checkpoint
 from tuner.datasets.scaling import Scaling
+from tuner.datasets.stream import BATCH_ROWS, Stream
 from tuner.epoch import Epoch, hurry_single_operations, tensor_of
 from tuner.errors import TrialDiverged
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-Fold = tuple[np.ndarray | None, np.ndarray | None, Scaling]
+Fold = tuple[np.ndarray | Stream | None, np.ndarray | None, Scaling]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Training:
             recipe: what to train.
             x: the pool, `(rows, *input_shape)`, uint8 or float32; writable, so that TensorFlow can use it as it lies, and never changed.
             y: labels or targets of as many rows.
-            folds: for each network its training rows (None: it is only evaluated), its validation rows (None: no validation) and its scaling.
+            folds: for each network its training rows (None: it is only evaluated; a stream: they are not in the pool), its validation rows (None: no
+                validation) and its scaling.
 
         Raises:
             SearchSpaceError: the builder or its configuration is wrong.
@@ -132,7 +134,11 @@ class Training:
             if train is None:
                 raise ValueError("run_epoch: got no training rows; expected some in every fold")
             shuffle = np.random.default_rng([self.recipe.seed, number, self.epoch])
-            report = runner.train(self._x, self._y, shuffle.permutation(train))
+            if isinstance(train, Stream):
+                size = self._batch_size * max(1, BATCH_ROWS // self._batch_size)
+                report = runner.train_chunks(train.chunks(shuffle, size), len(train))
+            else:
+                report = runner.train(self._x, self._y, shuffle.permutation(train))
             self._check(report["loss"], "loss")
             if validation is not None:
                 found = runner.evaluate(self._x, self._y, validation)

@@ -1,8 +1,8 @@
 """The Ray Tune trainable: one trial, one report per epoch, in a process of its own.
 
-A class trainable whose actor is reused from trial to trial. The actor itself never loads TensorFlow: every trial trains in a fresh process
-(process.py), so that nothing leaks from one to the next and a crash stays inside. A trial's failure is data: it comes back as the last report's
-`ended`, never as an exception, because an exception would cost Ray an actor and the sweep a slot.
+A class trainable whose actor is reused from trial to trial. The actor itself never loads TensorFlow: trials train in a process beside it (process.py),
+so that a crash stays inside. A few trials share one, bit by bit as if each had its own; after a failure the next one gets a fresh one. A trial's
+failure is data: it comes back as the last report's `ended`, never as an exception, because an exception would cost Ray an actor and the sweep a slot.
 
 What a report holds: `number`, `epoch` (from 1), the epoch's metrics and `seconds`, `last` (the trial ran to its end), `ended` (None, or why it
 failed: kind, message, details), and once, in the first one, `facts` of the trial: its network's `parameters`, its `worker`, how its epochs are run.
@@ -10,9 +10,7 @@ failed: kind, message, details), and once, in the first one, `facts` of the tria
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +23,10 @@ from ray import tune
 from cluster.errors import ClusterError
 from cluster.gpus import granted
 from tuner import failures
+from tuner.checkpoint import STATE
 from tuner.errors import TrialDiverged
 from tuner.process import Limits, ProcessDied, TrainingProcess, store
+from tuner.storage import Storage
 from tuner.training import Fold, Recipe
 
 # A trial saves its state after an epoch as soon as it has trained for so many times as long as a save takes: 5 % of its time at most, and a worker
@@ -34,8 +34,13 @@ from tuner.training import Fold, Recipe
 # for a million.
 SAVE_SHARE = 20.0
 FIRST_SAVE_S = 0.01
+# TensorFlow needs 0.3 to 0.5 s of processor time in each process before the first batch that it does not need again, and keeps a few megabytes of every
+# training: so many trials share a process.
+TRIALS_PER_PROCESS = 8
 # The reports of a trial's epochs, beside its checkpoint.
 REPORTS = "reports.json"
+# What Python warns of in a trial's first epoch is kept, up to so many lines.
+MOST_WARNINGS = 5
 # Storage that refuses is asked again after these pauses (seconds): while the trial trains on, by the last of them in turn; on being asked to stop, once each.
 STORAGE_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -48,71 +53,83 @@ class Work:
         x, y: the search pool. The test split is not in it.
         folds: for each network of a trial: training rows, validation rows, scaling.
         recipe: builder, task, horizon and options; its configuration and seed are replaced by each trial's own.
-        limits: what a trial's process may use.
         scratch: a folder on each node for the shared arrays, removed when the sweep ends.
         began: when the sweep began, in seconds since 1970.
         checkpoints: the folder for the state of trials that are interrupted.
         epoch_timeout_s: after so many seconds an epoch is taken as hung; None: as long as the sweep's epochs so far suggest.
+        deadline_s: what they suggest, for trainings that are no trials; None: nothing yet.
+        milestones: epochs after which a trial saves its state in any case.
+        bucket: where states are kept, in which case `checkpoints` is a folder of each node on their way there; None: in `checkpoints` itself.
     """
 
     x: np.ndarray
     y: np.ndarray
     folds: tuple[Fold, ...]
     recipe: Recipe
-    limits: Limits
     scratch: str
     checkpoints: str
     began: float = 0.0
     epoch_timeout_s: float | None = None
+    deadline_s: float | None = None
+    milestones: tuple[int, ...] = ()
+    bucket: str | None = None
 
 
 class Trial(tune.Trainable):
     """One trial after another, as Ray Tune hands them over.
 
-    `config` holds `number`, `configuration`, `seed`, `epoch`, `pause_s` and `deadline_s`, as searcher.py writes them.
+    `config` holds `number`, `configuration`, `seed`, `epoch`, `pause_s`, `deadline_s` and `larger_share`, as searcher.py writes them.
     """
+
+    _epoch: int
+    _failed: bool
+    _unsaved_s: float
+    _save_not_before: float
 
     def setup(self, config: dict[str, Any], *, work: Work) -> None:  # type: ignore[override]  # tune.with_parameters hands it over
         self._work = work
+        self._bucket = Storage(work.bucket) if work.bucket else None
         self._process: TrainingProcess | None = None
+        self._spare: TrainingProcess | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial. Always True and quick: False, or more than 2 s, would fail the next trial (Ray 2.60) and leak its slot."""
         self._end()
-        if self._over and not self._retried:
-            # Only here: another trial shows that the driver has heard how this one ended. A report that an interruption swallowed is made again.
-            shutil.rmtree(self._checkpoint, ignore_errors=True)
         self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         try:
             process = self._process or self._start()
-            if self._unreported:
+            if self._unreported or self._epoch >= self._work.recipe.epochs:
                 return self._catch_up()
-            metrics = process.run_epoch(self._deadline())
+            metrics = process.run_epoch(self._watch.timeout_s)
             self._epoch = process.epoch
-            last = self._epoch >= self._work.recipe.epochs
+            self._watch.note(metrics["seconds"])
             self._reports[self._epoch] = metrics
             self._unsaved_s += metrics["seconds"]
-            if not last and self._unsaved_s > SAVE_SHARE * self._save_s and time.monotonic() >= self._save_not_before:
+            if self._is_to_save() and time.monotonic() >= self._save_not_before:
                 self._save()
         except TrialDiverged as diverged:
             return self._report({}, ended={"kind": "diverged", "message": str(diverged), "details": ""})
         except ProcessDied as died:
-            return self._report({}, ended={"kind": died.kind, "message": died.message, "details": died.details})
-        self._epochs_s.append(metrics["seconds"])
-        return self._report(metrics, last=last)
+            # TensorFlow does not say reliably whose memory it was: a trial on a share of a GPU gets a larger share, once.
+            kind = "share" if died.kind == "memory" and self._can_have_more else died.kind
+            return self._report({}, ended={"kind": kind, "message": died.message, "details": died.details})
+        except OSError as refused:
+            return self._report({}, ended={"kind": "storage", "message": f"{refused.filename or 'a disk'}: {refused.strerror or refused}", "details": ""})
+        return self._report(metrics)
 
     def cleanup(self) -> None:
-        """End the actor. A trial that was still under way leaves its state behind, to be continued by the next run."""
-        if self._process is not None and not self._over and self._unsaved_s:
+        """End the actor. A trial leaves its state behind, to be continued by the next run: its last report may not have been heard."""
+        if self._process is not None and not self._failed and self._unsaved_s:
             with suppress(ProcessDied):
                 for pause in (*STORAGE_PAUSES_S, None):
                     if self._save() or pause is None:
                         break
                     time.sleep(pause)
+        self._failed = True  # no trial follows
         self._end()
 
     def _begin(self, config: dict[str, Any]) -> None:
@@ -120,13 +137,14 @@ class Trial(tune.Trainable):
         self._configuration: dict[str, Any] = config["configuration"]
         self._seed: int = config["seed"]
         self._pause_s: float = config["pause_s"]
-        self._deadline_s: float | None = config["deadline_s"]
+        self._watch = failures.Watch(self._work.epoch_timeout_s, config["deadline_s"])
+        self._larger_share: bool = config["larger_share"]
+        self._can_have_more = False
         self._recorded: int = config["epoch"]
         self._reports: dict[int, dict[str, float]] = {}
         self._unreported: list[int] = []
         self._epoch = 0
-        self._epochs_s: list[float] = []
-        self._over = self._retried = False
+        self._failed = False
         self._unsaved_s = 0.0
         self._save_s = FIRST_SAVE_S
         self._save_not_before = 0.0
@@ -136,15 +154,12 @@ class Trial(tune.Trainable):
 
     def _catch_up(self) -> dict[str, Any]:
         """Report an epoch that the checkpoint holds and the record does not: whoever died, died after it was saved."""
-        epoch = self._unreported.pop(0)
-        report = self._report(self._reports[epoch])
-        return {**report, "epoch": epoch}
+        epoch = self._unreported.pop(0) if self._unreported else self._epoch
+        return self._report(self._reports[epoch], epoch)
 
-    def _deadline(self) -> float | None:
-        if self._work.epoch_timeout_s is not None:
-            return self._work.epoch_timeout_s
-        own = failures.deadline_s(self._epochs_s)
-        return own if self._deadline_s is None else max(self._deadline_s, own or 0.0)
+    def _is_to_save(self) -> bool:
+        done = self._epoch >= self._work.recipe.epochs  # the best stay on disk
+        return done or self._epoch in self._work.milestones or self._unsaved_s > SAVE_SHARE * self._save_s
 
     def _start(self) -> TrainingProcess:
         if self._pause_s:
@@ -152,7 +167,9 @@ class Trial(tune.Trainable):
         work = self._work
         arrays = store(Path(work.scratch) / "pool", work.x, work.y)
         recipe = replace(work.recipe, configuration=self._configuration, seed=self._seed)
-        self._process = TrainingProcess(recipe, arrays, folds=work.folds, limits=own_gpus(work.limits))
+        limits = own_limits()
+        self._can_have_more = limits.gpu_memory_bytes is not None and not self._larger_share
+        self._process = self._reused(recipe, limits) or TrainingProcess(recipe, arrays, folds=work.folds, limits=limits)
         self._untold = {**(self._untold or {}), "parameters": self._process.parameters, "path": self._process.reason or self._process.path}
         self._restore(self._process)
         self._epoch = self._process.epoch
@@ -163,6 +180,8 @@ class Trial(tune.Trainable):
         reason = ""
         for pause in (*STORAGE_PAUSES_S, None):
             try:
+                if self._bucket is not None:
+                    self._bucket.download(str(self._number), self._checkpoint)
                 if self._checkpoint.exists():
                     self._reports = _read_reports(self._checkpoint)
                     process.restore(self._checkpoint)
@@ -188,6 +207,8 @@ class Trial(tune.Trainable):
             # First: a checkpoint never holds an epoch whose report could be lost.
             _write_reports(self._checkpoint, self._reports)
             self._process.save(self._checkpoint)
+            if self._bucket is not None:
+                self._bucket.upload(self._checkpoint, str(self._number), last=STATE)
         except OSError:
             pause = STORAGE_PAUSES_S[min(self._refused, len(STORAGE_PAUSES_S) - 1)]
             self._refused += 1
@@ -198,16 +219,37 @@ class Trial(tune.Trainable):
         self._refused = 0
         return True
 
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.close()
-            self._process = None
+    def _reused(self, recipe: Recipe, limits: Limits) -> TrainingProcess | None:
+        """Return the process of the trial before, with this trial's networks in it; None where it cannot be had, or did not manage that."""
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        if spare.limits == limits:
+            with suppress(ProcessDied):
+                spare.begin(recipe)
+                return spare
+        spare.close()
+        return None
 
-    def _report(self, metrics: dict[str, float], *, last: bool = False, ended: dict[str, str] | None = None) -> dict[str, Any]:
-        self._over = last or ended is not None
-        self._retried = ended is not None and failures.is_retried(ended["kind"], ())
-        report = {"number": self._number, "epoch": self._epoch if ended is None else self._epoch + 1, **metrics, "last": last, "ended": ended}
+    def _end(self) -> None:
+        """Let go of this trial's process: it is the next trial's, unless it failed, has served enough, or holds GPUs, whose memory it would not give back."""
+        process = self._process or self._spare
+        self._process = self._spare = None
+        if process is None:
+            return
+        if self._failed or process.trainings >= TRIALS_PER_PROCESS or process.limits.gpus:
+            process.close()
+        else:
+            self._spare = process
+
+    def _report(self, metrics: dict[str, float], epoch: int | None = None, *, ended: dict[str, str] | None = None) -> dict[str, Any]:
+        epoch = epoch or (self._epoch if ended is None else self._epoch + 1)
+        last = ended is None and epoch >= self._work.recipe.epochs
+        self._failed = ended is not None
+        report = {"number": self._number, "epoch": epoch, **metrics, "last": last, "ended": ended}
         if self._untold is not None:
+            if self._process is not None and self._process.warnings:
+                self._untold["warnings"] = self._process.warnings[:MOST_WARNINGS]
             report["facts"], self._untold = self._untold, None
         return report
 
@@ -226,12 +268,6 @@ def _read_reports(checkpoint: Path) -> dict[int, dict[str, float]]:
     return {int(epoch): metrics for epoch, metrics in json.loads((checkpoint / REPORTS).read_text(encoding="utf-8")).items()}
 
 
-def forget(checkpoints: Path, numbers: Iterable[int]) -> None:
-    """Remove the state that trials left behind which need it no more: an actor that ends cannot know that its trial was stopped for good."""
-    for number in numbers:
-        shutil.rmtree(checkpoints / str(number), ignore_errors=True)
-
-
 def worker_name() -> str:
     """Return which worker this is, for the timeline: the host and the GPUs, if it has any."""
     gpus = ray.get_gpu_ids()
@@ -239,8 +275,8 @@ def worker_name() -> str:
     return f"{host}/{ray.get_runtime_context().get_actor_id() or 'task'}"[: len(host) + 9] + (f"/gpu {','.join(map(str, gpus))}" if gpus else "")
 
 
-def own_gpus(limits: Limits) -> Limits:
-    """Return the limits with the GPUs that Ray gave to this worker, and its share of their memory; none means that the process sees none.
+def own_limits() -> Limits:
+    """Return what Ray has given to this worker: CPUs, memory, and GPUs with its share of their memory; a process without GPUs sees none.
 
     Raises:
         ProcessDied: the share of a card cannot be worked out.
@@ -249,4 +285,6 @@ def own_gpus(limits: Limits) -> Limits:
         grant = granted()
     except ClusterError as error:
         raise ProcessDied("error", str(error)) from error
-    return replace(limits.with_gpus(grant.ids), gpu_memory_bytes=grant.memory_bytes)
+    given = ray.get_runtime_context().get_assigned_resources()
+    memory = int(given.get("memory", 0)) or None
+    return Limits(threads=max(1, int(given.get("CPU", 1))), memory_bytes=memory, gpus=grant.ids, gpu_memory_bytes=grant.memory_bytes)

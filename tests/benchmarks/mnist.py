@@ -33,7 +33,6 @@ from search_spaces.space import SearchSpace
 from search_spaces.spaces import SPACES
 from tuner import data, spec, starting, sweep
 from tuner.console import QuietView
-from tuner.process import Limits
 from tuner.training import Recipe
 from tuner.trial import Trial, Work
 
@@ -91,7 +90,8 @@ class StockTrial(Trial):
     def _told(self, config: Mapping[str, Any]) -> dict[str, Any]:
         configuration = self._space.suggest(optuna.trial.FixedTrial(dict(config)))
         number = int(self.trial_id, 16)
-        return {"number": number, "configuration": configuration, "seed": self._stock_seed + number % 10_000, "epoch": 0, "pause_s": 0.0, "deadline_s": None}
+        plain = {"epoch": 0, "pause_s": 0.0, "deadline_s": None, "larger_share": False}
+        return {"number": number, "configuration": configuration, "seed": self._stock_seed + number % 10_000, **plain}
 
 
 def ours(folder: Path, arm: str, checked: spec.SweepSpec) -> Clock:
@@ -117,7 +117,7 @@ def stock(folder: Path, checked: spec.SweepSpec) -> Clock:
     with starting.ahead(), targets.connect(checked.cluster) as cluster:
         recipe = Recipe(space.builder, {}, dataset.task, dataset.outputs, MAX_EPOCHS, 0)
         folds = tuple((fold.train, fold.validation, dataset.scaling(fold.train)) for fold in dataset.folds)
-        work = Work(dataset.x, dataset.y, folds, recipe, Limits(threads=1), cluster.scratch, str(folder / "checkpoints"))
+        work = Work(dataset.x, dataset.y, folds, recipe, cluster.scratch, str(folder / "checkpoints"))
         trainable = tune.with_parameters(StockTrial, work=work, space=space, seed=checked.seed * 10_000)
         tuner = tune.Tuner(
             tune.with_resources(trainable, Resources(cpus=1).bundle()),

@@ -1,8 +1,10 @@
-"""How good a search is for its budget: searchers and schedulers side by side on the LCBench development tasks, or on made-up curves.
+"""How good a search is for its budget: searchers and schedulers side by side on the LCBench development tasks, or on curves of our own.
 
     python -m tests.benchmarks.search --lcbench FOLDER [--seeds 3] [--workers 8] [--metric val_accuracy] [--rows forecast random-asha]
-    python -m tests.benchmarks.search --made-up
+    python -m tests.benchmarks.search --digits FILE      (900 networks trained to the end, see digits.py; FILE is made where it is missing)
+    python -m tests.benchmarks.search --made-up          (quadratic bowls whose curves agree, cross, or tell nothing early)
 
+A full comparison takes a second to ten per task, seed and row; with `--record FILE` runs are kept there, and a comparison can be made in pieces.
 Each row is simulated with the objects that Ray drives. Printed is the normalised regret (0: the best final value among 20,000 random configurations
 and of all runs compared, 1: the median random configuration) of the final value of the configuration that a sweep would pick, the one with the
 best epoch so far, after 0.5, 1, 2 and 4 mean full trainings per worker; and its ratio to random + ASHA with a paired bootstrap interval.
@@ -10,6 +12,7 @@ best epoch so far, after 0.5, 1, 2 and 4 mean full trainings per worker; and its
 
 import argparse
 import copy
+import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +25,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Parameter, SearchSpace
-from tests.benchmarks import lcbench
+from tests.benchmarks import digits, lcbench
 from tuner import searcher
 from tuner.objective import Objective
 from tuner.scheduler import SchedulerSection
@@ -145,7 +148,7 @@ class Task:
                 index += 1
             costs.append(math.inf if pick < 0 else self.objective.cost(self.curve(trials[pick].user_attrs["configuration"]).values[-1]))
         ends = [self.objective.cost(self.curve(trial.user_attrs["configuration"]).values[-1]) for trial in trials if trial.state == TrialState.COMPLETE]
-        self.best = min([self.best, *ends])
+        self.best = min([self.best, *ends, *costs])
         return costs
 
 
@@ -183,22 +186,59 @@ def made_up_tasks() -> list[Task]:
     return tasks
 
 
-def compare(tasks: list[Task], rows: list[str], *, workers: int, seeds: int) -> dict[str, np.ndarray]:
+def digits_tasks(path: Path) -> list[Task]:
+    """Return one problem: networks on scikit-learn's digits."""
+    recorded = digits.Digits(path)
+    objective, finals = Objective.of("val_accuracy"), recorded.finals
+    return [Task("digits", digits.SPACE, objective, recorded.curve, max_epochs=digits.EPOCHS, finals=finals, full_s=recorded.full_s)]
+
+
+class Record:
+    """The runs so far, in a file of JSON lines, so that a long comparison can be made in pieces.
+
+    Args:
+        path: the file; None keeps nothing.
+        setting: what the runs have in common.
+    """
+
+    def __init__(self, path: Path | None, setting: str) -> None:
+        self._path, self._setting = path, setting
+        lines = path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else []
+        self._known = {tuple(entry["run"]): entry for entry in map(json.loads, lines)}
+
+    def costs(self, task: Task, row: str, *, workers: int, seed: int) -> list[float]:
+        """Return what `Task.final_costs` does, run where it is not known."""
+        run = (self._setting, task.name, row, workers, seed)
+        if run not in self._known:
+            costs = task.final_costs(row, workers=workers, seed=seed)
+            self._known[run] = {"run": run, "costs": costs, "best": task.best}
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(self._known[run]) + "\n")
+        task.best = min([task.best, self._known[run]["best"], *self._known[run]["costs"]])
+        return self._known[run]["costs"]
+
+
+def compare(tasks: list[Task], rows: list[str], *, workers: int, seeds: range, record: Record) -> dict[str, np.ndarray]:
     """Return the normalised regrets of each row, float64 of shape (tasks, seeds, budgets); a row that has no pick yet counts as the median."""
     costs = {
-        row: np.array([[task.final_costs(row, workers=workers, seed=1000 * seed + index) for seed in range(seeds)] for index, task in enumerate(tasks)])
+        row: np.array(
+            [[record.costs(task, row, workers=workers, seed=1000 * seed + index) for seed in seeds] for index, task in enumerate(tasks)]
+        )
         for row in rows
-    }
+    }  # fmt: skip
     best, median = (np.array([getattr(task, name) for task in tasks])[:, None, None] for name in ("best", "median"))
     return {row: (np.where(np.isfinite(cost), cost, median) - best) / (median - best) for row, cost in costs.items()}
 
 
 def describe(regrets: dict[str, np.ndarray], tasks: list[Task]) -> list[str]:
     """Return the table, the paired ratios to the base row with 95 % intervals over tasks and seeds, and wins and losses per task."""
-    lines = ["row               " + "".join(f"{budget:>8g}" for budget in BUDGETS) + "   ratio to " + BASE + " (95 %)"]
+    lines = ["normalised regret after a budget of so many mean full trainings per worker"]
+    lines += ["row               " + "".join(f"{budget:>8g}" for budget in BUDGETS) + "   ratio to " + BASE + " (95 %), at each budget"]
     base = regrets[BASE]
     random = np.random.default_rng(0)
-    picks = [(random.integers(len(tasks), size=len(tasks)), random.integers(base.shape[1], size=(len(tasks),))) for _ in range(2000)]
+    count = base.shape[1]
+    picks = [(random.integers(len(tasks), size=len(tasks)).repeat(count), random.integers(count, size=len(tasks) * count)) for _ in range(2000)]
     for row, regret in regrets.items():
         ratio = regret.mean((0, 1)) / base.mean((0, 1))
         draws = np.array([regret[chosen, seeds].mean(0) / base[chosen, seeds].mean(0) for chosen, seeds in picks])
@@ -206,7 +246,10 @@ def describe(regrets: dict[str, np.ndarray], tasks: list[Task]) -> list[str]:
         intervals = "  ".join(f"{r:.2f} ({lo:.2f}-{hi:.2f})" for r, lo, hi in zip(ratio, low, high, strict=True))
         difference = regret.mean(1) - base.mean(1)
         wins, losses = (difference < -0.01).sum(0), (difference > 0.01).sum(0)
-        lines.append(f"{row:18s}" + "".join(f"{value:8.3f}" for value in regret.mean((0, 1))) + f"   {intervals}   wins {wins} losses {losses}")
+        told = "" if row == BASE else f"   {intervals}   tasks better {wins} worse {losses}"
+        lines.append(f"{row:18s}" + "".join(f"{value:8.3f}" for value in regret.mean((0, 1))) + told)
+    lines += ["", f"regret per task after the last budget, mean over {count} seeds", "task          " + "".join(f"{row:>16s}" for row in regrets)]
+    lines += [f"{task.name:14s}" + "".join(f"{regret[index, :, -1].mean():16.3f}" for regret in regrets.values()) for index, task in enumerate(tasks)]
     return lines
 
 
@@ -214,15 +257,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--lcbench", type=Path, help="folder with model.onnx and task_encoding.json")
+    source.add_argument("--digits", type=Path, help="file of the recorded networks; made where it is missing, in about four minutes")
     source.add_argument("--made-up", action="store_true")
     parser.add_argument("--metric", default="val_accuracy", choices=["val_accuracy", "val_cross_entropy"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0, help="seeds below 14 were looked at when the defaults were chosen")
+    parser.add_argument("--record", type=Path, help="file that keeps the runs")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     given = parser.parse_args()
     searcher.SAMPLERS["stock-tpe"] = searcher.Row(lambda recipe: StockTpe(recipe.seed), "")
-    tasks = made_up_tasks() if given.made_up else lcbench_tasks(given.lcbench, given.metric)
-    regrets = compare(tasks, list(dict.fromkeys([BASE, *given.rows])), workers=given.workers, seeds=given.seeds)
+    if given.lcbench:
+        setting, tasks = f"lcbench {given.metric}", lcbench_tasks(given.lcbench, given.metric)
+    else:
+        setting, tasks = ("digits", digits_tasks(given.digits)) if given.digits else ("made up", made_up_tasks())
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    regrets = compare(tasks, list(dict.fromkeys([BASE, *given.rows])), workers=given.workers, seeds=seeds, record=Record(given.record, setting))
     print(*describe(regrets, tasks), sep="\n")
 
 

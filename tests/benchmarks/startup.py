@@ -1,8 +1,9 @@
 """How long a trial takes from its configuration to its first trained batch: `python -m tests.benchmarks.startup [--rounds N]`.
 
 Measured from outside: `TrainingProcess(...)` and an epoch of one batch, without validation, of a network of two hidden layers on the shape of MNIST, in
-wall-clock seconds, and in seconds of processor time of the trial's process, which other work on the machine lengthens less. Ways take turns. Beside
-it: a fresh Python that imports Keras, builds the same network and fits one batch, which is what a stock trial without actor reuse pays.
+wall-clock seconds, and in seconds of processor time of the trial's process, which other work on the machine lengthens less. Ways take turns. Seven
+trials of eight are the next trial of a process, the eighth begins in a forked one. Beside it: a fresh Python that imports Keras, builds the same
+network and fits one batch, which is what a stock trial without actor reuse pays.
 """
 
 import argparse
@@ -42,9 +43,24 @@ def forked(data: SharedData, recipe: Recipe, start: str = "auto") -> list[float]
         built = time.perf_counter()
         process.run_epoch()
         trained = time.perf_counter()
-        used = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        used = _used(process.pid)
         ended = time.perf_counter()
-    return [built - begun, trained - begun, time.perf_counter() - ended, sum(map(int, used)) / os.sysconf("SC_CLK_TCK")]
+    return [built - begun, trained - begun, time.perf_counter() - ended, used]
+
+
+def again(data: SharedData, recipe: Recipe) -> list[float]:
+    """Return the same for the next trial of a process that has trained another network before."""
+    with TrainingProcess(replace(recipe, configuration={**recipe.configuration, "widths": [128]}), data, folds=FOLDS, limits=Limits()) as process:
+        process.run_epoch()
+        before, begun = _used(process.pid), time.perf_counter()
+        process.begin(recipe)
+        built = time.perf_counter()
+        process.run_epoch()
+        return [built - begun, time.perf_counter() - begun, 0.0, _used(process.pid) - before]
+
+
+def _used(pid: int) -> float:
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def stock() -> list[float]:
@@ -68,6 +84,8 @@ def main() -> None:
         warm()
         print(f"the node's first start, TensorFlow imported once: {time.perf_counter() - begun:.2f} s", flush=True)
         ways: dict[str, Callable[[], list[float]]] = {
+            "next trial of a process, dense network": lambda: again(data, RECIPE),
+            "next trial, dropout and batch normalisation": lambda: again(data, rich),
             "forked, dense network": lambda: forked(data, RECIPE),
             "forked, dropout and batch normalisation": lambda: forked(data, rich),
             "spawned (GPUs, other systems)": lambda: forked(data, RECIPE, "spawn"),
@@ -76,7 +94,7 @@ def main() -> None:
         seconds: dict[str, list[list[float]]] = {name: [] for name in ways}
         for number in range(rounds):
             for name, way in ways.items():
-                if number < 3 or "forked" in name:
+                if number < 3 or "forked" in name or "next" in name:
                     seconds[name].append(way())
         cool()
     print(f"{'':52} {'built':>8} {'first batch':>12} {'range':>15} {'closing':>9} {'processor':>10}   (s, medians; load {os.getloadavg()[0]:.1f})")

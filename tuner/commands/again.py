@@ -13,15 +13,21 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mach
 
 
 @click.command()
-@FOLDER
+@click.argument("folder")
 @QUIET
 @JSON
-def resume(folder: Path, quiet: bool, as_json: bool) -> None:
+def resume(folder: str, quiet: bool, as_json: bool) -> None:
     """Go on with the interrupted sweep in FOLDER, as it was begun.
 
-    The same as running its sweep.toml again, which is not needed here: the spec is in the sweep's record.
+    The same as running its sweep.toml again, which is not needed here: the spec is in the sweep's record. FOLDER may also be where a storage keeps the
+    sweep (s3://bucket/path/NAME): it then goes on in sweeps/NAME here.
     """
-    _go_on(folder, quiet=quiet, as_json=as_json)
+    if "://" in folder:
+        from tuner import mirror
+
+        _go_on(mirror.brought_here(folder), quiet=quiet, as_json=as_json)
+    else:
+        _go_on(Path(folder), quiet=quiet, as_json=as_json)
 
 
 @click.command()

@@ -50,23 +50,69 @@ def doctor(spec: Path | None, address: str | None, overrides: tuple[str, ...], a
 
 def _sweep(spec: "SweepSpec", cluster: "Cluster", problems: list[str]) -> dict[str, Any]:
     """Return what can be said of a sweep without starting it, and add what is wrong."""
-    from tuner import data
+    from cluster.gpus import check_share
+    from tuner import data, storage
     from tuner.errors import ClusterError, DatasetError
 
     facts: dict[str, Any] = {}
     try:
-        resources = spec.resources.resolve(cluster.capacity)
-        facts["trials_at_a_time"] = cluster.capacity.fits(resources)
-        facts["per_trial"] = str(resources)
+        allotment = spec.resources.allot(cluster.capacity)
+        facts["trials_at_a_time"] = allotment.fits(cluster.capacity)
+        facts["per_trial"] = str(allotment)
+        for resources in allotment.every:
+            check_share(resources.gpus)
     except ClusterError as error:
         problems.append(str(error))
+    if spec.kept_at is not None:
+        try:
+            problems += storage.check_nodes(spec.kept_at, required=False)
+        except ClusterError as error:
+            problems.append(f"storage: {error}")
     try:
-        # Only the driver reads the data: what trials need of them travels through Ray.
         dataset, _ = data.load(spec.dataset, spec.seed)
-        facts["data"] = {"source": spec.dataset.source, "rows": len(dataset.y), "content_hash": dataset.facts["content_hash"]}
+        # Of a table that is not streamed, only the driver reads: what trials need of it travels through Ray.
+        if spec.dataset.stream:
+            problems += _unread(str(spec.dataset.path))
+        facts["data"] = {"source": spec.dataset.source, "rows": len(dataset.whole), "content_hash": dataset.facts["content_hash"]}
     except DatasetError as error:
         problems.append(f"dataset: {error}")
     return facts
+
+
+def _unread(path: str) -> list[str]:
+    """Return the nodes that do not find the driver's table where trials are to read it."""
+    import ray
+
+    from cluster.errors import one_line
+    from cluster.targets import on_every_node
+
+    expected = fingerprint(path)
+    names = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
+    found = []
+    for node, answer in on_every_node(fingerprint, path, timeout_s=120.0).items():
+        if isinstance(answer, Exception):
+            found.append(f"{names[node]}: dataset.path: {path} cannot be read there ({one_line(answer, 120)})")
+        elif answer != expected:
+            found.append(f"{names[node]}: dataset.path: {path} is another table than the driver's; expected one that all nodes share")
+    return found
+
+
+def fingerprint(path: str) -> str:
+    """Return a hash over the names, sizes and last bytes (where Parquet and Arrow keep what they hold, and where) of a table's files; runs on a node."""
+    import hashlib
+
+    from pyarrow import fs
+
+    from tuner.datasets.files import locate
+
+    system, inner, is_folder = locate(path)
+    files = system.get_file_info(fs.FileSelector(inner, recursive=True)) if is_folder else [system.get_file_info(inner)]
+    seen = hashlib.sha256()
+    for file in sorted((file for file in files if file.type == fs.FileType.File), key=lambda file: file.path):
+        with system.open_input_file(file.path) as stream:
+            stream.seek(max(0, file.size - 2**16))
+            seen.update(f"{file.base_name} {file.size} ".encode() + stream.read())
+    return seen.hexdigest()
 
 
 def _text(facts: Mapping[str, Any]) -> str:

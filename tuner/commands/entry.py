@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import runpy
-import shutil
 import sys
 
 # A driver joins only a cluster of its own version of Ray, and a sweep goes on only under the Tuner that began it; of all others, 1.2.3 and 1.2.4 are alike.
@@ -44,11 +43,9 @@ def main() -> None:
         print(f"tuner: the Python of this cluster ({sys.executable}) differs from the submitter's: {'; '.join(problems)}", file=sys.stderr)
         raise SystemExit(2)
     folder = os.path.expanduser(job["folder"])
-    if job["shared"]:
-        # The job's files are this node's own; a builder of the user's is looked for on all nodes, in a place that they share.
-        here = shutil.copytree(here, os.path.join(folder, "job"), dirs_exist_ok=True, ignore=shutil.ignore_patterns("..*", "__pycache__"))
+    place = '{target="address", address="auto"' + ("}" if job["wait_s"] is None else f", wait_s={job['wait_s']!r}}}")
     sys.argv = ["tuner", "run", os.path.join(here, job["spec"])]
-    for override in [*job["overrides"], 'cluster={target="address", address="auto"}', f"folder={json.dumps(folder)}"]:
+    for override in [*job["overrides"], f"cluster={place}", f"folder={json.dumps(folder)}"]:
         sys.argv += ["--set", override]
     runpy.run_module("tuner", run_name="__main__")
 

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cluster import leftovers
+from tuner.errors import EXPECTED
+
 
 class Interruption:
     """Which signal asked the sweep to stop, if any did."""
@@ -18,11 +21,16 @@ class Interruption:
 
 @contextmanager
 def signals() -> Iterator[Interruption]:
-    """Turn the first SIGINT or SIGTERM into a request to stop cleanly; a second one ends the program at once."""
+    """Turn the first SIGINT or SIGTERM into a request to stop cleanly; a second one ends the program at once, and Tuner's own Ray with it.
+
+    Raises:
+        SystemExit: an expected error came after the signal: the exit code is the signal's.
+    """
     interruption = Interruption()
 
     def ask(number: int, frame: object) -> None:
         if interruption.signal is not None:
+            leftovers.end()
             os._exit(128 + number)
         interruption.signal = number
         interruption.event.set()
@@ -31,6 +39,12 @@ def signals() -> Iterator[Interruption]:
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interruption
+    except EXPECTED as error:
+        if interruption.signal is None:
+            raise
+        # Whatever could not be brought to its end: it is because of the signal.
+        print(f"tuner: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(128 + interruption.signal) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

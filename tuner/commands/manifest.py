@@ -4,6 +4,7 @@ import platform
 import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,24 +39,28 @@ def manifest() -> None:
 
 @manifest.command()
 @SPEC
-@click.option("--claim", default="sweeps", show_default=True, help="The PersistentVolumeClaim (ReadWriteMany) that the sweep is written to.")
+@click.option("--claim", help="The PersistentVolumeClaim (ReadWriteMany) that the sweep is written to. Default: sweeps; none where SPEC's storage is a bucket.")
+@click.option("--secret", help="A Secret whose entries all containers get as environment variables, such as a bucket's credentials.")
 @_of_workers
-def kuberay(spec: Path, claim: str, **workers: Any) -> None:
+def kuberay(spec: Path, claim: str | None, secret: str | None, **workers: Any) -> None:
     """Print a RayJob (KubeRay 1.5.1 or newer) that runs SPEC: `tuner manifest kuberay SPEC --image I | kubectl apply -f -`.
 
-    A failed job is run again on a new cluster, and goes on with the sweep, which lies on the claim.
+    A failed job is run again on a new cluster, and goes on with the sweep, which lies on the claim or in SPEC's storage.
     """
     from cluster import manifests
     from tuner import spec as specs
+    from tuner import storage
     from tuner.commands import shipping
 
     checked = specs.load(spec)
     launch = _launch(checked, workers)
+    if claim is None and not (checked.kept_at and storage.is_bucket(checked.kept_at)):
+        claim = "sweeps"
     with tempfile.TemporaryDirectory(prefix="tuner-") as packed:
-        folder = f"{manifests.SHARED}/{checked.name}"
-        names = shipping.pack(spec, checked, overrides=(), folder=folder, into=Path(packed), shared=True)
+        folder = f"{manifests.SHARED if claim else shipping.AT_HOME}/{checked.name}"
+        names = shipping.pack(spec, checked, overrides=(), folder=folder, into=Path(packed))
         files = {name: (Path(packed) / name).read_text(encoding="utf-8") for name in names}
-    launch = manifests.Launch(**{**vars(launch), "files": files, "claim": claim, "command": f"python {manifests.MOUNTED}/entry.py"})
+    launch = replace(launch, files=files, claim=claim, secret=secret, command=f"python {manifests.MOUNTED}/entry.py")
     click.echo(_yaml(*manifests.rayjob(launch)), nl=False)
 
 
@@ -119,6 +124,7 @@ def _launch(spec: "SweepSpec", workers: dict[str, Any]) -> "Launch":
     # A worker is labelled as trials ask for; what only excludes says nothing of what it is.
     labels = {name: wanted for name, wanted in spec.resources.labels.items() if not wanted.startswith(("!", "in("))}
     node = Node("worker", cpus=group.cpus, gpus=group.gpus, labels=tuple(sorted(labels.items())))
-    group.check(spec.resources.resolve(Capacity((node,))))
+    for resources in spec.resources.allot(Capacity((node,))).every:
+        group.check(resources)
     name = re.sub("[^a-z0-9]+", "-", spec.name.lower()).strip("-")[:40].strip("-")
     return manifests.Launch(name=f"sweep-{name}", image=workers["image"], ray=shipping.versions()["ray"], group=group, labels=labels)

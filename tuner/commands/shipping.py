@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tuner.commands import entry
 from tuner.errors import SpecError
@@ -38,7 +37,7 @@ def folder_there(spec: SweepSpec, folder: str | None) -> str:
     return given if given is not None and given.startswith(("/", "~/")) else f"{AT_HOME}/{spec.name}"
 
 
-def pack(path: Path, spec: SweepSpec, *, overrides: Sequence[str], folder: str, into: Path, shared: bool = False) -> list[str]:
+def pack(path: Path, spec: SweepSpec, *, overrides: Sequence[str], folder: str, into: Path) -> list[str]:
     """Put what a job needs into a folder.
 
     Args:
@@ -47,18 +46,17 @@ def pack(path: Path, spec: SweepSpec, *, overrides: Sequence[str], folder: str, 
         overrides: as on the command line.
         folder: the sweep's folder on the cluster.
         into: an empty folder.
-        shared: the sweep's folder is shared by all nodes, and the job's own is not.
 
     Returns:
         The names of the files, below `into`.
 
     Raises:
-        SpecError: the sweep needs what is on this machine only, or holds a password.
+        SpecError: the sweep needs what is on this machine only.
     """
     _check(spec)
     shutil.copyfile(path, into / "sweep.toml")
     shutil.copyfile(entry.__file__, into / "entry.py")
-    job = {"spec": "sweep.toml", "overrides": list(overrides), "folder": folder, "shared": shared, "versions": versions()}
+    job = {"spec": "sweep.toml", "overrides": list(overrides), "folder": folder, "wait_s": spec.cluster.wait_s, "versions": versions()}
     (into / "job.json").write_text(json.dumps(job, indent=2), encoding="utf-8")
     root = path.resolve().parent
     if spec.space.builder is not None:
@@ -112,6 +110,3 @@ def _check(spec: SweepSpec) -> None:
         value = getattr(spec.dataset, key)
         if value is not None and "://" not in value and not value.startswith("/"):
             raise SpecError(f"dataset.{key}: got {value!r}; expected a URL, or an absolute path that the cluster's nodes share: data are not sent along")
-    for key, url in (("storage", spec.storage), ("dataset.path", spec.dataset.path)):
-        if url is not None and "://" in url and urlsplit(url).password:
-            raise SpecError(f"{key}: holds a password, which others on the cluster could read; leave it to the database's or the cloud's own configuration")

@@ -3,6 +3,7 @@
 Owns what is a feature, what a missing value means and one-hot encoding. Must not know files, splits or scaling.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # A column of many words that are nearly all numbers is a column of numbers with a slip in it.
 SLIP_MIN_WORDS, SLIP_SHARE = 20, 0.9
+# What pyarrow reads as one; Python's `float` takes more: other scripts' digits, underscores, and any kind of space around them.
+_NUMBER = re.compile(r"[ \t]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t]*|[+-]?(inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
 def kind_of(type_: "pa.DataType") -> str | None:
@@ -178,10 +181,25 @@ def check_values(table: "pa.Table") -> None:
         if kind == "number":
             to_float32(values.to_numpy(), f"column {name!r}")
         elif kind == "category":
-            words = sorted(_words(values))
-            slips = [word for word in words if not _is_number(word)]
-            if len(words) > SLIP_MIN_WORDS and 0 < len(slips) <= (1 - SLIP_SHARE) * len(words):
-                raise DatasetError(f"column {name!r}: nearly all its values are numbers, but {slips[0]!r} is none; mend such fields, or exclude = [{name!r}]")
+            check_slips(name, sorted(_words(values)))
+
+
+def check_slips(name: str, words: Sequence[str]) -> None:
+    """Check that a column's distinct words are not numbers with a slip among them.
+
+    Raises:
+        DatasetError: names the word.
+    """
+    slips = [word for word in words if not _is_number(word)]
+    if len(words) > SLIP_MIN_WORDS and 0 < len(slips) <= (1 - SLIP_SHARE) * len(words):
+        raise DatasetError(f"column {name!r}: nearly all its values are numbers, but {slips[0]!r} is none; mend such fields, or exclude = [{name!r}]")
+
+
+def holes(table: "pa.Table") -> np.ndarray:
+    """Return (n,) int: how many values of each row are missing."""
+    import pyarrow.compute as pc
+
+    return np.sum([pc.is_null(values, nan_is_null=True).to_numpy() for values in table.columns], axis=0)
 
 
 def whole_rows(features: "pa.Table", targets: "pa.Table") -> np.ndarray:
@@ -252,11 +270,7 @@ def _words(values: "pa.ChunkedArray") -> list[str]:
 
 
 def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    return _NUMBER.fullmatch(word) is not None
 
 
 def _check_precision(name: str, values: "pa.ChunkedArray") -> None:

@@ -4,6 +4,8 @@ Owns the file systems and what is said when nothing is there. Must not know what
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,31 @@ if TYPE_CHECKING:
 
 SHOWN_NAMES = 8
 MAX_REASON = 300
+GOOGLE_PATIENCE_S = 20
 
 
 def is_url(path: str) -> bool:
     """Say whether a path names another file system, such as s3://bucket/data."""
     return "://" in path
+
+
+def system_of(path: str) -> tuple["FileSystem", str]:
+    """Return the file system of a path, and its path there.
+
+    Raises:
+        DatasetError: it is out of reach.
+    """
+    from pyarrow import fs
+
+    if not is_url(path):
+        return fs.LocalFileSystem(), str(Path(path).expanduser())
+    with _reaching(path):
+        return fs.FileSystem.from_uri(patient(path))
+
+
+def patient(url: str) -> str:
+    """Return a URL with the seconds after which a bucket that does not answer is given up; pyarrow's own are a quarter of an hour for Google's."""
+    return f"{url}?retry_limit_seconds={GOOGLE_PATIENCE_S}" if url.startswith(("gs://", "gcs://")) and "?" not in url else url
 
 
 def locate(path: str) -> tuple["FileSystem", str, bool]:
@@ -28,17 +50,24 @@ def locate(path: str) -> tuple["FileSystem", str, bool]:
     Raises:
         DatasetError: nothing is there, or it is out of reach.
     """
-    import pyarrow as pa
     from pyarrow import fs
 
-    try:
-        system, inner = fs.FileSystem.from_uri(path) if is_url(path) else (fs.LocalFileSystem(), str(Path(path).expanduser()))
+    system, inner = system_of(path)
+    with _reaching(path):
         info = system.get_file_info(inner)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DatasetError(f"{path}: out of reach ({one_line(error)}); expected a path, or an s3:// or gs:// URL that this machine may read") from error
     if info.type == fs.FileType.NotFound:
         raise DatasetError(f"{path}: no such file or folder; {_what_is_there(path)}")
     return system, inner, info.type == fs.FileType.Directory
+
+
+@contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DatasetError(f"{path}: out of reach ({one_line(error)}); expected a path, or an s3:// or gs:// URL that this machine may read") from error
 
 
 def one_line(error: BaseException, *, frame: re.Pattern[str] | None = None) -> str:

@@ -89,9 +89,27 @@ def fit(method: str, x: np.ndarray, *, rows: np.ndarray | None = None, fill: str
     columns = _Columns(x, rows)
     filled = columns.mean() if fill == "mean" else columns.median() if fill == "median" else np.zeros(columns.width)
     low, high = columns.bounds(filled)
-    center, spread = np.zeros(columns.width), np.ones(columns.width)
+    mean, deviation = columns.moments(filled) if method == "standard" else (filled, filled)
+    if plain is None or x.ndim != 2:
+        plain = np.zeros(columns.width, dtype=bool)
+    scaling = from_statistics(method, mean=mean, deviation=deviation, low=low, high=high, fill=filled, plain=plain)
+    return scaling if x.ndim == 2 else Scaling(*(getattr(scaling, name).reshape(()) for name in ("center", "factor", "fill")))
+
+
+def from_statistics(
+    method: str, *, mean: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray, fill: np.ndarray, plain: np.ndarray
+) -> Scaling:
+    """Return the scaling that follows from what columns hold, (features,) each.
+
+    Args:
+        method: `none`, `unit`, `standard` or `minmax`.
+        mean, deviation, low, high: of the filled columns; those that the method does not need are not looked at.
+        fill: what a missing value becomes.
+        plain: bool: columns of zeros and ones that stay as they are.
+    """
+    center, spread = np.zeros(len(fill)), np.ones(len(fill))
     if method == "standard":
-        center, spread = columns.moments(filled)
+        center, spread = mean, deviation
     elif method == "minmax":
         center, spread = low, high - low
     elif method == "unit":
@@ -99,10 +117,8 @@ def fit(method: str, x: np.ndarray, *, rows: np.ndarray | None = None, fill: str
     # A constant column is told by its bounds: the deviation of equal values is rounding, not zero. And 1 / spread must not overflow float32.
     constant = ((low == high) & (method != "unit")) | (spread < 1e-37)
     factor = 1 / np.where(constant, 1.0, spread)
-    if plain is not None and plain.any():
-        center, factor = np.where(plain, 0.0, center), np.where(plain, 1.0, factor)
-    shape = (columns.width,) if x.ndim == 2 else ()
-    return Scaling(*(np.asarray(value, dtype=np.float32).reshape(shape) for value in (center, factor, filled)))
+    center, factor = np.where(plain, 0.0, center), np.where(plain, 1.0, factor)
+    return Scaling(*(np.asarray(value, dtype=np.float32) for value in (center, factor, fill)))
 
 
 class _Columns:

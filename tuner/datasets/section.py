@@ -58,6 +58,12 @@ class DatasetSection(BaseModel):
     )
     folds: int | None = Field(None, ge=2, description="Cross-validation with this many folds instead of one validation split.")
     max_rows: int | None = Field(None, ge=2, description="Train and validate on at most this many rows, drawn by the seed; the test split stays whole.")
+    stream: bool = Field(
+        False,
+        description="table: for Parquet, Feather and Arrow files larger than memory: training rows are read anew in every epoch, and mixed in a buffer; "
+        "validation and test rows stay in memory (none: 0.2 of the rows each, at most 100,000).",
+    )
+    shuffle_buffer: int = Field(65_536, ge=1, description="table, with stream: rows that are mixed at a time, and held in memory.")
     split_seed: int | None = Field(None, ge=0, lt=2**31, description="Seed of the splits. none: the sweep's seed.")
 
     @field_validator("path", "test_path")
@@ -79,6 +85,14 @@ class DatasetSection(BaseModel):
                 raise ValueError(f'{key}: means nothing for source = "{self.source}"; expected it with source = {" or ".join(_ONLY[key])} only')
         if self.missing_indicators and self.missing in ("error", "drop"):
             raise ValueError(f'missing_indicators: means nothing with missing = "{self.missing}"; expected missing = mean, median or zero')
+        if self.stream:
+            for key in ("folds", "max_rows"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key}: got {getattr(self, key)} with stream = true; expected one of the two: folds and samples need all rows in memory")
+            if self.missing == "median":
+                raise ValueError('missing: got "median" with stream = true; expected "mean", "zero", "drop" or "error", which one pass can tell')
+        elif "shuffle_buffer" in self.model_fields_set and self.shuffle_buffer != type(self).model_fields["shuffle_buffer"].default:
+            raise ValueError("shuffle_buffer: means nothing without stream = true")
         if self.test is not None and self.test_path is not None:
             raise ValueError("test: got it beside test_path; expected one of the two")
         if self.folds is not None and self.validation is not None:
@@ -117,7 +131,8 @@ class DatasetSection(BaseModel):
 
 
 # Which sources a key has a meaning for; for all of them where it is not named here.
-_ONLY = {key: ("table",) for key in ("test_path", "format", "separator", "target", "features", "exclude", "missing_indicators", "max_categories")} | {
+_OF_TABLES = ("test_path", "format", "separator", "target", "features", "exclude", "missing_indicators", "max_categories", "stream", "shuffle_buffer")
+_ONLY = {key: ("table",) for key in _OF_TABLES} | {
     "path": FROM_FILE,
     "missing": FROM_FILE,
     "task": FROM_FILE,

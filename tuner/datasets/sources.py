@@ -87,7 +87,12 @@ def _npz(section: DatasetSection) -> Raw:
     return Raw(_whole(pool, section.missing, path), None if test is None else _whole(test, section.missing, path), content_hash)
 
 
-def _table(section: DatasetSection) -> Raw:
+def table_of(section: DatasetSection) -> tuple[Table, tuple[str, ...]]:
+    """Return the table that a spec names, not read yet, and the columns to predict from.
+
+    Raises:
+        DatasetError: there is none, or it lacks a column.
+    """
     table = Table(str(section.path), format=section.format, separator=section.separator)
     for name in section.targets:
         table.check(name, "dataset.target")
@@ -97,6 +102,11 @@ def _table(section: DatasetSection) -> Raw:
     features = section.features or tuple(name for name in table.columns if name not in section.targets and name not in section.exclude)
     if not features:
         raise DatasetError(f"dataset.features: {table.path} has no column beside the target and the excluded ones; expected at least one to predict from")
+    return table, features
+
+
+def _table(section: DatasetSection) -> Raw:
+    table, features = table_of(section)
     wanted = (*features, *section.targets)
     pool = table.read(wanted)
     kinds = columns.kinds_of(pool.select(features))
@@ -105,13 +115,32 @@ def _table(section: DatasetSection) -> Raw:
     if section.test_path is None:
         return Raw(rows, None, content_hash)
     # A CSV file has no types of its own: a test file without decimals, or without words, must be read as the other was.
-    test_table = Table(section.test_path, format=section.format, separator=section.separator, types={field.name: field.type for field in pool.schema})
+    test = read_test(section, features, kinds, types={field.name: field.type for field in pool.schema})
+    return Raw(rows, test[0], hashes.of_parts((content_hash, test[1])))
+
+
+def read_test(
+    section: DatasetSection, features: tuple[str, ...], kinds: dict[str, str], types: "Mapping[str, pa.DataType] | None" = None
+) -> tuple[Examples, str]:
+    """Read the table at `test_path`, and return its rows and the hash of its content.
+
+    Args:
+        section: `[dataset]`.
+        features: the columns to predict from.
+        kinds: column -> kind, as in the rows to train on.
+        types: column -> type for a CSV file.
+
+    Raises:
+        DatasetError: it is missing or damaged, or its columns are of other kinds.
+    """
+    wanted = (*features, *section.targets)
+    table = Table(str(section.test_path), format=section.format, separator=section.separator, types=types)
     for name in wanted:
-        test_table.check(name, "dataset.test_path")
-    test = test_table.read(wanted)
+        table.check(name, "dataset.test_path")
+    test = table.read(wanted)
     columns.check_types(test.select(features), kinds)
     columns.check_targets(test.select(section.targets))
-    return Raw(rows, _rows_of(test, section, kinds), hashes.of_parts((content_hash, hashes.of_table(test))))
+    return _rows_of(test, section, kinds), hashes.of_table(test)
 
 
 SOURCES: dict[str, Callable[[DatasetSection], Raw]] = {

@@ -4,9 +4,11 @@ Owns the drawing of row numbers and the checks that make a draw possible. Must n
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from tuner.datasets.stream import Stream
 from tuner.errors import DatasetError
 
 
@@ -15,21 +17,22 @@ class Fold:
     """One division of the pool.
 
     Attributes:
-        train: int64 row numbers into the pool, ascending.
+        train: int64 row numbers into the pool, ascending; or the stream that gives these rows.
         validation: int64 row numbers into the pool, ascending; none of them in `train`.
     """
 
-    train: np.ndarray
+    train: Any
     validation: np.ndarray
 
     def __post_init__(self) -> None:
-        for name in ("train", "validation"):
+        streamed = isinstance(self.train, Stream)
+        for name in ("validation",) if streamed else ("train", "validation"):
             rows = np.sort(np.asarray(getattr(self, name), dtype=np.int64))
             if rows.ndim != 1 or not len(rows) or rows[0] < 0 or (len(rows) > 1 and np.any(np.diff(rows) == 0)):
                 raise ValueError(f"Fold.{name}: expected at least one row number, none negative, none twice")
             rows.flags.writeable = False
             object.__setattr__(self, name, rows)
-        if len(np.intersect1d(self.train, self.validation, assume_unique=True)):
+        if not streamed and len(np.intersect1d(self.train, self.validation, assume_unique=True)):
             raise ValueError("Fold: some rows are in both train and validation")
 
 

@@ -6,11 +6,11 @@ Owns reading and the types of CSV columns. Must not know which column is a featu
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tuner.datasets.features import unknown_column
-from tuner.datasets.files import locate, one_line
+from tuner.datasets.files import is_url, locate, one_line
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ class Table:
         separator: of the columns of a CSV file.
         types: column -> type for a CSV file, which has none; a column without an entry gets the one that its values show.
 
+    Attributes:
+        columns: their names.
+        files: of the table, in order, in `system`.
+        format: as given or told.
+
     Raises:
         DatasetError: nothing is there, or it is no table.
     """
@@ -48,18 +53,18 @@ class Table:
         self.path = path
         self._separator = separator
         self._types = dict(types or {})
-        self._system = system
+        self.system = system
         self._base = inner if is_folder else None
-        self._files, self._format = _files(path, system, inner, is_folder, format)
-        with _reading(path):
+        self.files, self.format = _files(path, system, inner, is_folder, format)
+        with reading(path):
             self._dataset = self._open(None)
             self.columns: tuple[str, ...] = tuple(self._dataset.schema.names)
         twice = [name for name, count in Counter(self.columns).items() if count > 1]
         if twice:
             raise DatasetError(f"{path}: the column {twice[0]!r} is there twice; expected each name once")
-        if self._format == "csv" and self._types:
+        if self.format == "csv" and self._types:
             known = [field.with_type(self._types[field.name]) if field.name in self._types else field for field in self._dataset.schema]
-            with _reading(path):
+            with reading(path):
                 self._dataset = self._open(_schema(known))
 
     def check(self, name: str, key: str) -> None:
@@ -69,7 +74,7 @@ class Table:
             DatasetError: it is not; names the nearest one.
         """
         if name not in self.columns:
-            hint = f"; is the separator {self._separator!r} right?" if self._format == "csv" and len(self.columns) == 1 else ""
+            hint = f"; is the separator {self._separator!r} right?" if self.format == "csv" and len(self.columns) == 1 else ""
             raise DatasetError(f"{key}: no column {name!r} in {self.path}; {unknown_column(name, list(self.columns))}{hint}")
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
@@ -80,27 +85,47 @@ class Table:
         """
         import pyarrow as pa
 
-        with _reading(self.path):
+        with reading(self.path):
             try:
                 table = self._dataset.to_table(columns=list(columns))
             except pa.ArrowInvalid as error:
                 # The types of a CSV file's columns are told from its first megabyte; a later row may hold a decimal or a word.
-                if self._format != "csv" or self._types or "conversion error" not in str(error):
+                if self.format != "csv" or self._types or "conversion error" not in str(error):
                     raise
                 table = _typed(self._open(_schema([pa.field(name, pa.string()) for name in self.columns])).to_table(columns=list(columns)))
             table.validate(full=True)
+            if self.format == "parquet" and table.num_rows != (stated := self._dataset.count_rows()):
+                # Where a row group's first page is no page any more, pyarrow reads an empty group.
+                raise DatasetError(f"{self.path}: gave {table.num_rows} of {stated} rows; is it damaged?")
         if not table.num_rows:
             raise DatasetError(f"{self.path}: the table has no rows")
         return table
+
+    def count(self) -> int:
+        """Return the number of rows, as the files state it.
+
+        Raises:
+            DatasetError: the files are damaged, or there are none.
+        """
+        with reading(self.path):
+            rows = self._dataset.count_rows()
+        if not rows:
+            raise DatasetError(f"{self.path}: the table has no rows")
+        return rows
+
+    @property
+    def absolute(self) -> str:
+        """The path as every process may use it, wherever it works."""
+        return self.path if is_url(self.path) else str(Path(self.path).expanduser().resolve())
 
     def _open(self, schema: "pa.Schema | None") -> "arrow_dataset.Dataset":
         import pyarrow.dataset as arrow_dataset
 
         return arrow_dataset.dataset(
-            self._files,
+            self.files,
             schema=schema,
-            format=_file_format(self._format, self._separator),
-            filesystem=self._system,
+            format=_file_format(self.format, self._separator),
+            filesystem=self.system,
             # Folders named like year=2026 are columns; the path above the table says nothing about it.
             partitioning="hive" if self._base else None,
             partition_base_dir=self._base,
@@ -116,7 +141,7 @@ def _files(path: str, system: "FileSystem", inner: str, is_folder: bool, format:
         if told is None:
             raise DatasetError(f"{path}: no known ending; expected one of {', '.join(ENDINGS)}, or dataset.format")
         return [inner], told
-    with _reading(path):
+    with reading(path):
         found = system.get_file_info(fs.FileSelector(inner, recursive=True))
     files = sorted(info.path for info in found if info.type == fs.FileType.File and not PurePosixPath(info.path).name.startswith((".", "_")))
     formats = {file: format or _format_of(file) for file in files}
@@ -171,7 +196,7 @@ def _typed(table: "pa.Table") -> "pa.Table":
 _FRAME = re.compile(r"^Error creating dataset\. .*?: Could not open \w+ input source '.*?': (Invalid: )?")
 
 
-class _reading:
+class reading:
     """Turns what pyarrow raises while it reads into one line about the file."""
 
     def __init__(self, path: str) -> None:
@@ -183,6 +208,6 @@ class _reading:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         import pyarrow as pa
 
-        if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError):
+        if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError) and not isinstance(error, MemoryError):
             reason = one_line(error, frame=_FRAME).rstrip(".")
             raise DatasetError(f"{self._path}: cannot be read ({reason}); is it damaged, or of another format?") from error

@@ -63,7 +63,8 @@ class Scale:
         if self.log and (decades := math.log10(self.high / self.low)) >= 1.5:
             every = max(1, math.ceil(decades / wanted))
             exponents = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
-            return [(10.0**exponent, f"{10.0**exponent:g}") for exponent in exponents if exponent % every == 0 or len(exponents) <= wanted]
+            shown = [exponent for exponent in exponents if exponent % every == 0 or len(exponents) <= wanted]
+            return [(10.0**exponent, f"{10**exponent:,}" if 0 <= exponent <= 6 else f"{10.0**exponent:g}") for exponent in shown]
         rough = (self.high - self.low) / wanted
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)

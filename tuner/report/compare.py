@@ -11,7 +11,7 @@ from typing import Any
 from tuner.errors import SweepError
 from tuner.leaderboard import Leaderboard
 from tuner.report.discretion import discreet
-from tuner.report.numbers import MISSING, count, duration, number
+from tuner.report.numbers import MISSING, count, duration, number, scatter
 from tuner.report.summary import summarise
 from tuner.report.tables import escape_markdown, one_line
 
@@ -155,7 +155,7 @@ def _test(sweep: Mapping[str, Any], metric: str) -> str:
     test = sweep["test"]
     if not test or test["metric"] != metric:
         return MISSING
-    return number(test["mean"]) + (f" ± {number(test['spread'])}" if test["spread"] is not None else "") + f" ({count(test['runs'], 'seed')})"
+    return number(test["mean"]) + (f" ± {scatter(test['spread'])}" if test["spread"] is not None else "") + f" ({count(test['runs'], 'seed')})"
 
 
 def _setting(value: Any) -> str:

@@ -10,8 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from tuner.leaderboard import Leaderboard
+from tuner.report.lanes import named
 
 HIDDEN = "(hidden)"
+# Facts for the drivers of a sweep: who holds it, and from where it was begun.
+PRIVATE = ("driver", "begun_in")
 
 _SECRET_KEY = re.compile(r"token|secret|passw|api_?key|credential|authorization|private_key", re.IGNORECASE)
 # Order matters: credentials inside a URL go first, or the path rule would cut the URL in two.
@@ -33,13 +36,15 @@ _RULES = (
 def discreet(leaderboard: Leaderboard) -> Leaderboard:
     """Return the leaderboard without secrets, without folders outside the sweep and without user names.
 
-    An absolute path keeps its last part (`…/data.csv`), a URL loses user, password and query, and whatever stands under a key such as `token` is
-    hidden.
+    Workers are named by their place (`node 1, GPU 0`), an absolute path keeps its last part (`…/data.csv`), a URL loses user, password and query, and
+    whatever stands under a key such as `token` is hidden.
     """
+    workers = named(leaderboard.records)
     records = tuple(
-        replace(record, cause=_clean(record.cause), configuration=_clean(record.configuration), worker=_clean(record.worker)) for record in leaderboard.records
+        replace(record, cause=_clean(record.cause), configuration=_clean(record.configuration), worker=workers.get(record.worker or ""))
+        for record in leaderboard.records
     )
-    return Leaderboard(records, _clean(leaderboard.facts))
+    return Leaderboard(records, _clean({name: fact for name, fact in leaderboard.facts.items() if name not in PRIVATE}))
 
 
 def _clean(value: Any) -> Any:

@@ -13,6 +13,7 @@ from tuner.leaderboard import Leaderboard, TrialRecord
 from tuner.report.importance import measure
 from tuner.report.markup import Markup, data_island, element, join
 from tuner.report.numbers import count, duration, number, setting
+from tuner.report.reproduction import data_of
 from tuner.report.sections import SECTIONS, STATIC_ROWS, Material
 from tuner.report.summary import summarise
 from tuner.report.tables import columns
@@ -63,8 +64,8 @@ def _digest(content: str) -> str:
 
 def lede(material: Material) -> Markup:
     """Return the sweep in two or three sentences."""
-    summary, data = material.summary, material.leaderboard.facts.get("dataset") or {}
-    source = f" on {str(data['source']).rpartition('/')[2]}" if data.get("source") else ""
+    summary = material.summary
+    source = f" on {place.rpartition('/')[2]}" if (place := data_of(material.leaderboard.facts)) else ""
     took = f" in {duration(summary['seconds'])}" if summary["seconds"] is not None else ""
     parts: list[Any] = [f"{count(summary['trials'], 'configuration')} tried{source}{took}."]
     if best := summary["best"]:

@@ -9,7 +9,7 @@ from typing import Any
 from tuner.report import model_figures
 from tuner.report.blocks import Material, figures, plain_table
 from tuner.report.markup import Markup, element, join
-from tuner.report.numbers import MISSING, count, number, seconds
+from tuner.report.numbers import MISSING, count, number, scatter, seconds
 from tuner.report.summary import interval
 
 
@@ -25,7 +25,7 @@ def final_model(material: Material) -> Markup | None:
         found = interval(final, metric)
         within = f"{number(found['low'])} to {number(found['high'])} ({found.get('method', 'as evaluated')})" if found else MISSING
         rows.append(
-            [metric, number(final["mean"][metric]), number((final.get("spread") or {}).get(metric)), number((final.get("saved") or {}).get(metric)), within]
+            [metric, number(final["mean"][metric]), scatter((final.get("spread") or {}).get(metric)), number((final.get("saved") or {}).get(metric)), within]
         )
     runs = final.get("runs") or ()
     words = (

@@ -20,6 +20,11 @@ def number(value: float | None) -> str:
     return f"{value:,.1f}" if 1000 <= abs(value) < 1e7 else f"{value:.3e}"
 
 
+def scatter(value: float | None) -> str:
+    """Return a standard deviation: as a number, or where that would be a power of ten, with the decimals of what it belongs to."""
+    return f"{value:.4f}" if value is not None and 5e-5 <= abs(value) < 1e-3 else number(value)
+
+
 def signed(value: float | None) -> str:
     """Return a difference with its sign: four decimals, or two digits where these would all be zero."""
     if value is None or value == 0 or abs(value) >= 1 or not math.isfinite(value):

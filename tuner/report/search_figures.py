@@ -169,6 +169,38 @@ def _rungs(leaderboard: Leaderboard, x: Scale, y: Scale) -> list[Markup]:
     return parts
 
 
+def trade_off(leaderboard: Leaderboard) -> Markup | None:
+    """Return the score against the second objective, with the Pareto front as a line; nothing where there is one objective."""
+    second = leaderboard.second
+    sized = {record.number: float(value) for record in leaderboard.ranked if second and (value := getattr(record, second, None)) is not None}
+    known = [record for record in leaderboard.ranked if record.number in sized]
+    front = sorted((record for record in leaderboard.front if record.number in sized), key=lambda record: sized[record.number])
+    if second is None or not front:
+        return None
+    scores = [record.score for record in known if record.score is not None]
+    x = Scale.around(list(sized.values()), 70, WIDE - 20, log=min(sized.values()) > 0 and max(sized.values()) / min(sized.values()) > 20)
+    height = 360
+    y = focused(scores, leaderboard.objective, height - 48, 46)
+    corners: list[tuple[float, float]] = []
+    for record in front:
+        at = x(sized[record.number])
+        corners += [(at, corners[-1][1])] if corners else []
+        corners.append((at, y(record.score or 0.0)))
+    shown = thin(known, MOST_POINTS)
+    present = {classes_of(record) for record in shown}
+    drawing = join(
+        frame(x, y, x_label=second, y_label=leaderboard.objective.metric),
+        element("path", class_="best", d=polyline([*corners, (x.end, corners[-1][1])])),
+        [point(record, x(sized[record.number]), record.score or 0.0, y, f"{told(record)}, {number(sized[record.number])} {second}") for record in shown],
+        legend([("line plain", "Pareto front"), *(entry for entry in STATES if entry[0] in present)], 70, 18),
+    )
+    caption = (
+        f"{count(len(front), 'trial')} on the front: each other trial has one beside it with as good a score and no more {second}."
+        f"{beyond(scores, y)}{thinned(len(shown), len(known), 'trial')}"
+    )
+    return figure(drawing, title=f"{leaderboard.objective.metric} against {second}", caption=caption, width=WIDE, height=height, wide=True)
+
+
 def timeline(leaderboard: Leaderboard) -> Markup | None:
     """Return when each worker was busy with which trial."""
     timed = [record for record in leaderboard.records if record.started_at is not None and record.seconds is not None and record.worker]

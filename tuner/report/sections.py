@@ -4,21 +4,21 @@ Each section is a function from the page's material to markup, or None where a s
 how the page around them is built.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tuner.leaderboard import Leaderboard, TrialRecord
 from tuner.report import search_figures, space_figures
 from tuner.report.blocks import Material, figures, long, plain_table
 from tuner.report.markup import Markup, element, join
 from tuner.report.model_section import final_model
-from tuner.report.numbers import MISSING, count, duration, number, percent, setting, signed
+from tuner.report.numbers import MISSING, count, duration, number, percent, scatter, setting, signed
+from tuner.report.reproduction import reproducibility
 from tuner.report.tables import columns
-from tuner.report.worth import verdicts
+from tuner.report.worth import span, verdicts
 
 STATIC_ROWS = 200
+MOST_OF_FRONT = 30
 
 
 def overview(material: Material) -> Markup:
@@ -32,11 +32,11 @@ def overview(material: Material) -> Markup:
             if found
             else "without interval"
         )
-        spread = f" ± {number(test['spread'])}" if test["spread"] is not None else ""
+        spread = f" ± {scatter(test['spread'])}" if test["spread"] is not None else ""
         tiles.append(_tile(test["metric"].replace("_", " "), number(test["mean"]), f"{spread} over {count(test['runs'], 'seed')}; {where}".strip(), "first"))
     if best := summary["best"]:
-        spread = f"± {number(best['spread'])} over the folds, " if best["spread"] is not None else ""
-        chose = "partly luck, see Confirmed" if summary["winner"] else "it chose the winner"
+        spread = f"± {scatter(best['spread'])} over the folds, " if best["spread"] is not None else ""
+        chose = "partly luck, see Confirmed" if summary["winner"] else "it chose the winner" if summary["test"] else "of one training"
         tiles.append(_tile(f"best {summary['metric']}", number(best["score"]), f"{spread}{best['name']}, epoch {best['best_epoch']}; {chose}"))
     if chosen := summary["winner"]:
         within = f", 95 % interval {number(chosen['low'])} to {number(chosen['high'])}" if chosen["low"] is not None and chosen["high"] is not None else ""
@@ -177,8 +177,18 @@ def worth(material: Material) -> Markup | None:
         if answers
         else None
     )
-    rows = [[stage["name"], duration(stage.get("seconds")), number(stage["epochs"]) if stage.get("epochs") else MISSING] for stage in stages]
-    return join(listed, plain_table(["stage", "time", "epochs"], rows, numeric={1, 2}) if rows else None)
+    foreseen = {stage["name"]: stage for stage in (material.leaderboard.facts.get("forecast") or {}).get("stages") or ()}
+    rows = []
+    for stage in stages:
+        expected = foreseen.get(stage["name"])
+        ranges = [span(expected["seconds"], duration), span(expected["epochs"], lambda epochs: f"{epochs:,.0f}")] if expected else [MISSING, MISSING]
+        held = [duration(stage.get(f"{what}_seconds")) for what in ("cpu", "gpu")]
+        rows.append([stage["name"], duration(stage.get("seconds")), ranges[0], number(stage["epochs"]) if stage.get("epochs") else MISSING, ranges[1], *held])
+    heads = ["stage", "time", "forecast", "epochs", "forecast", "CPU time held", "GPU time held"]
+    told = {2: foreseen, 4: foreseen, **{place: any(stage.get(f"{what}_seconds") for stage in stages) for place, what in ((5, "cpu"), (6, "gpu"))}}
+    shown = [place for place in range(len(heads)) if told.get(place, True)]
+    cells = [[row[place] for place in shown] for row in rows]
+    return join(listed, plain_table([heads[place] for place in shown], cells, numeric=set(range(1, len(shown)))) if rows else None)
 
 
 def progress(material: Material) -> Markup | None:
@@ -200,6 +210,21 @@ def hyperparameters(material: Material) -> Markup | None:
     )
     why_not = element("p", f"Importances were not measured: {material.importances.why_not}", class_="quiet") if material.importances.why_not else None
     return join(found, why_not) if found else None
+
+
+def trade_off(material: Material) -> Markup | None:
+    """Return score against size, and who is on the Pareto front."""
+    drawn = figures(search_figures.trade_off(material.leaderboard))
+    second = material.leaderboard.second
+    if drawn is None or second is None:
+        return None
+    metric = material.leaderboard.objective.metric
+    rows = [[number(record.rank), record.name, number(record.score), number(getattr(record, second))] for record in material.leaderboard.front[:MOST_OF_FRONT]]
+    return join(
+        element("p", f"Asked for: a good {metric} with few {second}. Nothing tried beats a trial on the front in one without losing in the other."),
+        drawn,
+        plain_table(["rank", "trial", metric, second], rows, numeric={0, 2, 3}),
+    )
 
 
 def workers(material: Material) -> Markup | None:
@@ -241,62 +266,6 @@ def _listed(records: Sequence[TrialRecord]) -> str:
     return first + (f", and {len(records) - 8:,} more" if len(records) > 8 else "")
 
 
-def reproducibility(material: Material) -> Markup:
-    """Return what is needed to check the sweep or to repeat it."""
-    facts = material.leaderboard.facts
-    data = facts.get("dataset") or {}
-    shape = " × ".join(map(str, data.get("input_shape") or ()))
-    scheduler = facts.get("scheduler") or {}
-    lines = [
-        ("Seed of the sweep", facts.get("seed")),
-        ("Data", data.get("source")),
-        ("Content hash", data.get("content_hash")),
-        ("Rows", _rows(data)),
-        ("Hash of the split", data.get("split_hash")),
-        ("Scaling", data.get("scaling")),
-        (
-            "Task",
-            ", ".join(
-                part
-                for part in (data.get("task"), f"{len(data['classes'])} classes" if data.get("classes") else None, f"input {shape}" if shape else None)
-                if part
-            ),
-        ),
-        ("Early stopping", ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in scheduler.items())),
-        ("Started", facts.get("started_at")),
-        ("The search ended", facts.get("search_ended")),
-        ("Hardware", facts.get("hardware")),
-        ("Platform", facts.get("platform")),
-        ("Tuner", facts.get("tuner")),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in (facts.get("versions") or {}).items())),
-    ]
-    listed = element("dl", [element("div", element("dt", name), element("dd", str(value))) for name, value in lines if value not in (None, "")], class_="facts")
-    openings = facts.get("test_openings") or ()
-    opened = plain_table(["opened at", "reason"], [[opening.get("at", MISSING), opening.get("reason", MISSING)] for opening in openings])
-    spec = json.dumps(facts["spec"], indent=2, ensure_ascii=False) if facts.get("spec") else None
-    return join(
-        listed,
-        element("h3", "Openings of the test split"),
-        opened if openings else element("p", "None was recorded."),
-        element("details", element("summary", "The spec, defaults included"), element("pre", spec, tabindex="0")) if spec else None,
-        element("p", "Every trial's seed and configuration are in leaderboard.parquet.", class_="quiet"),
-    )
-
-
-def _rows(data: Mapping[str, Any]) -> str:
-    parts = []
-    for name in ("train", "validation"):
-        if amounts := data.get(f"{name}_rows"):
-            parts.append(f"{name} {' / '.join(f'{amount:,}' for amount in amounts)}")
-    if data.get("test_rows") is not None:
-        parts.append(f"test {data['test_rows']:,}" + (" (as the data bring it)" if data.get("test_given") else ""))
-    return ", ".join(parts)
-
-
-def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else setting(value)
-
-
 SECTIONS: dict[str, tuple[str, Callable[[Material], Markup | None]]] = {
     "summary": ("Summary", overview),
     "leaderboard": ("Leaderboard", table),
@@ -305,6 +274,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Material], Markup | None]]] = {
     "progress": ("Progress", progress),
     "curves": ("Learning curves", learning_curves),
     "hyperparameters": ("Hyperparameters", hyperparameters),
+    "trade-off": ("Trade-off", trade_off),
     "model": ("Final model", final_model),
     "failures": ("Failures", failures),
     "workers": ("Workers", workers),

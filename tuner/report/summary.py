@@ -36,6 +36,7 @@ def summarise(leaderboard: Leaderboard) -> dict[str, Any]:
         "winner": _winner(leaderboard),
         "best_baseline": _brief(leaderboard, baseline),
         "gain": best.gain if best else None,
+        "front": _front(leaderboard),
         "test": test_result(leaderboard),
         "warnings": warnings(leaderboard),
     }
@@ -52,6 +53,14 @@ def _brief(leaderboard: Leaderboard, record: TrialRecord | None) -> dict[str, An
         "best_epoch": record.best_epoch,
         "parameters": record.parameters,
     }
+
+
+def _front(leaderboard: Leaderboard) -> dict[str, Any] | None:
+    """Return the Pareto front in brief, or None where there is one objective."""
+    if leaderboard.second is None or not leaderboard.front:
+        return None
+    best, *_, least = [*leaderboard.front, leaderboard.front[-1]]
+    return {"trials": len(leaderboard.front), "against": leaderboard.second, "best": _brief(leaderboard, best), "least": _brief(leaderboard, least)}
 
 
 def _winner(leaderboard: Leaderboard) -> dict[str, Any] | None:

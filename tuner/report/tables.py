@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.leaderboard import COLUMNS, Leaderboard, TrialRecord
-from tuner.report.numbers import MISSING, count, duration, number, seconds, setting, signed
+from tuner.report.numbers import MISSING, count, duration, number, scatter, seconds, setting, signed
 from tuner.report.summary import summarise
 
 
@@ -45,7 +45,7 @@ def columns(leaderboard: Leaderboard) -> list[Column]:
         Column("score", metric, lambda record: record.score, lambda record: number(record.score)),
     ]
     if spread in leaderboard.metrics:
-        found.append(Column("spread", "± spread", lambda record: record.at_best(spread), lambda record: number(record.at_best(spread))))
+        found.append(Column("spread", "± spread", lambda record: record.at_best(spread), lambda record: scatter(record.at_best(spread))))
     if leaderboard.best_baseline:
         found.append(Column("gain", "gain", lambda record: record.gain, lambda record: signed(record.gain)))
         found.append(Column("baseline", "baseline", lambda record: record.baseline, lambda record: record.baseline or MISSING, numeric=False))
@@ -55,6 +55,8 @@ def columns(leaderboard: Leaderboard) -> list[Column]:
         Column("seconds", "seconds", lambda record: record.seconds, lambda record: seconds(record.seconds)),
         Column("parameters", "parameters", lambda record: record.parameters, lambda record: number(record.parameters)),
     ]
+    if leaderboard.second:
+        found.append(Column("pareto", "pareto", lambda record: record.pareto, lambda record: "yes" if record.pareto else MISSING, numeric=False))
     return found + [_hyperparameter(name, leaderboard) for name in leaderboard.varying]
 
 
@@ -134,7 +136,7 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the summary as labelled lines, for formats that are read from top to bottom."""
     lines = []
     if best := summary["best"]:
-        spread = f" ± {number(best['spread'])} over the folds" if best["spread"] is not None else ""
+        spread = f" ± {scatter(best['spread'])} over the folds" if best["spread"] is not None else ""
         lines.append((f"Best {summary['metric']}", f"{number(best['score'])}{spread} ({best['name']}, epoch {best['best_epoch']})"))
     if winner := summary["winner"]:
         within = f" (95 % interval {number(winner['low'])} to {number(winner['high'])})" if winner["low"] is not None and winner["high"] is not None else ""
@@ -142,7 +144,7 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         seeds = f" over {count(winner['runs'], 'fresh seed')}" if winner["runs"] else ""
         lines.append((f"Confirmed {summary['metric']}", f"{number(winner['mean'])}{seeds}{within} ({winner['name']}{near})"))
     if test := summary["test"]:
-        value = f"{number(test['mean'])}" + (f" ± {number(test['spread'])}" if test["spread"] is not None else "") + f" over {count(test['runs'], 'seed')}"
+        value = f"{number(test['mean'])}" + (f" ± {scatter(test['spread'])}" if test["spread"] is not None else "") + f" over {count(test['runs'], 'seed')}"
         if test["saved"] is not None:
             value += f"; the saved model {number(test['saved'])}"
         if test["interval"]:
@@ -150,6 +152,9 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append((test["metric"].replace("test_", "Test ", 1), value))
     if baseline := summary["best_baseline"]:
         lines.append(("Gain over the best baseline", f"{signed(summary['gain'])} ({baseline['name']}: {number(baseline['score'])})"))
+    if front := summary["front"]:
+        ends = [f"{number(end['score'])} with {number(end[front['against']])}" for end in (front["best"], front["least"])]
+        lines.append(("Pareto front", f"{count(front['trials'], 'trial')}, from {ends[0]} to {ends[1]} {front['against']}"))
     states = ", ".join(f"{amount:,} {state}" for state, amount in summary["states"].items())
     lines.append(("Trials", f"{summary['trials']:,} ({states})" if states else "0"))
     saved = f"; early stopping saved {summary['epochs_saved']:,}" if summary["epochs_saved"] else ""

@@ -4,13 +4,17 @@ Every answer is computed from the leaderboard and says what it compares and how 
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tuner.leaderboard import Leaderboard
 from tuner.report.importance import Contest
-from tuner.report.numbers import count, number, percent, signed
+from tuner.report.numbers import count, duration, number, percent, signed
 from tuner.report.summary import Z95, epochs_saved, full_epochs
 
 LEAST_PER_SIDE = 8
+# How a forecast is shown, by what it is of.
+SHOWN: dict[str, Callable[[float], str]] = {"seconds": duration, "epochs": lambda epochs: f"{epochs:,.0f}"}
 
 
 def verdicts(leaderboard: Leaderboard) -> list[dict[str, str]]:
@@ -19,6 +23,7 @@ def verdicts(leaderboard: Leaderboard) -> list[dict[str, str]]:
         ("Did the search beat hand-tuning?", _against_baselines(leaderboard)),
         ("Did proposing by model beat drawing at random?", _against_random(leaderboard)),
         ("What did early stopping save?", _early_stopping(leaderboard)),
+        ("Did the sweep take what was forecast?", _forecast(leaderboard)),
     )
     return [{"question": question, "answer": answer} for question, answer in asked if answer]
 
@@ -70,6 +75,43 @@ def _against_random(leaderboard: Leaderboard) -> str | None:
         f"{verdict}: a trial proposed by the model beats a random one in {percent(share)} of the pairs ({within}). "
         f"{len(ours):,} against {count(len(theirs), 'random one')}, each pair at the last epoch that both reached."
     )
+
+
+def _forecast(leaderboard: Leaderboard) -> str | None:
+    """Hold the forecast that was made in the sweep's first minutes against what each stage took."""
+    forecast, taken = leaderboard.facts.get("forecast") or {}, leaderboard.facts.get("stages") or ()
+    if leaderboard.facts.get("extensions"):  # another sweep than the one that was forecast
+        return None
+    ranges = [
+        (stage["name"], what, stage[what], true[what])
+        for stage in forecast.get("stages") or ()
+        if (true := _stage(taken, stage["name"]))
+        for what in ("seconds", "epochs")
+        if true.get(what) is not None
+    ]
+    if not ranges:
+        return None
+    missed = [(name, what, expected, true) for name, what, expected, true in ranges if not expected["low"] <= true <= expected["high"]]
+    verdict = "Yes" if not missed else "No" if len(missed) == len(ranges) else "In part"
+    unit = {"seconds": "", "epochs": " epochs"}
+    outside = "; ".join(
+        f"{name} took {SHOWN[what](true)}{unit[what]}, expected {span(expected, SHOWN[what])}" for name, what, expected, true in missed
+    )
+    return (
+        f"{verdict}: {len(ranges) - len(missed)} of {count(len(ranges), 'range')} held, of the time and the epochs of each stage; "
+        f"{percent(forecast.get('level', 0.8))} should. The forecast was made after {duration(forecast.get('at_s'))}, "
+        f"from {count(forecast.get('measured', 0), 'trial')}.{f' Outside: {outside}.' if outside else ''}"
+    )
+
+
+def _stage(taken: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    return next((each for each in taken if each["name"] == name and each.get("seconds") is not None), None)
+
+
+def span(ends: Mapping[str, float], shown: Callable[[float], str]) -> str:
+    """Return a range in words."""
+    low, high = shown(ends["low"]), shown(ends["high"])
+    return low if low == high else f"{low} to {high}"
 
 
 def _early_stopping(leaderboard: Leaderboard) -> str | None:

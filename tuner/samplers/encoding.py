@@ -37,11 +37,15 @@ class Encoding:
 
     def encode(self, parameters: Mapping[str, Value]) -> np.ndarray:
         """Return a configuration's point, float64 of shape (dimensions,); what it lacks, or holds outside the space, is inactive."""
-        point = np.full(self.dimensions, INACTIVE)
+        return self.encode_all([parameters])[0]
+
+    def encode_all(self, configurations: Sequence[Mapping[str, Value]]) -> np.ndarray:
+        """Return the points of configurations as `encode` does, float64 of shape (n, dimensions)."""
+        points = np.full((len(configurations), self.dimensions), INACTIVE)
         for index, name in enumerate(self.names):
-            if name in parameters:
-                point[index] = _to_unit(self.distributions[name], parameters[name])
-        return point
+            held = [row for row, parameters in enumerate(configurations) if name in parameters]
+            points[held, index] = _to_unit(self.distributions[name], [configurations[row][name] for row in held])
+        return points
 
     def decode(self, point: np.ndarray) -> dict[str, Value]:
         """Return the parameters at a point; inactive ones included, for the space asks only for the active ones."""
@@ -158,15 +162,24 @@ def _native(distribution: BaseDistribution, unit: np.ndarray) -> np.ndarray:
     return distribution.low + unit * (distribution.high - distribution.low)  # type: ignore[attr-defined]
 
 
-def _to_unit(distribution: BaseDistribution, value: Any) -> float:
+def _to_unit(distribution: BaseDistribution, values: Sequence[Any]) -> np.ndarray:
+    """Return where values lie in their distribution's coordinate; what is none of its values, or no number, lies where the inactive do."""
     if isinstance(distribution, CategoricalDistribution):
-        rank = _rank(distribution, value)
-        return INACTIVE if rank < 0 else (rank + 0.5) / len(distribution.choices)
+        ranks = {(choice, isinstance(choice, bool)): rank for rank, choice in reversed(list(enumerate(distribution.choices)))}
+        units = [ranks.get((value, isinstance(value, bool)), -1) if value.__hash__ else -1 for value in values]
+        found = np.array(units, dtype=float)
+        return np.where(found < 0, INACTIVE, (found + 0.5) / len(distribution.choices))
+    numbers = np.array([_number(value) for value in values], dtype=float)
+    missing = np.isnan(numbers)
+    low, high = float(distribution.low), float(distribution.high)  # type: ignore[attr-defined]
+    return np.where(missing, INACTIVE, _number_to_unit(distribution, np.clip(np.where(missing, low, numbers), low, high)))
+
+
+def _number(value: Any) -> float:
     try:
-        number = min(max(float(value), float(distribution.low)), float(distribution.high))  # type: ignore[attr-defined]
+        return float(value)
     except (TypeError, ValueError):
-        return INACTIVE
-    return float(_number_to_unit(distribution, np.array([number]))[0])
+        return math.nan
 
 
 def _from_unit(distribution: BaseDistribution, unit: float) -> Value:

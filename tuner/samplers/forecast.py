@@ -23,7 +23,7 @@ from search_spaces.space import SearchSpace
 from tuner.objective import Objective
 from tuner.samplers.encoding import Encoding
 from tuner.samplers.gaussian import CurveProcess, fit
-from tuner.samplers.plain import SpaceSampler, even_points
+from tuner.samplers.plain import SOURCE, SpaceSampler, even_points
 
 # Matrices of a few hundred rows are slower on several threads, all the more beside trials that use every core.
 _ONE_THREAD = ThreadpoolController()
@@ -42,20 +42,23 @@ ATTEMPTS = 5
 MOST_FOR_SECOND = 0.8
 
 # A forecast says nothing before this number of trials has told of themselves.
-LEAST_TRIALS = 3
-# Beyond twice the distance from the best to the median, how bad a trial is says nothing about where the best are. On held-out finals of six
-# LCBench development tasks this ranks better (0.76) than the logarithm of the distance (0.70), and about as well as Gaussian ranks (0.78).
-WORST = 2.0
+LEAST_TRIALS = 2
+# This many trials can always be compared with each other.
+ENOUGH = 8
+# The process sees the logarithm of the distance to the best value, in units of the distance from the best to the median: differences among the good
+# count, however bad the bad are. The distance is shifted by NEAREST, so that the best has a logarithm, and ends at FARTHEST.
+NEAREST, FARTHEST = 0.2, 8.0
 
 
 @dataclass(frozen=True)
 class _Record:
-    """A trial as the forecast sees it: its point, and its cost after some of its epochs, the last among them."""
+    """A trial as the forecast sees it: its point, and its cost after some of its epochs, the last among them; `epochs` is how many it reported."""
 
     number: int
     point: np.ndarray
     costs: Mapping[int, float]
     last: int
+    epochs: int
     state: TrialState
 
     @property
@@ -77,7 +80,7 @@ class Forecast:
         self._objective = objective
         self._max_epochs = max_epochs
         self._kept = _kept_epochs(max_epochs)
-        self._ended: dict[int, _Record] = {}
+        self._known: dict[int, _Record] = {}
         self._state: tuple[int, int] | None = None
         self._parameters: np.ndarray | None = None
         self._fitted = 0
@@ -100,7 +103,7 @@ class Forecast:
         span = max(median - best, 1e-9 * max(1.0, abs(best)))
         used = _representative(records, costs)
         x, t, y = self._observations(used)
-        y = np.minimum((y - best) / span, WORST)
+        y = np.log(NEAREST + np.clip((y - best) / span, 0.0, FARTHEST))
         y = (y - y.mean()) / max(float(y.std()), 1e-6)
         if self._parameters is None or len(y) >= min(1.2 * self._fitted, self._fitted + 30):
             some = np.random.default_rng(len(y)).permutation(len(y))[:MOST_FOR_FITTING]
@@ -136,9 +139,10 @@ class Forecast:
         mean, deviation = self.at_the_end(np.array(own))
         return float(ndtr((rivals.min() - mean[0]) / deviation[0]))
 
-    def count(self, epoch: int) -> int:
-        """Return the number of trials that have reached an epoch."""
-        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self._records)
+    def enough(self, epoch: int) -> bool:
+        """Say whether twice as many trials have reached an epoch as run at a time, or ENOUGH: before, a trial has hardly anyone to be compared with."""
+        running = sum(record.state == TrialState.RUNNING for record in self._records)
+        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self._records) >= min(ENOUGH, 2 * running)
 
     def best_points(self, count: int) -> np.ndarray:
         """Return the points with the best expected ends among the trials with the best values, float64 of shape (at most count, dimensions)."""
@@ -154,25 +158,29 @@ class Forecast:
         return self.process.extended(points, np.ones(len(points)), mean)
 
     def _read(self, study: optuna.Study) -> list[_Record]:
-        records = []
-        for trial in study._storage.get_all_trials(study._study_id, deepcopy=False):
-            if trial.number in self._ended:
-                records.append(self._ended[trial.number])
-            elif trial.params and (trial.intermediate_values or trial.state == TrialState.FAIL):
-                record = self._record(trial)
-                records.append(record)
-                if trial.state.is_finished():
-                    self._ended[trial.number] = record
-        return records
+        """Return the trials that tell something, in their order; only those that changed are read again."""
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        known = self._known
+        news = [trial for trial in trials if trial.params and (trial.intermediate_values or trial.state == TrialState.FAIL) and self._is_news(trial)]
+        unseen = [trial for trial in news if trial.number not in known]
+        points = dict(zip((trial.number for trial in unseen), self._encoding.encode_all([trial.params for trial in unseen]), strict=True))
+        for trial in news:
+            point = points[trial.number] if trial.number in points else known[trial.number].point
+            known[trial.number] = self._record(trial, point)
+        return [known[trial.number] for trial in trials if trial.number in known]
 
-    def _record(self, trial: FrozenTrial) -> _Record:
+    def _is_news(self, trial: FrozenTrial) -> bool:
+        known = self._known.get(trial.number)
+        return known is None or known.state != trial.state or known.epochs != len(trial.intermediate_values)
+
+    def _record(self, trial: FrozenTrial, point: np.ndarray) -> _Record:
+        history = trial.intermediate_values
         if trial.state == TrialState.FAIL:
             # As bad as can be at its end, so that a region that keeps failing is avoided.
-            return _Record(trial.number, self._encoding.encode(trial.params), {self._max_epochs: math.inf}, self._max_epochs, trial.state)
-        history = trial.intermediate_values
+            return _Record(trial.number, point, {self._max_epochs: math.inf}, self._max_epochs, len(history), trial.state)
         last = max(history)
         kept = {epoch: self._objective.cost(history[epoch]) for epoch in (*self._kept, last) if epoch in history}
-        return _Record(trial.number, self._encoding.encode(trial.params), kept, last, trial.state)
+        return _Record(trial.number, point, kept, last, len(history), trial.state)
 
     def _observations(self, records: list[_Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return points, times and costs: the last epoch of every record, then earlier ones of the best records while there is room."""
@@ -205,7 +213,7 @@ class ForecastSampler(SpaceSampler):
         self, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, warm_up: int = 8, also_minimize: str | None = None
     ) -> None:
         super().__init__(space, seed=seed)
-        self._forecast = Forecast(self.encoding, objective, max_epochs)
+        self.forecast = Forecast(self.encoding, objective, max_epochs)
         self._warm_up = warm_up
         self._also_minimize = also_minimize
         self._second_parameters: np.ndarray | None = None
@@ -214,16 +222,17 @@ class ForecastSampler(SpaceSampler):
     def choose(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> np.ndarray:
         """Return the point of the next configuration."""
         random = self.generator(trial, attempt)
-        if trial.number < self._warm_up or attempt > ATTEMPTS or not self._forecast.update(study):
+        if trial.number < self._warm_up or attempt > ATTEMPTS or not self.forecast.update(study):
             return even_points(self.encoding.dimensions, trial.number + 1, seed=self._seed)[-1] if attempt == 0 else random.random(self.encoding.dimensions)
+        study._storage.set_trial_system_attr(trial._trial_id, SOURCE, "model")
         candidates = self._candidates(random)
         begun = study._storage.get_all_trials(study._study_id, deepcopy=False, states=(TrialState.RUNNING,))
         silent = [self.encoding.encode(other.params) for other in begun if not other.intermediate_values and other.number != trial.number]
-        process = self._forecast.believing(np.array(silent))
+        process = self.forecast.believing(np.array(silent))
         mean, deviation = process.predict(candidates)
-        rivals = self._forecast.rival_points()
+        rivals = self.forecast.rival_points()
         if not len(rivals):
-            rivals = self._forecast.best_points(1)
+            rivals = self.forecast.best_points(1)
         ends, _ = process.predict(rivals)
         if self._also_minimize is not None and (second := self._second(study)) is not None:
             weight = random.uniform(0.0, MOST_FOR_SECOND)
@@ -251,7 +260,7 @@ class ForecastSampler(SpaceSampler):
     def _candidates(self, random: np.random.Generator) -> np.ndarray:
         """Return settled points: random ones, and the best ones with some of their coordinates moved a little."""
         everywhere = random.random((RANDOM_CANDIDATES, self.encoding.dimensions))
-        best = self._forecast.best_points(8)
+        best = self.forecast.best_points(8)
         near = best[random.integers(len(best), size=LOCAL_CANDIDATES)]
         moved = random.random(near.shape) < 0.5
         step = random.normal(size=near.shape) * random.choice([0.02, 0.05, 0.15], size=(len(near), 1))

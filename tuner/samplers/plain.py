@@ -13,6 +13,9 @@ from search_spaces.space import SearchSpace
 from tuner.errors import SpecError
 from tuner.samplers.encoding import Encoding
 
+# What a sampler notes of a new trial among Optuna's system attributes: where its configuration comes from.
+SOURCE = "source"
+
 
 class SpaceSampler(BaseSampler):
     """A sampler that chooses whole configurations of a known space, so that conditions hold by construction.

@@ -1,0 +1,95 @@
+"""Waits for machines that are not there yet: an autoscaler brings them once it knows what is asked for.
+
+Owns how long to wait, and what the autoscaler is told. Must not know what will run.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from cluster.errors import ClusterError
+from cluster.resources import Allotment, Capacity, Resources, ResourcesSection
+from cluster.targets import capacity_now
+
+AUTOSCALER_S = 600.0
+LOOK_EVERY_S = 1.0
+# A hint to an autoscaler; its own limits decide.
+MOST_ASKED_FOR = 256
+
+
+def place(section: ResourcesSection, wait_s: float | None, *, told: Callable[[str], object], interrupted: threading.Event) -> tuple[Allotment, Capacity]:
+    """Return what each trial is given on the connected cluster, and what it offers, as soon as one trial fits.
+
+    Args:
+        section: what is asked for.
+        wait_s: how long to wait until something fits; None: not at all, and ten minutes where the cluster has an autoscaler.
+        told: is told that there is something to wait for.
+        interrupted: ends the waiting.
+
+    Raises:
+        ClusterError: nothing fits, or not in time; or the user asked to stop.
+    """
+    began, limit_s, asked = time.monotonic(), 0.0, False
+    try:
+        while True:
+            capacity = capacity_now()
+            allotment = section.allot(capacity)
+            try:
+                allotment.fits(capacity)
+            except ClusterError as error:
+                if not asked:
+                    limit_s = wait_s if wait_s is not None else AUTOSCALER_S if autoscales() else 0.0
+                if time.monotonic() - began >= limit_s:
+                    raise ClusterError(f"{error}{f'; waited {limit_s:g} s for other nodes' if limit_s else ''}") from None
+                if not asked:
+                    told(f"{error}; waiting {limit_s:g} s at most for nodes on which it fits")
+                    ask_for(allotment.every)
+                    asked = True
+            else:
+                return allotment, capacity
+            if interrupted.wait(LOOK_EVERY_S):
+                raise ClusterError("interrupted while waiting for nodes; run the same command again to go on")
+    finally:
+        if asked:
+            ask_for(())
+
+
+def autoscales() -> bool:
+    """Say whether the connected cluster has an autoscaler: its nodes are then of types that somebody has named."""
+    import ray
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    with suppress(Exception):  # what the head says of itself differs between versions of Ray, and none of it is promised
+        told = _internal_kv_get("__autoscaling_status_legacy") or _internal_kv_get("__autoscaling_status")
+        types = (json.loads(told or b"{}").get("autoscaler_report") or {}).get("node_type_mapping")
+        if types is None:
+            from ray.autoscaler.v2.sdk import get_cluster_status
+
+            status = get_cluster_status(ray.get_runtime_context().gcs_address, timeout=5)
+            types = {node.node_id: node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)}
+        # A head without an autoscaler names each node's type by the node's id.
+        return any(name != f"node_{node}" for node, name in types.items())
+    return False
+
+
+@contextmanager
+def wanted(resources: Resources, count: int) -> Iterator[None]:
+    """Let the cluster's autoscaler, where it has one, bring nodes for so many at a time, until the end."""
+    if not autoscales():
+        yield
+        return
+    ask_for([resources] * min(count, MOST_ASKED_FOR))
+    try:
+        yield
+    finally:
+        ask_for(())
+
+
+def ask_for(every: tuple[Resources, ...] | list[Resources]) -> None:
+    """Tell the autoscaler what has to fit at a time, in place of what it was told before."""
+    from ray.autoscaler.sdk import request_resources
+
+    labels = [dict(each.labels) for each in every] if any(each.labels for each in every) else None
+    request_resources(bundles=[each.bundle() for each in every], bundle_label_selectors=labels)

@@ -1,0 +1,194 @@
+"""How many trials a driver keeps going, against stock Ray Tune: `python -m tests.benchmarks.scale [--workers 8 32 128]` (7 minutes on two cores).
+
+Nodes are simulated: Ray is told of more CPUs than there are, and trials sleep and report once, as in Ray's own benchmark of 10,000 trials of one second
+on 16 CPUs (715 s where 625 would be ideal: 0.87). Trials are as long as makes the ideal rate the same for every number of workers, one that the cores
+here can drive. Ours is `tuner run`'s whole journey to the leaderboard, each step in a journal on the disk before anything follows from it. Theirs: random
+search, no early stopping, actors reused, its output turned off, and no record but Ray's own snapshots. Each run has a process and a Ray of its own.
+
+`trials/s` counts the trials that end while all workers are busy; `of ideal` divides by workers / seconds of a trial. `driver` is the share of one core
+that the driver process takes meanwhile. `whole` is everything in seconds: Ray's start, workers' starts, all trials, the record.
+"""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+METRIC = "val_accuracy"
+# Before and after what is measured, each worker has at least one trial more.
+LEAST_TRIALS_A_WORKER = 4
+
+
+class Sleeping(tune.Trainable):
+    """Tuner's side: reports as `tuner.trial.Trial` does."""
+
+    def setup(self, config: dict[str, Any], *, work: Any) -> None:  # type: ignore[override]
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._number = new_config["number"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        time.sleep(float(os.environ["SCALE_S"]))
+        facts = {"worker": str(os.getpid()), "started_at": 1.0, "parameters": 1}
+        return {"number": self._number, "epoch": 1, METRIC: value(self._number), "seconds": 1.0, "last": True, "ended": None, "facts": facts}
+
+
+class StockSleeping(tune.Trainable):
+    """Ray's side."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Nothing to be made."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
+    def step(self) -> dict[str, Any]:
+        time.sleep(float(os.environ["SCALE_S"]))
+        return {METRIC: value(int(self.trial_id[-5:])), "done": True}
+
+
+def value(number: int) -> float:
+    """Return what a trial reports."""
+    return (number % 97) / 97
+
+
+class Clock:
+    """Notes, whenever a trial ends, when that was and what the driver had used by then."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._marks: list[tuple[float, float]] = []
+
+    def hear(self) -> None:
+        """Take note of an end."""
+        self._marks.append((time.monotonic(), time.process_time()))
+
+    def told(self, workers: int) -> dict[str, float]:
+        """Return what the table needs."""
+        (began, used), (ended, used_then) = self._marks[workers - 1], self._marks[-workers - 1]
+        seconds = ended - began
+        rate = (len(self._marks) - 2 * workers) / seconds
+        return {"trials": len(self._marks), "rate": rate, "driver": (used_then - used) / seconds, "whole_s": time.monotonic() - self._began}
+
+
+class _Heard(tune.Callback):
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        self._clock.hear()
+
+
+def ours(folder: Path, workers: int, trials: int) -> Clock:
+    """Run Tuner's whole journey on trials that sleep."""
+    from tuner import spec, sweep
+    from tuner.console import QuietView
+
+    clock = Clock()
+
+    class View(QuietView):
+        def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
+            clock.hear()
+
+    values = {
+        "name": "scale",
+        "folder": str(folder / "sweep"),
+        "dataset": {"source": "digits"},
+        "cluster": {"cpus": workers},
+        "training": {"max_epochs": 1},
+        "search": {"trials": trials, "sampler": "random"},
+        "scheduler": {"name": "fifo", "grace_period": 1},
+        "evaluation": {"enabled": False},
+    }
+    sweep.Trial = Sleeping  # type: ignore[misc,assignment]
+    sweep.starting.ahead = contextlib.nullcontext  # type: ignore[assignment]  # nothing here trains, so TensorFlow need not be loaded
+    with open(os.devnull, "w") as nowhere:
+        board = sweep.run_sweep(spec.check(values), view=View(nowhere), interrupted=threading.Event(), telling=False)
+    if [record.state for record in board.records] != ["complete"] * trials:
+        raise RuntimeError(f"the sweep has {len(board.records)} trials; expected {trials}, all complete")
+    return clock
+
+
+def stock(folder: Path, workers: int, trials: int) -> Clock:
+    """Run Ray Tune as its documentation shows it, on trials that sleep."""
+    import ray
+
+    from search_spaces.spaces import SPACES
+
+    clock = Clock()
+    ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    tuner = tune.Tuner(
+        tune.with_resources(StockSleeping, {"cpu": 1}),
+        param_space={name: tune.uniform(0, 1) for name in SPACES["mlp"].parameters},
+        tune_config=tune.TuneConfig(metric=METRIC, mode="max", num_samples=trials, reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="stock",
+            storage_path=str(folder / "ray"),
+            callbacks=[_Heard(clock)],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+    results = tuner.fit()
+    if len(results) != trials or results.errors:
+        raise RuntimeError(f"Ray Tune ran {len(results)} trials, {len(results.errors)} with errors; expected {trials} and none")
+    ray.shutdown()
+    return clock
+
+
+SIDES = {"ours": ("Tuner", ours), "stock": ("stock Ray", stock)}
+
+
+def one(side: str, workers: int, trials: int, seconds: float) -> dict[str, float]:
+    """Run one side in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
+        asked = ["--side", side, "--workers", str(workers), "--trials", str(trials), "--folder", folder]
+        environment = {**os.environ, "SCALE_S": str(seconds), "RAY_AIR_NEW_OUTPUT": "0"}
+        subprocess.run([sys.executable, "-m", "tests.benchmarks.scale", *asked], check=True, env=environment, stdout=subprocess.DEVNULL)
+        return json.loads((Path(folder) / "told.json").read_text())
+
+
+def main() -> None:
+    """Run both sides for each number of workers and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="+", default=[8, 32, 128], help="trials at a time, on simulated CPUs")
+    parser.add_argument("--rate", type=float, default=8.0, help="trials per second that would be ideal; a trial sleeps workers / rate seconds")
+    parser.add_argument("--trials", type=int, default=320, help=f"per run; at least {LEAST_TRIALS_A_WORKER} times as many as workers are run")
+    parser.add_argument("--side", choices=SIDES, help="only this side")
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.folder:
+        clock = SIDES[given.side][1](given.folder, given.workers[0], given.trials)
+        (given.folder / "told.json").write_text(json.dumps(clock.told(given.workers[0])))
+        return
+    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the beginning"
+    print(f"{load}; trials that sleep and report once; ideal: {given.rate:g} trials/s", flush=True)
+    print(f"{'workers':>7}{'a trial':>9}  {'':<11}{'trials':>7}{'trials/s':>10}{'of ideal':>10}{'driver':>9}{'whole':>9}")
+    for workers in given.workers:
+        trials, seconds = max(given.trials, LEAST_TRIALS_A_WORKER * workers), workers / given.rate
+        for side in [given.side] if given.side else SIDES:
+            told = one(side, workers, trials, seconds)
+            print(
+                f"{workers:>7}{seconds:>7.1f} s  {SIDES[side][0]:<11}{told['trials']:>7.0f}{told['rate']:>10.2f}{told['rate'] / given.rate:>10.2f}"
+                f"{told['driver']:>9.0%}{told['whole_s']:>7.0f} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""Every fact of a sweep that a report reads, as JSON schema.
+
+This page is the contract between those who record facts (`facts.py`, `sweep.py`, `findings.py`) and those who show them. `FACTS` may lack any key, unless it
+says otherwise, and may hold more: what is not listed is kept, and shown by no format but JSON.
+"""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+
+def words(description: str) -> Schema:
+    """Return the schema of a text."""
+    return {"type": "string", "description": description}
+
+
+def number(description: str) -> Schema:
+    """Return the schema of a number."""
+    return {"type": "number", "description": description}
+
+
+def whole(description: str, *, least: int = 0) -> Schema:
+    """Return the schema of a whole number."""
+    return {"type": "integer", "minimum": least, "description": description}
+
+
+def listing(items: Schema, description: str) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items, "description": description}
+
+
+def mapping(values: Schema, description: str) -> Schema:
+    """Return the schema of an object with any keys, whose values are alike."""
+    return {"type": "object", "additionalProperties": values, "description": description}
+
+
+def table(description: str, properties: dict[str, Schema], *, needs: tuple[str, ...] = ()) -> Schema:
+    """Return the schema of an object with known keys, of which it needs some."""
+    return {"type": "object", "description": description, "properties": properties, "required": list(needs)}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Return a schema that allows null as well."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+_SCORES = mapping(number("its value"), "metric (`test_loss`, `test_accuracy`, ...) -> value")
+CONFIGURATION = {"type": "object", "description": "the active hyperparameters: name -> value"}
+
+INTERVAL = table(
+    "where the value for new data of the same kind is expected",
+    {"low": number("lower end"), "high": number("upper end"), "level": number("coverage, 0.95"), "method": words("how it was computed, in a few words")},
+    needs=("low", "high"),
+)
+
+_TEST = table(
+    "what the saved model did on the test split, in detail",
+    {
+        "classes": listing(words("a class"), "in the order of the model's outputs"),
+        "confusion": listing(listing(whole("rows"), "by predicted class"), "counts by true class; square, in the order of `classes`"),
+        "per_class": listing(
+            table(
+                "a class",
+                {
+                    "class": words("its name"),
+                    "precision": or_null(number("0 to 1; null: never predicted")),
+                    "recall": or_null(number("0 to 1")),
+                    "f1": or_null(number("0 to 1")),
+                    "support": whole("rows"),
+                },
+            ),
+            "in the order of `classes`",
+        ),
+        "calibration": listing(
+            table(
+                "a bin of predictions",
+                {"confidence": number("mean confidence, 0 to 1"), "accuracy": number("share that was right, 0 to 1"), "count": whole("rows")},
+            ),
+            "bins of the predictions by confidence, the lowest first; empty bins are left out",
+        ),
+        "mistakes": listing(
+            table(
+                "a wrong prediction",
+                {
+                    "row": whole("row in the test split"),
+                    "truth": words("true class"),
+                    "predicted": words("predicted class"),
+                    "confidence": number("0 to 1"),
+                    "image": {
+                        "description": "where the data are images: rows of pixels, each 0 to 255 (grey) or [red, green, blue]; null or missing otherwise",
+                        "type": ["array", "null"],
+                    },
+                },
+                needs=("truth", "predicted", "confidence"),
+            ),
+            "the most confident mistakes, the most confident first; some 24 are enough",
+        ),
+        "intervals": mapping(INTERVAL, "metric -> interval of the saved model's score; without one, an accuracy gets Wilson's from `confusion`"),
+        "scatter": listing(listing(number("target"), "[truth, predicted]"), "regression: up to 2,000 rows, of the first target"),
+        "errors": mapping(number("its value"), "regression: named measures of the residuals (`mean`, `standard deviation`, `worst`, ...)"),
+    },
+)
+
+_FINAL = table(
+    "the winner, trained again on train + validation and evaluated once on the test split",
+    {
+        "trial": whole("number of the trial whose configuration it is"),
+        "configuration": CONFIGURATION,
+        "epochs": whole("epochs of each run", least=1),
+        "parameters": whole("trainable parameters"),
+        "runs": listing(
+            table("one seed", {"seed": whole("seed"), "metrics": _SCORES, "seconds": number("s, of training")}, needs=("seed", "metrics")), "one per seed"
+        ),
+        "mean": mapping(number("its mean"), "metric -> mean over the runs"),
+        "spread": mapping(or_null(number("its spread")), "metric -> sample standard deviation over the runs; null for one run"),
+        "saved_seed": whole("seed of the run whose model was saved"),
+        "saved": _SCORES,
+        "model": words("file name of the saved model, in the sweep's folder"),
+        "layers": listing(
+            table("a layer", {"name": words("name"), "type": words("class"), "shape": words("shape of its output"), "parameters": whole("of its own")}),
+            "from input to output",
+        ),
+        "test": _TEST,
+    },
+)
+
+_CONFIRMED = table(
+    "one of the best, trained again from scratch on fresh seeds and scored on validation data",
+    {
+        "trial": whole("number"),
+        "search_score": number("the score that the search saw"),
+        "epochs": whole("of each run; the best epoch of the search", least=1),
+        "runs": listing(number("score of one seed"), "one per fresh seed"),
+        "mean": number("mean of the runs"),
+        "low": number("lower end of its 95 % interval"),
+        "high": number("upper end"),
+        "rank_low": whole("best rank that is not excluded", least=1),
+        "rank_high": whole("worst rank that is not excluded", least=1),
+        "tied": {"type": "boolean", "description": "it cannot be told from the first"},
+        "near": {"type": "boolean", "description": "tied, and within one standard error of the first: the smallest of these is the winner"},
+        "shrinkage": number("confirmed mean minus search score, signed so that a loss is negative whatever the mode"),
+        "chosen": {"type": "boolean", "description": "it is the winner"},
+    },
+    needs=("trial", "mean"),
+)
+
+_FORESEEN = table("where it is expected", {part: number(part) for part in ("low", "middle", "high")}, needs=("low", "middle", "high"))
+
+_STAGE_FORESEEN = table(
+    "a stage, or all of them together", {"name": words("its name"), "epochs": _FORESEEN, "seconds": _FORESEEN}, needs=("name", "epochs", "seconds")
+)
+
+_FORECAST = table(
+    "what the sweep was expected to take, from the first epochs of its own trials",
+    {
+        "at_s": number("s of searching after which it was made"),
+        "measured": whole("trials that it was made from"),
+        "waited_s": number("s from the start of the search to that of its first trials"),
+        "level": number("chance with which a range is expected to hold, 0.8"),
+        "stages": listing(_STAGE_FORESEEN, "in order"),
+        "total": _STAGE_FORESEEN,
+    },
+)
+
+FACTS = table(
+    "what is known of the sweep as a whole",
+    {
+        "tuner": words("version of Tuner"),
+        "name": words("name of the sweep"),
+        "seed": whole("the sweep's seed"),
+        "spec": {"type": "object", "description": "sweep.toml as it was checked, defaults included"},
+        "objective": table("what was optimised", {"metric": words("a key of the epoch reports"), "mode": {"enum": ["max", "min"]}}, needs=("metric", "mode")),
+        "space": mapping(
+            table(
+                "a hyperparameter",
+                {
+                    "low": number("lower end of a range"),
+                    "high": number("upper end"),
+                    "log": {"type": ["boolean", "null"], "description": "drawn on a logarithmic scale"},
+                    "step": {"type": ["number", "null"], "description": "distance of its values; null: any"},
+                    "choices": {"type": "array", "description": "its values, where it is a list"},
+                    "value": {"description": "its value, where it is fixed"},
+                    "when": {"description": "when it is active; missing or empty: always"},
+                    "help": words("what it is"),
+                },
+            ),
+            "name -> hyperparameter, in the space's order",
+        ),
+        "dataset": table(
+            "the data",
+            {
+                "source": words("where they came from"),
+                "content_hash": words("sha256 of the content"),
+                "task": words("classification or regression"),
+                "split_hash": words("sha256 of the row numbers of every split"),
+                "rows": whole("rows in all"),
+                "train_rows": listing(whole("rows"), "per fold"),
+                "validation_rows": listing(whole("rows"), "per fold"),
+                "test_rows": whole("rows of the test split"),
+                "test_given": {"type": "boolean", "description": "the data brought their test split"},
+                "scaling": words("how inputs are scaled"),
+                "classes": mapping(whole("rows outside the test split"), "class, in the order of the outputs -> rows"),
+                "input_shape": listing(whole("size"), "of one example, without the batch axis"),
+            },
+        ),
+        "versions": mapping(words("its version"), "package (python, ray, keras, ...) -> version"),
+        "platform": words("operating system and architecture"),
+        "hardware": words("the machine or cluster in words, and what a trial gets of it"),
+        "ways": mapping(whole("trials", least=1), "how epochs were run: `compiled epoch`, or `fit` (Keras's own) and why -> trials"),
+        "python_warnings": mapping(whole("trials", least=1), "what Python or a package warned of while trials trained -> trials"),
+        "forecast": _FORECAST,
+        "held": table("what all trials at a time hold", {"cpus": number("CPUs"), "gpus": number("GPUs")}),
+        "started_at": words("start of the sweep, ISO 8601"),
+        "seconds": number("s, the whole sweep; without it, the stages together"),
+        "stages": listing(
+            table(
+                "a stage",
+                {
+                    "name": words("search, confirm, retrain, ..."),
+                    "seconds": number("s"),
+                    "epochs": whole("trained in it"),
+                    "cpu_seconds": number("s that CPUs were held for it: their number times its seconds, busy or not"),
+                    "gpu_seconds": number("s that GPUs were held for it, likewise"),
+                },
+                needs=("name",),
+            ),
+            "in order",
+        ),
+        "search_ended": words("why the search came to its end, in words"),
+        "audit": table(
+            "what early stopping cost and saved: trials that it would have stopped, and that ran on to the end by lot",
+            {
+                "stopped": whole("trials that early stopping ended"),
+                "audited": whole("trials that ran on by lot"),
+                "better": whole("of those, the ones that ended better than the winner"),
+                "interval": listing(number("0 to 1"), "exact 95 % interval for the share of stopped trials that would have beaten the winner"),
+                "epochs_saved": whole("epochs that were not trained"),
+                "epochs_audited": whole("epochs that the check cost"),
+            },
+        ),
+        "scheduler": table(
+            "early stopping",
+            {
+                "name": words("asha, fifo, ..."),
+                "grace_period": whole("epochs that every trial gets"),
+                "reduction_factor": number("one of so many goes on at a rung"),
+                "milestones": listing(whole("epoch"), "the rungs"),
+                "max_epochs": whole("epochs of a trial that nobody stops; without it, `training.max_epochs` of the spec", least=1),
+            },
+        ),
+        "test_openings": listing(table("an opening of the test split", {"at": words("ISO 8601"), "reason": words("why")}), "every one, in order"),
+        "earlier_finals": listing(
+            table(
+                "a final evaluation that another winner has taken the place of",
+                {
+                    "trial": whole("number"),
+                    "epochs": whole("of each run", least=1),
+                    "mean": _SCORES,
+                    "spread": mapping(or_null(number("its spread")), "metric -> sample standard deviation over the runs"),
+                    "saved": _SCORES,
+                },
+            ),
+            "the earliest first",
+        ),
+        "extensions": listing(
+            table("an extension of the budgets", {"at": words("ISO 8601"), "changes": listing(words("key: before -> after"), "what changed")}), "in order"
+        ),
+        "spec_as_begun": {"type": "object", "description": "the spec that an extended sweep was begun with"},
+        "warm_start": table(
+            "earlier sweeps whose trials the sampler knew from the start",
+            {"sweeps": listing(words("name of its folder"), "in order"), "trials": whole("that it knew")},
+        ),
+        "baselines": listing(words("name"), "hand-tuned networks that were entered"),
+        "confirmed": listing(_CONFIRMED, "the best trials on fresh seeds, best first"),
+        "final": _FINAL,
+    },
+)

@@ -1,0 +1,48 @@
+"""What every tracker can be told, and of what. Runs in the tracker's own process.
+
+The study is told anew from its beginning whenever a sweep goes on, so a tracker must know what it already has: telling it twice changes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The sweep that is followed.
+
+    Attributes:
+        key: the same whenever and wherever this sweep goes on; hexadecimal.
+        name: as in the spec.
+        folder: where the sweep is written.
+        metric: what is optimised.
+        mode: `max` or `min`.
+        space: name of a hyperparameter -> `low` and `high`, `choices`, or `value`, as in the report's facts.
+    """
+
+    key: str
+    name: str
+    folder: str
+    metric: str
+    mode: str
+    space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Tracker(Protocol):
+    """Takes what happens, in the order in which it happened. `at` is in seconds since 1970."""
+
+    def trial(self, number: int, name: str, configuration: Mapping[str, Any], facts: Mapping[str, Any], at: float) -> None:
+        """A trial has begun. `facts`: `seed`, and `source` or `baseline` where known."""
+
+    def epoch(self, number: int, epoch: int, metrics: Mapping[str, float], at: float) -> None:
+        """A trial has trained an epoch, counted from 1."""
+
+    def end(self, number: int, state: str, facts: Mapping[str, Any], at: float) -> None:
+        """A trial is `complete`, `pruned` or `failed`. `facts`: `score`, `best_epoch`, `epochs`, `parameters` and `cause`, those that are known."""
+
+    def final(self, trial: int, epochs: int, configuration: Mapping[str, Any], metrics: Mapping[str, float], at: float) -> None:
+        """The winner, retrained, was scored on the test split: the mean of each metric, and `<metric>_spread`."""
+
+    def close(self) -> None:
+        """Nothing more comes for now; what has not ended waits."""
