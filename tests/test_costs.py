@@ -7,7 +7,7 @@ import pytest
 from search_spaces.space import space_of
 from tuner.costs import Measured, Span, Sweep, expect
 from tuner.objective import Objective
-from tuner.scheduler import SchedulerSection
+from tuner.rules import SchedulerSection
 from tuner.searcher import SearchSection
 
 SPACE = space_of("net:build", {"rate": {"low": 0.001, "high": 1.0}})

@@ -82,7 +82,7 @@ def test_every_name_that_a_spec_can_choose_is_in_the_readme() -> None:
     from search_spaces.spaces import SPACES
     from tuner.data import SOURCES
     from tuner.report import FORMATS
-    from tuner.scheduler import SCHEDULERS
+    from tuner.rules import SCHEDULERS
     from tuner.searcher import SAMPLERS
 
     for table in (TARGETS, SPACES, SOURCES, FORMATS, SCHEDULERS, SAMPLERS):

@@ -12,7 +12,8 @@ from search_spaces.space import Parameter, SearchSpace
 from tuner.accounts import Accounts, Budget
 from tuner.audit import audit_of
 from tuner.objective import Objective
-from tuner.scheduler import SCHEDULERS, Asha, Foresight, Median, SchedulerSection, StudyScheduler, milestones
+from tuner.rules import SCHEDULERS, Asha, Foresight, Median, SchedulerSection, milestones
+from tuner.scheduler import StudyScheduler
 from tuner.searcher import SearchSection, build_sampler
 from tuner.simulate import Curve, search
 from tuner.study import Cause, Study

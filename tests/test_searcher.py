@@ -16,8 +16,9 @@ from search_spaces.space import Condition, Parameter, SearchSpace
 from tuner.accounts import Accounts, Budget, seed_of
 from tuner.errors import SpecError
 from tuner.objective import Objective
+from tuner.rules import SchedulerSection
 from tuner.samplers.encoding import INACTIVE, Encoding
-from tuner.scheduler import SchedulerSection, StudyScheduler
+from tuner.scheduler import StudyScheduler
 from tuner.searcher import SAMPLERS, SearchSection, StudySearcher, build_sampler, key_of
 from tuner.study import STATES, Study, open_study
 

@@ -14,7 +14,8 @@ from search_spaces.space import Condition, Parameter, SearchSpace
 from tuner.accounts import Accounts
 from tuner.errors import SweepError
 from tuner.objective import Objective
-from tuner.scheduler import SchedulerSection, StudyScheduler
+from tuner.rules import SchedulerSection
+from tuner.scheduler import StudyScheduler
 from tuner.searcher import SearchSection, StudySearcher, build_sampler
 from tuner.simulate import Curve, VirtualClock, replay, search, simulate
 from tuner.study import Study

@@ -20,7 +20,7 @@ from search_spaces.space import SearchSpace
 from tuner.confirm import Race, candidates
 from tuner.leaderboard import Leaderboard
 from tuner.objective import Objective
-from tuner.scheduler import SchedulerSection
+from tuner.rules import SchedulerSection
 from tuner.searcher import SearchSection
 from tuner.simulate import Curve, search
 from tuner.spec import SweepSpec

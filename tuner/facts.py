@@ -19,7 +19,7 @@ from tuner import reopen
 from tuner import spec as specs
 from tuner.data import Dataset
 from tuner.errors import SpecError
-from tuner.scheduler import milestones
+from tuner.rules import milestones
 from tuner.study import Study
 from tuner.writing import write_whole
 

@@ -20,8 +20,9 @@ from search_spaces.space import SearchSpace
 from tuner.accounts import Accounts
 from tuner.errors import SweepError
 from tuner.objective import Objective
+from tuner.rules import SchedulerSection
 from tuner.samplers.encoding import Encoding
-from tuner.scheduler import SchedulerSection, StudyScheduler
+from tuner.scheduler import StudyScheduler
 from tuner.searcher import SearchSection, StudySearcher, build_sampler, key_of
 from tuner.study import Study
 

@@ -24,7 +24,7 @@ from tuner import database, storage
 from tuner.data import DatasetSection
 from tuner.errors import SpecError
 from tuner.objective import Objective
-from tuner.scheduler import SchedulerSection
+from tuner.rules import SchedulerSection
 from tuner.searcher import SearchSection
 from tuner.trackers import Trackers
 

@@ -29,7 +29,8 @@ from tuner.objective import Objective
 from tuner.outlook import Outlook
 from tuner.report import render
 from tuner.report.ending import ending, ending_facts
-from tuner.scheduler import StudyScheduler, milestones
+from tuner.rules import milestones
+from tuner.scheduler import StudyScheduler
 from tuner.searcher import StudySearcher, build_sampler, enqueue_baselines
 from tuner.shelf import Shelf
 from tuner.study import STATES, Study, note_database, open_study, read_study

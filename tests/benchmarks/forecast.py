@@ -26,7 +26,7 @@ from tests.benchmarks.lcbench import DEVELOPMENT_TASKS, EPOCHS, SPACE, Surrogate
 from tuner.costs import Measured, Sweep, expect
 from tuner.leaderboard import Leaderboard
 from tuner.objective import Objective
-from tuner.scheduler import SchedulerSection
+from tuner.rules import SchedulerSection
 from tuner.searcher import SearchSection
 from tuner.simulate import search
 

@@ -28,7 +28,7 @@ from search_spaces.space import Parameter, SearchSpace
 from tests.benchmarks import digits, lcbench
 from tuner import searcher
 from tuner.objective import Objective
-from tuner.scheduler import SchedulerSection
+from tuner.rules import SchedulerSection
 from tuner.searcher import SearchSection
 from tuner.simulate import Curve, search
 
