@@ -12,7 +12,7 @@ import pytest
 from tests.sweeps_made_up import sweep as made_up
 from tuner.cli import main
 from tuner.commands.interruption import signals
-from tuner.errors import SweepError
+from tuner.errors import NothingToRank, SweepError
 
 ROOT = Path(__file__).parent.parent
 
@@ -152,6 +152,16 @@ def test_what_cannot_be_done_after_a_signal_ends_with_the_code_of_the_signal(num
     assert capsys.readouterr().err.endswith("\ntuner: interrupted while it waited; run the same command again to go on\n")
     with pytest.raises(SweepError), signals():
         raise SweepError("without a signal")
+
+
+def test_sweep_without_any_score_ends_with_3(tuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*given: object, **named: object) -> None:
+        raise NothingToRank("nothing to rank: none of 4 trials has a score")
+
+    monkeypatch.setattr("tuner.sweep.run_sweep", nothing)
+    (tmp_path / "sweep.toml").write_text('name = "digits"\n[dataset]\nsource = "digits"\n[search]\ntrials = 4\n')
+    code, _, err = tuner("run", str(tmp_path / "sweep.toml"))
+    assert (code, err) == (3, "tuner: nothing to rank: none of 4 trials has a score\n")
 
 
 def test_terminated_sweep_ends_with_143(tmp_path: Path, blobs: Path) -> None:

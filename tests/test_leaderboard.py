@@ -15,7 +15,7 @@ import pytest
 import tuner.leaderboard
 from tests.sweeps_made_up import sweep
 from tuner import writing
-from tuner.errors import SweepError
+from tuner.errors import NothingToRank, SweepError
 from tuner.leaderboard import COLUMNS, FILE, Leaderboard, TrialRecord, rank_trials, record_of
 from tuner.objective import Objective
 from tuner.study import Cause, Study
@@ -147,7 +147,7 @@ def test_a_spread_over_folds_is_read_at_the_best_epoch() -> None:
 def test_the_best_of_a_sweep_without_scores_is_an_error_that_names_the_causes() -> None:
     study = study_of()
     trained(study, state="failed", cause=Cause("memory", "too large"))
-    with pytest.raises(SweepError, match=r"^nothing to rank: none of 1 trials has a score \(their causes: memory\); expected at least one trained epoch$"):
+    with pytest.raises(NothingToRank, match=r"^nothing to rank: none of 1 trials has a score \(their causes: memory\); expected at least one trained epoch$"):
         _ = board_of(study).best
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tuner import spec as specs
-from tuner.errors import SpecError, SweepError
+from tuner.errors import NothingToRank, SpecError
 from tuner.leaderboard import Leaderboard
 from tuner.report import render
 from tuner.report.schema import SCHEMA
@@ -255,7 +255,7 @@ def test_failures_are_rows_of_the_board_and_do_not_end_the_sweep(tmp_path: Path,
 
 def test_sweep_without_any_score_says_so(tmp_path: Path, blobs: Path, ray_address: str) -> None:
     (tmp_path / "my_networks.py").write_text(BUILDERS)
-    with pytest.raises(SweepError, match=r"nothing to rank: none of 1 trials has a score \(their causes: error\)"):
+    with pytest.raises(NothingToRank, match=r"nothing to rank: none of 1 trials has a score \(their causes: error\)"):
         sweep(
             tmp_path / "sweep",
             ray_address,

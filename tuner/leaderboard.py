@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tuner.errors import SweepError
+from tuner.errors import NothingToRank, SweepError
 from tuner.objective import Objective
 from tuner.ranking import CAUSE, STATES, TrialRecord, rank_trials, record_of
 from tuner.writing import write_whole
@@ -138,12 +138,12 @@ class Leaderboard:
         """The trial of rank 1.
 
         Raises:
-            SweepError: no trial has a rank.
+            NothingToRank: no trial has a rank.
         """
         if not self.ranked:
             causes = sorted({record.cause["kind"] for record in self.records if record.cause})
             why = f" (their causes: {', '.join(causes)})" if causes else ""
-            raise SweepError(f"nothing to rank: none of {len(self.records)} trials has a score{why}; expected at least one trained epoch")
+            raise NothingToRank(f"nothing to rank: none of {len(self.records)} trials has a score{why}; expected at least one trained epoch")
         return self.records[0]
 
     @property
