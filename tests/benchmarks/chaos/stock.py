@@ -36,6 +36,7 @@ def drive(folder: Path, address: str, hanging: bool) -> None:
     os.environ.update({"RAY_AIR_NEW_OUTPUT": "0", "RAY_CHDIR_TO_TRIAL_DIR": "0"})
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it knows Ctrl-C only
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    print(json.dumps({"event": "stage", "name": "data"}), flush=True)  # from here on it can be hit
 
     class Tell(tune.Callback):
         def on_trial_result(self, iteration, trials, trial, result, **info):
