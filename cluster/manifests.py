@@ -244,7 +244,7 @@ def dockerfile(*, python: str, ray: str, gpu: bool) -> str:
 FROM rayproject/ray:{ray}-py{python.replace(".", "")}
 WORKDIR /home/ray/tuner
 COPY --chown=ray:users . .
-RUN pip install --no-cache-dir "{'.[gpu]' if gpu else '.'}" && tuner --version
+RUN pip install --no-cache-dir "{".[gpu]" if gpu else "."}" && tuner --version
 ENV RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 TF_CPP_MIN_LOG_LEVEL=3
 WORKDIR /home/ray
 """

@@ -50,15 +50,13 @@ class ClusterSection(BaseModel):
     target: Literal["local", "address"] = Field(
         "local", description="local: all CPUs and GPUs of this machine, in a Ray of its own. address: a Ray cluster that runs."
     )
-    address: str | None = Field(
-        None, description='For target = "address": the cluster\'s address, such as "10.0.0.1:6379", or "auto" on one of its nodes.'
-    )
-    cpus: int | None = Field(None, ge=1, description="For target = \"local\": how many CPUs of this machine to use; none: all.")
-    gpus: int | None = Field(None, ge=0, description="For target = \"local\": how many GPUs of this machine to use; none: all.")
+    address: str | None = Field(None, description='For target = "address": the cluster\'s address, such as "10.0.0.1:6379", or "auto" on one of its nodes.')
+    cpus: int | None = Field(None, ge=1, description='For target = "local": how many CPUs of this machine to use; none: all.')
+    gpus: int | None = Field(None, ge=0, description='For target = "local": how many GPUs of this machine to use; none: all.')
     wait_s: float | None = Field(
         None,
         ge=0,
-        description="For target = \"address\": how many seconds to wait for nodes on which a trial fits, where there is none; none: 600 where the cluster "
+        description='For target = "address": how many seconds to wait for nodes on which a trial fits, where there is none; none: 600 where the cluster '
         "has an autoscaler, else 0.",
     )
 
@@ -138,7 +136,7 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
     import ray
 
     if section.address is None:
-        raise ClusterError("cluster.address: missing with target 'address'; expected the cluster's address, such as \"10.0.0.1:6379\" or \"auto\"")
+        raise ClusterError('cluster.address: missing with target \'address\'; expected the cluster\'s address, such as "10.0.0.1:6379" or "auto"')
     if section.cpus is not None or section.gpus is not None:
         raise ClusterError("cluster.cpus and cluster.gpus: only for target 'local'; a cluster that runs brings its own")
     address = resolve(section.address)

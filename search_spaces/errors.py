@@ -1,11 +1,27 @@
 """What can be wrong with a search space or a configuration, and the nearest word for a misspelt one."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class SearchSpaceError(ValueError):
     """The author of a space (or of the `[space]` section) must act."""
+
+
+def known(word: str, words: Collection[str], kind: str) -> str:
+    """Return a word that is among the known ones.
+
+    Args:
+        word: what arrived.
+        words: the words that are accepted.
+        kind: what they name, for the message.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if word not in words:
+        raise ValueError(f"{word!r}: unknown {kind}; {nearest(word, words)}")
+    return word
 
 
 def nearest(word: str, known: Iterable[str], *, listed: Iterable[str] | None = None) -> str:

@@ -63,6 +63,7 @@ class GridSearch:
     folds: int
     published: Mapping[str, float]
 
+
 SGD: dict[str, Value] = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.0, "nesterov": False}
 RMSPROP: dict[str, Value] = {"optimizer": "rmsprop", "learning_rate": 0.001, "rho": 0.9}
 ADAM: dict[str, Value] = {"optimizer": "adam", "learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999}

@@ -198,8 +198,12 @@ def facts(objective: Objective, task: str, baselines: list[str], seconds: float)
         "ways": {"compiled epoch": 57, "fit: the builder gave it a train_step of its own": 3},
         "python_warnings": {"UserWarning: the kernel is larger than the image": 2},
         "forecast": {
-            "at_s": 21.5, "measured": 4, "waited_s": 9.0, "level": 0.8,
-            "stages": [foreseen("search", 600, seconds), foreseen("retrain", 60, 60.0)], "total": foreseen("in all", 660, seconds + 60),
+            "at_s": 21.5,
+            "measured": 4,
+            "waited_s": 9.0,
+            "level": 0.8,
+            "stages": [foreseen("search", 600, seconds), foreseen("retrain", 60, 60.0)],
+            "total": foreseen("in all", 660, seconds + 60),
         },
         "started_at": "2026-01-15T10:17:03+00:00",
         "stages": [
@@ -295,3 +299,8 @@ if __name__ == "__main__":
     from tuner.report import render
 
     Path(sys.argv[1]).write_text(render(sweep(int(sys.argv[2]) if len(sys.argv) > 2 else 60), "html"), encoding="utf-8")
+
+
+def changed(board: Leaderboard, **facts: Any) -> Leaderboard:
+    """Return a sweep with other facts."""
+    return Leaderboard(board.records, {**board.facts, **facts})

@@ -27,9 +27,7 @@ def of(path: Path) -> dict[str, Any]:
     return {"source": "npz", "path": str(path)}
 
 
-def test_sweep_that_is_extended_ranks_all_trials_and_opens_the_test_split_again_only_for_another_winner(
-    tmp_path: Path, blobs: Path, ray_address: str
-) -> None:
+def test_sweep_that_is_extended_ranks_all_trials_and_opens_the_test_split_again_only_for_another_winner(tmp_path: Path, blobs: Path, ray_address: str) -> None:
     folder = tmp_path / "sweep"
     given: dict[str, Any] = {"dataset": of(blobs), "search": {"sampler": "random", "trials": 2, "epochs": 100}, "evaluation": {"seeds": 1, "confirm": 1}}
     before = sweep(folder, ray_address, **given)

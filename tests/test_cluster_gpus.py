@@ -73,9 +73,7 @@ def two_gpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def recorded(
-    folder: Path, address: str, data: Path, monkeypatch: pytest.MonkeyPatch, *, at_a_time: int, **resources: Any
-) -> list[dict[str, Any]]:
+def recorded(folder: Path, address: str, data: Path, monkeypatch: pytest.MonkeyPatch, *, at_a_time: int, **resources: Any) -> list[dict[str, Any]]:
     monkeypatch.setattr("tuner.sweep.Trial", RecordingTrial)
     (folder / "recorded").mkdir(parents=True)
     (folder / "recorded" / "at_a_time").write_text(str(at_a_time))
@@ -94,7 +92,7 @@ def recorded(
     return records
 
 
-GREEDY = '''
+GREEDY = """
 import json, os
 import keras
 import tensorflow as tf
@@ -106,7 +104,7 @@ def build_model(configuration, problem):
     if configuration["wants_mib"] > allowed["gpu_memory_bytes"] / 2**20:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor on device:GPU:0 by allocator GPU_0_bfc")
     return keras.Sequential([keras.Input(problem.input_shape), keras.layers.Dense(problem.outputs, activation="softmax")])
-'''
+"""
 
 
 class WithoutCards(Trial):
@@ -184,7 +182,7 @@ def test_share_that_cannot_be_kept_to_is_an_error_before_the_sweep(two_gpus: str
     assert not (tmp_path / "s" / "leaderboard.parquet").exists()
 
 
-SEES = '''
+SEES = """
 import json, os
 import keras
 
@@ -192,7 +190,7 @@ def build_model(configuration, problem):
     with open(os.path.join(os.path.dirname(__file__), f"seen-{configuration['kind']}"), "w") as file:
         file.write(os.environ["CUDA_VISIBLE_DEVICES"])
     return keras.Sequential([keras.Input(problem.input_shape), keras.layers.Dense(problem.outputs, activation="softmax")])
-'''
+"""
 
 
 def test_trial_without_a_gpu_sees_none_on_a_machine_with_some(two_gpus: str, tmp_path: Path, blobs: Path) -> None:

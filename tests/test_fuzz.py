@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.benchmarks import fuzz
+from tests.benchmarks.fuzz import __main__ as fuzz
 
 
 def test_damaged_file_gives_an_error_that_names_it_or_the_right_result(tmp_path: Path) -> None:

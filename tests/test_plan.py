@@ -2,18 +2,21 @@
 
 import re
 import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.test_sweep import Told
-from tuner import plan
+from tuner import evaluate, plan
 from tuner import spec as specs
 from tuner.errors import SpecError
+from tuner.trial import Work
 
 # One kind cannot be built at all, one not where it is large.
-BUILDERS = '''
+BUILDERS = """
 import keras
 
 def build_model(configuration, problem):
@@ -26,7 +29,7 @@ def build_model(configuration, problem):
     ])
     model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
-'''
+"""
 
 
 def planned(folder: Path, address: str, blobs: Path, **sections: Any) -> dict[str, Any]:
@@ -70,10 +73,25 @@ def test_plan_names_impossible_branches_and_forecasts_the_rest_without_writing_a
     assert "at 36 per hour" in shown
 
 
-def test_plan_says_in_a_line_where_a_trial_has_more_cpus_than_its_network_can_use(tmp_path: Path, blobs: Path, ray_address: str) -> None:
+@pytest.mark.parametrize(("faster", "useful"), [(1.1, False), (1.9, True)])
+def test_plan_says_in_a_line_where_a_trial_has_more_cpus_than_its_network_can_use(
+    faster: float, useful: bool, tmp_path: Path, blobs: Path, ray_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = evaluate.probe
+
+    # How fast this machine is must not matter: an epoch that was trained with two CPUs counts as so many times as fast.
+    def probe(work: Work, jobs: Sequence[evaluate.Job], *, workers: evaluate.Workers) -> Iterator[tuple[int, evaluate.Probed | str]]:
+        for index, found in tried(work, jobs, workers=workers):
+            assert isinstance(found, evaluate.Probed)
+            yield index, replace(found, seconds=tuple(2.0 / (faster if workers.allotment.usual.cpus == 2 else 1.0) for _ in found.seconds))
+
+    monkeypatch.setattr(evaluate, "probe", probe)
     space = {"builder": "plan_networks:build_model", "kind": "learns", "size": 3}
     found = planned(tmp_path, ray_address, blobs, space=space, resources={"cpus": 2})
-    line = r"resources\.cpus: 2 CPUs train the slowest network .* with 1 per trial, 2 times as many trials run at a time"
+    if useful:
+        assert found["hint"] is None
+        return
+    line = r"resources\.cpus: 2 CPUs train the slowest network that was measured 1\.1 times as fast .* with 1 per trial, 2 times as many trials run at a time"
     assert re.fullmatch(line, found["hint"])
     assert found["hint"] in plan.text(found).splitlines()
 

@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 
 from tests import browser
-from tests.sweeps_made_up import sweep
-from tests.test_report import HOSTILE, changed, hostile
+from tests.sweeps_made_up import changed, sweep
+from tests.test_report import HOSTILE, hostile
 from tuner.leaderboard import Leaderboard
 from tuner.report import render
 from tuner.report.axes import Scale, focused

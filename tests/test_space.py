@@ -30,8 +30,6 @@ SMALL = space_of(
 )
 
 
-
-
 def drawn(space: SearchSpace, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a random configuration and what Optuna was asked for."""
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask()

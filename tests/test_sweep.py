@@ -220,7 +220,7 @@ def test_table_with_words_and_holes_is_searched_for_regression(tmp_path: Path, r
     assert board.facts["final"]["test"]["errors"]["root mean square"] > 0
 
 
-BUILDERS = '''
+BUILDERS = """
 import keras
 
 def build_model(configuration, problem):
@@ -230,7 +230,7 @@ def build_model(configuration, problem):
     rate = float("nan") if configuration["kind"] == "diverges" else 0.1
     model.compile(keras.optimizers.SGD(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
-'''
+"""
 
 
 def test_failures_are_rows_of_the_board_and_do_not_end_the_sweep(tmp_path: Path, blobs: Path, ray_address: str) -> None:

@@ -1,11 +1,7 @@
-import http.server
 import json
-import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -14,22 +10,9 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from tests.flowers import ROWS, flowers, write
 from tuner.data import Dataset, DatasetSection, Features, SealedTest, apply, load, read_for_prediction
 from tuner.errors import DatasetError
-
-ROWS = 60
-
-
-def flowers(**changed: Any) -> pa.Table:
-    """A table of every kind of feature: numbers, whole numbers, booleans, words."""
-    columns = {
-        "length": np.random.default_rng(0).normal(5, 2, ROWS).tolist(),
-        "petals": [3 + row % 5 for row in range(ROWS)],
-        "wild": [row % 4 == 0 for row in range(ROWS)],
-        "colour": [("red", "blue", "white")[row % 3] for row in range(ROWS)],
-        "kind": [("rose", "tulip")[row % 2] for row in range(ROWS)],
-    }
-    return pa.table(columns | changed)
 
 
 @pytest.fixture
@@ -41,18 +24,6 @@ def read(tmp_path: Path) -> Callable[..., tuple[Dataset, SealedTest]]:
         return load(DatasetSection(source="table", path=str(path), **{"target": "kind", **section}), 0)
 
     return load_table
-
-
-def write(table: pa.Table | str, path: Path) -> Path:
-    if isinstance(table, str):
-        path.write_text(table, encoding="utf-8")
-    elif path.suffix == ".csv":
-        pyarrow.csv.write_csv(table, path)
-    elif path.suffix == ".parquet":
-        pyarrow.parquet.write_table(table, path, row_group_size=7)
-    else:
-        pyarrow.feather.write_feather(table, path, compression="uncompressed", chunksize=11)
-    return path
 
 
 def csv(row: Callable[[int], str], rows: int = ROWS, header: str = "a,b,kind") -> str:
@@ -184,7 +155,7 @@ def test_missing_word_is_a_category_of_its_own(read: Callable) -> None:
 
 
 def test_empty_field_of_a_csv_file_is_missing_and_a_quoted_one_is_a_word(read: Callable) -> None:
-    table = csv(lambda row: f'{row},{("", chr(34) * 2, "x")[row % 3]},{"ab"[row % 2]}')
+    table = csv(lambda row: f"{row},{('', chr(34) * 2, 'x')[row % 3]},{'ab'[row % 2]}")
     dataset, _ = read(table, name="t.csv", missing="zero")
     assert dataset.features.names == ("a", "b = ", "b = x", "b is missing")
 
@@ -338,85 +309,3 @@ def test_damaged_bytes_never_raise_anything_but_one_line(tmp_path: Path, name: s
             assert "\n" not in str(error)
             refused += 1
     assert refused > 40
-
-
-# ---- buckets
-
-
-class Bucket(http.server.BaseHTTPRequestHandler):
-    """What pyarrow asks of an S3 server to read one object."""
-
-    objects: dict[str, bytes]
-    refuses: bool
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        content = self.objects.get(unquote(urlsplit(self.path).path).lstrip("/"), b"")
-        status = 403 if self.refuses else 200 if content else 404
-        self.send_response(206 if status == 200 and "Range" in self.headers else status)
-        if status == 200 and "Range" in self.headers:
-            first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
-            size, content = len(content), content[first : last + 1]
-            self.send_header("Content-Range", f"bytes {first}-{first + len(content) - 1}/{size}")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", '"1"')
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Bucket], str]]:
-    """A bucket on loopback, and the options that lead there."""
-
-    class Mine(Bucket):
-        objects: dict[str, bytes] = {}  # noqa: RUF012
-        refuses = False
-
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mine) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield Mine, f"?endpoint_override=127.0.0.1:{server.server_address[1]}&scheme=http&region=us-east-1"
-        server.shutdown()
-
-
-@pytest.mark.parametrize("name", ["flowers.csv", "flowers.parquet"])
-def test_table_in_a_bucket_is_read_as_a_local_one(bucket: tuple[type[Bucket], str], read: Callable, tmp_path: Path, name: str) -> None:
-    server, options = bucket
-    server.objects[f"data/{name}"] = write(flowers(), tmp_path / name).read_bytes()
-    dataset, _ = load(DatasetSection(source="table", path=f"s3://data/{name}{options}", target="kind"), 0)
-    assert dataset.facts["content_hash"] == read(flowers())[0].facts["content_hash"]
-
-
-def test_archive_in_a_bucket_is_read_as_a_local_one(bucket: tuple[type[Bucket], str], tmp_path: Path) -> None:
-    server, options = bucket
-    np.savez(tmp_path / "a.npz", x=np.arange(120.0).reshape(60, 2), y=np.arange(60) % 3)
-    server.objects["data/a.npz"] = (tmp_path / "a.npz").read_bytes()
-    facts = [load(DatasetSection(source="npz", path=path), 0)[0].facts for path in (f"s3://data/a.npz{options}", str(tmp_path / "a.npz"))]
-    assert facts[0]["content_hash"] == facts[1]["content_hash"]
-
-
-def test_bucket_that_refuses_or_lacks_the_object_is_told_in_one_line(bucket: tuple[type[Bucket], str]) -> None:
-    server, options = bucket
-    section = DatasetSection(source="table", path=f"s3://data/flowers.csv{options}", target="kind")
-    with pytest.raises(DatasetError, match="no such file or folder; check the bucket and the name"):
-        load(section, 0)
-    server.refuses = True
-    with pytest.raises(DatasetError, match=r"out of reach \(.*ACCESS_DENIED.*\); expected a path, or an s3:// or gs:// URL") as caught:
-        load(section, 0)
-    assert "\n" not in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
-def test_file_system_that_is_not_known_is_told_in_one_line() -> None:
-    with pytest.raises(DatasetError, match=r"https://example.org/t.csv: out of reach \(Unrecognized filesystem type"):
-        load(DatasetSection(source="table", path="https://example.org/t.csv", target="kind"), 0)

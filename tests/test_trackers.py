@@ -241,7 +241,8 @@ def test_missing_package_is_named_with_the_extra_that_installs_it(monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("names", "said"), [(["mlfow"], "trackers: got 'mlfow'; did you mean 'mlflow'"), (["wandb", "wandb"], "trackers: got wandb, wandb; expected each once")]
+    ("names", "said"),
+    [(["mlfow"], "trackers: 'mlfow': unknown tracker; did you mean 'mlflow'"), (["wandb", "wandb"], "trackers: got wandb, wandb; expected each once")],
 )
 def test_spec_refuses_unknown_trackers(names: list[str], said: str) -> None:
     with pytest.raises(SpecError, match=said):

@@ -17,6 +17,8 @@ ONE = np.float32(1)
 BYTES = Scaling(np.float32(0), np.float32(1 / 255), np.float32(0))
 TRAIN, VALIDATION = np.arange(0, 90), np.arange(90, 130)
 FOLD: Fold = (TRAIN, VALIDATION, BYTES)
+
+
 @pytest.fixture(scope="module")
 def images() -> tuple[np.ndarray, np.ndarray]:
     """Images of 3 classes as bytes, (130, 4, 4), and their labels."""

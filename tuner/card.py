@@ -54,4 +54,3 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise SweepError(f"{folder}: no saved model there ({CARD} is missing); expected the folder of a sweep that has ended") from error
     except (OSError, ValueError) as error:
         raise SweepError(f"{path}: cannot be read as a model card; expected the {CARD} that Tuner wrote") from error
-

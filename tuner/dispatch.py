@@ -22,6 +22,7 @@ from cluster.resources import Allotment
 from tuner.accounts import Accounts
 from tuner.console import View
 from tuner.errors import SweepError
+from tuner.here import Here
 from tuner.scheduler import StudyScheduler
 from tuner.searcher import StudySearcher
 from tuner.study import STATES, Cause
@@ -32,14 +33,7 @@ FITS_AT_MOST = 20
 ASK_FOR_NODES_EVERY_S = 5.0
 
 
-class _Here:
-    """Stays in the driver: Ray 2.60 pickles all that a run is given into a file that nobody reads back."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class _Stopper(_Here, tune.Stopper):
+class _Stopper(Here, tune.Stopper):
     """Ends the whole run when the user asked for it, or when the search is over."""
 
     def __init__(self, interrupted: threading.Event, accounts: Accounts) -> None:
@@ -53,7 +47,7 @@ class _Stopper(_Here, tune.Stopper):
         return self._interrupted.is_set() or self._accounts.broken is not None
 
 
-class _Watcher(_Here, tune.Callback):
+class _Watcher(Here, tune.Callback):
     """Tells the view what happened."""
 
     def __init__(self, view: View, accounts: Accounts) -> None:
@@ -75,7 +69,7 @@ class _Watcher(_Here, tune.Callback):
         self._view.note(f"trial {trial.config.get('number')}: its worker was lost; it is tried again")
 
 
-class _Forget(_Here, tune.Callback):
+class _Forget(Here, tune.Callback):
     """Lets go of what Ray keeps of every metric of a trial that has ended: nobody asks for it, and it is most of what a trial takes of the driver's memory."""
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
@@ -83,7 +77,7 @@ class _Forget(_Here, tune.Callback):
         trial.run_metadata.metric_n_steps.clear()
 
 
-class _NowAndThen(_Here, tune.Callback):
+class _NowAndThen(Here, tune.Callback):
     """Lets the sweep see to its other things."""
 
     def __init__(self, function: Callable[[], None]) -> None:
@@ -93,7 +87,7 @@ class _NowAndThen(_Here, tune.Callback):
         self._function()
 
 
-class _Limit(_Here, tune.Callback):
+class _Limit(Here, tune.Callback):
     """How many trials run at a time: as many as fit, and more when nodes join.
 
     It never shrinks: where nodes leave, the trials that do not fit any more wait in Ray until others end.
@@ -204,6 +198,7 @@ def _fit(
     # Ray 2.60 counts the callbacks for its usage statistics, which are off, and loads MLflow and W&B for that where they are installed: 1.6 s, and two
     # temporary folders that a kill leaves behind.
     usage.tag_callbacks = lambda callbacks: False
+
     # An actor is reused for trials that hold the same (Ray 2.60 keeps them by what they hold), and ends where one waits that holds something else.
     def held(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         resources = allotment.of(config["configuration"], larger_share=config["larger_share"])

@@ -29,7 +29,6 @@ from tuner.console import View
 from tuner.costs import LEVEL, Measured, Sweep, expect
 from tuner.errors import SpecError
 from tuner.report.numbers import count, duration
-from tuner.training import Recipe
 from tuner.trial import Work
 
 # So many rows hold a batch of any usual size.
@@ -82,17 +81,7 @@ def make_plan(
             check_share(given.gpus)
         connected_s = time.monotonic() - began
         view.stage("cluster", text=f"{cluster.description}: {slots} trial{'s' * (slots != 1)} at a time, {allotment} each")
-        recipe = Recipe(
-            builder=space.builder,
-            configuration={},
-            task=dataset.task,
-            outputs=dataset.outputs,
-            epochs=spec.training.max_epochs,
-            seed=seed_of(spec.seed, 0, "plan"),
-            deterministic=spec.training.deterministic,
-            precision=spec.training.precision,
-            search_path=search_path,
-        )
+        recipe = spec.recipe(dataset.task, dataset.outputs, search_path).of({}, seed_of(spec.seed, 0, "plan"))
         fold = dataset.folds[0]
         share = min(1.0, ROWS_MEASURED / len(fold.train))
         part = (_part(fold.train, share), _part(fold.validation, share), dataset.scaling(fold.train))
@@ -258,22 +247,20 @@ def _measure(
     return tried, failed
 
 
-def _too_many_cpus(
-    work: Work, tried: Sequence[tuple[Mapping[str, Any], evaluate.Probed]], allotment: Allotment, workers: evaluate.Workers
-) -> str | None:
+def _too_many_cpus(work: Work, tried: Sequence[tuple[Mapping[str, Any], evaluate.Probed]], allotment: Allotment, workers: evaluate.Workers) -> str | None:
     """Try the slowest network that was measured with one CPU as well; return a line where more of them are of little use to it."""
     cpus = allotment.usual.cpus
     if cpus < 2 or allotment.usual.gpus or not tried:
         return None
     configuration, _ = max(tried, key=lambda each: min(each[1].seconds[1:]))
     job = evaluate.Job(replace(work.recipe, configuration=dict(configuration)), EPOCHS_MEASURED)
-    seconds = {}
-    for number in (cpus, 1.0):
+    seconds: dict[float, float] = {}
+    for number in (cpus, 1.0, cpus, 1.0):  # in turns, for what else runs on the machine
         place = evaluate.Workers(Allotment(replace(allotment.usual, cpus=number)), workers.interrupted)
         found = dict(evaluate.probe(work, [job], workers=place))[0]
         if isinstance(found, str):
             return None
-        seconds[number] = min(found.seconds[1:])
+        seconds[number] = min(*found.seconds[1:], seconds.get(number, math.inf))
     gain = seconds[1.0] / seconds[cpus]
     if gain > CPUS_USED * cpus:
         return None

@@ -350,4 +350,3 @@ def _oom_kills() -> int:
     with contextlib.suppress(OSError, StopIteration):
         return next(int(line.split()[1]) for line in Path("/proc/vmstat").read_text().splitlines() if line.startswith("oom_kill "))
     return 0
-

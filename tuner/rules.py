@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from search_spaces.errors import nearest
+from search_spaces.errors import known
 from search_spaces.space import SearchSpace
 from tuner.objective import Objective
 from tuner.samplers.encoding import Encoding
@@ -193,9 +193,7 @@ def _foresight(given: Circumstances) -> Rule:
     sampler = given.study.optuna.sampler
     # Where the sampler forecasts too, both ask one model: it is fitted once.
     forecast = sampler.forecast if isinstance(sampler, ForecastSampler) else Forecast(Encoding(given.space), given.objective, given.max_epochs)
-    return Foresight(
-        forecast, given.study, max_epochs=given.max_epochs, grace_period=given.section.grace_period, least_chance=given.section.least_chance
-    )
+    return Foresight(forecast, given.study, max_epochs=given.max_epochs, grace_period=given.section.grace_period, least_chance=given.section.least_chance)
 
 
 SCHEDULERS: dict[str, Row] = {
@@ -225,10 +223,8 @@ class SchedulerSection(BaseModel):
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in SCHEDULERS:
-            raise ValueError(f"{name!r}: unknown scheduler; {nearest(name, SCHEDULERS)}")
-        return name
+    def _named(cls, name: str) -> str:
+        return known(name, SCHEDULERS, "scheduler")
 
 
 def milestones(max_epochs: int, grace_period: int, reduction_factor: float) -> tuple[int, ...]:

@@ -15,11 +15,12 @@ from ray.tune.schedulers import TrialScheduler
 from search_spaces.errors import nearest
 from search_spaces.space import SearchSpace
 from tuner.accounts import Accounts, cause_of, metrics_of, seed_of
+from tuner.here import Here
 from tuner.rules import SCHEDULERS, Circumstances, SchedulerSection
 from tuner.study import STATES, Cause
 
 
-class StudyScheduler(TrialScheduler):
+class StudyScheduler(Here, TrialScheduler):
     """Records each epoch in the study, and stops a trial where the rule or the budget says so.
 
     Trials with the fact `baseline` run to their end, and so do those that the audit's lot falls on.
@@ -98,14 +99,6 @@ class StudyScheduler(TrialScheduler):
 
     def restore(self, checkpoint_path: str) -> None:
         """Read nothing; see `save`."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "StudyScheduler":
-        # Searcher and scheduler share one object for their accounts; a copy would part them.
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Ray 2.60 pickles the scheduler into tuner.pkl; a study holds locks, and nobody reads that file back.
-        return {}
 
     def _goes_on(self, number: int, epoch: int, result: Mapping[str, Any], new: bool) -> bool:
         """Decide after a recorded epoch, and record the end of a trial that stops here."""

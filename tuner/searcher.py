@@ -18,12 +18,13 @@ from optuna.trial import FrozenTrial
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from ray.tune.search import Searcher
 
-from search_spaces.errors import nearest
+from search_spaces.errors import known
 from search_spaces.notebooks import BASELINES
 from search_spaces.space import SearchSpace
 from tuner import failures
 from tuner.accounts import Accounts, Budget, seed_of
 from tuner.errors import SpecError
+from tuner.here import Here
 from tuner.objective import Objective
 from tuner.samplers.draft import Draft
 from tuner.samplers.forecast import ForecastSampler
@@ -136,18 +137,13 @@ class SearchSection(BaseModel):
 
     @field_validator("sampler")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in SAMPLERS:
-            raise ValueError(f"{name!r}: unknown sampler; {nearest(name, SAMPLERS)}")
-        return name
+    def _named(cls, name: str) -> str:
+        return known(name, SAMPLERS, "sampler")
 
     @field_validator("baselines")
     @classmethod
-    def _named(cls, names: bool | list[str]) -> bool | list[str]:
-        for name in names if isinstance(names, list) else []:
-            if name not in BASELINES:
-                raise ValueError(f"{name!r}: unknown baseline; {nearest(name, BASELINES)}")
-        return names
+    def _all_named(cls, names: bool | list[str]) -> bool | list[str]:
+        return [known(name, BASELINES, "baseline") for name in names] if isinstance(names, list) else names
 
     @model_validator(mode="after")
     def _limited(self) -> "SearchSection":
@@ -185,7 +181,7 @@ def build_sampler(
     return SAMPLERS[section.sampler].build(recipe)
 
 
-class StudySearcher(Searcher):
+class StudySearcher(Here, Searcher):
     """Hands the study's waiting trials, and then new ones, to Ray Tune.
 
     A suggestion is `{"number", "configuration", "seed", "epoch", "pause_s", "deadline_s", "larger_share"}`: `epoch` is the last one recorded (0 for a new
@@ -266,14 +262,6 @@ class StudySearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Read nothing; see `save`."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "StudySearcher":
-        # Searcher and scheduler share one object for their accounts; a copy would part them.
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Ray 2.60 pickles the searcher into tuner.pkl; a study holds locks, and nobody reads that file back.
-        return {}
 
     def _nothing_new(self) -> str | None:
         """Say why no new trial may begin; None if one may."""

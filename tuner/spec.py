@@ -6,8 +6,6 @@ The sections themselves are declared in the rooms that use them. Must not start 
 
 import json
 import tomllib
-import types
-import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,10 +21,12 @@ from search_spaces.spaces import SPACES
 from tuner import database, storage
 from tuner.data import DatasetSection
 from tuner.errors import SpecError
+from tuner.mistakes import one_line, shown
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
 from tuner.searcher import SearchSection
 from tuner.trackers import Trackers
+from tuner.training import Recipe
 
 EXAMPLE = Path(__file__).with_name("example.toml")
 # What trials tell of themselves besides their metrics, and what one may want to be small.
@@ -39,9 +39,7 @@ class SpaceSection(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     name: str | None = Field(None, description=f"A space that comes with Tuner: {', '.join(SPACES)}.")
-    builder: str | None = Field(
-        None, description='Your own network instead: "my_module:build_model", found beside the spec or among the installed packages.'
-    )
+    builder: str | None = Field(None, description='Your own network instead: "my_module:build_model", found beside the spec or among the installed packages.')
 
 
 class ObjectiveSection(BaseModel):
@@ -78,9 +76,7 @@ class EvaluationSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    seeds: int = Field(
-        3, ge=1, le=100, description="How often the best is retrained, each time on a fresh seed, for the mean and spread of its test score."
-    )
+    seeds: int = Field(3, ge=1, le=100, description="How often the best is retrained, each time on a fresh seed, for the mean and spread of its test score.")
     enabled: bool = Field(True, description="false: search only; the test split stays sealed.")
     confirm: int = Field(
         5,
@@ -146,6 +142,26 @@ class SweepSpec(BaseModel):
         if url is not None:
             database.check(url)
         return url
+
+    def recipe(self, task: str, outputs: int, search_path: tuple[str, ...]) -> Recipe:
+        """Return what all trainings of this sweep have in common; configuration and seed are each one's own.
+
+        Args:
+            task: `classification` or `regression`.
+            outputs: classes, or targets.
+            search_path: folders where the builder's module is looked for.
+        """
+        return Recipe(
+            self.search_space().builder,
+            {},
+            task,
+            outputs,
+            epochs=self.training.max_epochs,
+            seed=0,
+            deterministic=self.training.deterministic,
+            precision=self.training.precision,
+            search_path=search_path,
+        )
 
     def search_space(self) -> SearchSpace:
         """Return the space that `[space]` describes.
@@ -222,7 +238,7 @@ def check(values: dict[str, Any]) -> SweepSpec:
     try:
         spec = SweepSpec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(_one_line(error)) from None
+        raise SpecError(one_line(error, SweepSpec)) from None
     spec.search_space()
     _check_between(spec)
     return spec
@@ -245,7 +261,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """Return what differs between two specs as JSON, one `key: old -> new` each."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [line for key in dict.fromkeys([*old, *new]) for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)]
-    return [] if old == new else [f"{path}: {_shown(old)} -> {_shown(new)}"]
+    return [] if old == new else [f"{path}: {shown(old)} -> {shown(new)}"]
 
 
 def schema() -> dict[str, Any]:
@@ -285,114 +301,6 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(target, dict):
             raise SpecError(f"--set {override}: {part} is a value, not a section")
     target[parts[-1]] = value
-
-
-# ---- a mistake in one line
-
-# What pydantic's error types mean in the words of a spec.
-_EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "string_type": "a string",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "dict_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-}
-
-
-def _one_line(error: ValidationError) -> str:
-    """Put the first mistake into one line; mistakes of one key (the branches of a union) count as one."""
-    by_key: dict[tuple[str | int, ...], list] = {}
-    for mistake in error.errors():
-        by_key.setdefault(_real_path(mistake["loc"]), []).append(mistake)
-    # An unknown key is told first: it is most often the misspelt one that another mistake then misses.
-    path = next((path for path, mistakes in by_key.items() if mistakes[0]["type"] == "extra_forbidden"), next(iter(by_key)))
-    more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
-    told = _explain(path, by_key[path])
-    # A check between the keys of a section names the key itself: `dataset` and `path: missing` are told as `dataset.path: missing`.
-    between = ".".join(map(str, path)) and told.partition(":")[0] in getattr(_at(path), "model_fields", {})
-    return f"{'.'.join(map(str, path)) or 'spec'}{'.' if between else ': '}{told}{more}"
-
-
-def _explain(path: tuple[str | int, ...], mistakes: list) -> str:
-    first = mistakes[0]
-    if first["type"] == "extra_forbidden":
-        known = list(_fields(path[:-1]))
-        near = nearest(str(path[-1]), known).replace("'", "")
-        return f"unknown key; {near}"
-    if first["type"] == "missing":
-        return f"missing; expected {_describe(path)}"
-    expected, words = [], []
-    for mistake in mistakes:
-        kind, context = mistake["type"], mistake.get("ctx", {})
-        if kind == "value_error":
-            return str(context["error"])
-        if kind == "literal_error":
-            choices = context["expected"].replace(" or ", ", ").split(", ")
-            words += [choice.strip("'") for choice in choices]
-            expected.append(context["expected"])
-        elif kind in _EXPECTED:
-            expected.append(_EXPECTED[kind])
-        else:  # a bound: pydantic's own words, such as "Input should be greater than 0"
-            expected.append(mistake["msg"].removeprefix("Input should be ").removeprefix("String should ").lower())
-    near = ""
-    if words and isinstance(first["input"], str):
-        found = nearest(first["input"], words)
-        near = f"; {found}" if found.startswith("did you mean") else ""
-    return f"got {_shown(first['input'])}; expected {' or '.join(dict.fromkeys(expected))}{near}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _fields(path: Sequence[str | int]) -> dict[str, Any]:
-    """Return the fields of the section at this path."""
-    return _at(path).model_fields
-
-
-def _at(path: Sequence[str | int]) -> Any:
-    """Return the section at this path, or the type of the key there."""
-    model: Any = SweepSpec
-    for part in path:
-        fields = getattr(model, "model_fields", {})
-        if part not in fields:
-            return None
-        model = _section(fields[part].annotation)
-    return model
-
-
-def _section(annotation: Any) -> Any:
-    """Return the section behind an annotation such as `Section | None`, or the annotation itself."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        for branch in typing.get_args(annotation):
-            if isinstance(branch, type) and issubclass(branch, BaseModel):
-                return branch
-    return annotation
-
-
-def _real_path(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Cut what pydantic adds to a key for the branches of a union, such as `float` or `literal['auto']`."""
-    model: Any = SweepSpec
-    for position, part in enumerate(location):
-        fields = getattr(model, "model_fields", None)
-        if fields is None or part not in fields:
-            # Below a plain value only list positions and table keys remain; a branch of a union is neither.
-            unknown_key = fields is not None
-            return location[: position + 1] if unknown_key or isinstance(part, int) else location[:position]
-        model = _section(fields[part].annotation)
-    return location
-
-
-def _describe(path: tuple[str | int, ...]) -> str:
-    field = _fields(path[:-1]).get(str(path[-1]))
-    return (field.description or "a value").rstrip(".").lower() if field else "a value"
 
 
 def _reason(error: Exception) -> str:

@@ -198,9 +198,7 @@ class Study:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
 
-def open_study(
-    location: str | Path, name: str, objective: Objective, sampler: optuna.samplers.BaseSampler | None = None, *, alone: bool = True
-) -> Study:
+def open_study(location: str | Path, name: str, objective: Objective, sampler: optuna.samplers.BaseSampler | None = None, *, alone: bool = True) -> Study:
     """Open the study of a sweep, making it where there is none; trials that a killed driver left running wait to be continued.
 
     Args:
@@ -295,4 +293,3 @@ def _json(value: Any) -> Any:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-

@@ -36,7 +36,6 @@ from tuner.shelf import Shelf
 from tuner.study import STATES, Study, note_database, open_study, read_study
 from tuner.trackers import check_installed
 from tuner.trackers.following import Following, following
-from tuner.training import Recipe
 from tuner.trial import Trial, Work
 from tuner.writing import write_whole
 
@@ -189,26 +188,13 @@ def _open(spec: specs.SweepSpec, objective: Objective, held: ExitStack, interrup
     return study
 
 
-def _work(
-    spec: specs.SweepSpec, space: SearchSpace, dataset: data.Dataset, *, scratch: str, began: float, search_path: tuple[str, ...]
-) -> Work:
-    recipe = Recipe(
-        builder=space.builder,
-        configuration={},
-        task=dataset.task,
-        outputs=dataset.outputs,
-        epochs=spec.training.max_epochs,
-        seed=0,
-        deterministic=spec.training.deterministic,
-        precision=spec.training.precision,
-        search_path=search_path,
-    )
+def _work(spec: specs.SweepSpec, space: SearchSpace, dataset: data.Dataset, *, scratch: str, began: float, search_path: tuple[str, ...]) -> Work:
     bucket = f"{spec.kept_at}/{CHECKPOINTS}" if spec.kept_at and storage.is_bucket(spec.kept_at) else None
     return Work(
         x=dataset.x,
         y=dataset.y,
         folds=tuple((fold.train, fold.validation, dataset.scaling(fold.train)) for fold in dataset.folds),
-        recipe=recipe,
+        recipe=spec.recipe(dataset.task, dataset.outputs, search_path),
         scratch=scratch,
         checkpoints=f"{scratch}/{CHECKPOINTS}" if bucket else f"{spec.kept_at or spec.sweep_folder.resolve()}/{CHECKPOINTS}",
         bucket=bucket,
@@ -228,9 +214,7 @@ def _search(sweep: _Sweep, slots: int) -> None:
     for line in warm.learn(study, spec.search.warm_start, space, max_epochs=max_epochs, content_hash=sweep.dataset.facts["content_hash"]):
         view.note(line)
     known = warm.known_trials(study)
-    sampler = build_sampler(
-        spec.search, space, objective=study.objective, max_epochs=max_epochs, seed=spec.seed, trials=len(study.trials()), known=len(known)
-    )
+    sampler = build_sampler(spec.search, space, objective=study.objective, max_epochs=max_epochs, seed=spec.seed, trials=len(study.trials()), known=len(known))
     study.optuna.sampler = warm.KnowingSampler(sampler, known) if known else sampler
     enqueue_baselines(study, space, spec.search)
     accounts = Accounts(study, max_epochs=max_epochs, budget=spec.search.budget)

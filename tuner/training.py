@@ -215,9 +215,7 @@ class Training:
 
         recipe = self.recipe
         steps = max(1, math.ceil(min(len(train) if train is not None else 0 for train, _, _ in self._folds) / self._batch_size))
-        problem = network.Problem(
-            task=recipe.task, input_shape=tuple(self._x.shape[1:]), outputs=recipe.outputs, steps_per_epoch=steps, epochs=recipe.epochs
-        )
+        problem = network.Problem(task=recipe.task, input_shape=tuple(self._x.shape[1:]), outputs=recipe.outputs, steps_per_epoch=steps, epochs=recipe.epochs)
         keras.config.set_dtype_policy(precision)
         return network.build(recipe.builder, recipe.configuration, problem)
 

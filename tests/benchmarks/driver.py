@@ -11,20 +11,17 @@ driver process alone, which other work on the machine disturbs less. `peak` is t
 """
 
 import argparse
-import json
-import logging
 import os
 import resource
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+from tests.benchmarks import sides
+from tests.benchmarks.sides import METRIC
 
 EPOCHS = 5
 WARM = 100
@@ -32,7 +29,6 @@ WINDOW = 500
 NAMES = {"ours": "Tuner", "stock": "stock Ray", "bare": "bare Ray"}
 # What `bare Ray` is told besides.
 BARE = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_GLOBAL_CHECKPOINT_S": "100000"}
-METRIC = "val_accuracy"
 
 
 def report(epoch: int, number: int) -> dict[str, float]:
@@ -98,87 +94,17 @@ class Clock:
         }
 
 
-class _Heard(tune.Callback):
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self._clock.hear(trial.trial_id)
-
-
-def ours(folder: Path, trials: int, *, slots: int, scheduler: str, sampler: str) -> Clock:
-    """Run Tuner's whole journey on trials that do nothing."""
-    from tuner import spec, sweep
-    from tuner.console import QuietView
-
+def one(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one side, and return what the table needs of it."""
     clock = Clock()
-
-    class View(QuietView):
-        def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
-            clock.hear(number)
-
-    values = {
-        "name": "driver",
-        "folder": str(folder / "sweep"),
-        "dataset": {"source": "digits"},
-        "cluster": {"cpus": slots},
-        "training": {"max_epochs": EPOCHS},
-        "search": {"trials": trials, "sampler": sampler},
-        "scheduler": {"name": scheduler},
-        "evaluation": {"enabled": False},
-    }
-    sweep.Trial = Nothing  # type: ignore[misc,assignment]
-    with open(os.devnull, "w") as nowhere:
-        board = sweep.run_sweep(spec.check(values), view=View(nowhere), interrupted=threading.Event(), telling=False)
-    if len(board.records) != trials or any(record.state not in ("complete", "pruned") for record in board.records):
-        raise RuntimeError(f"the sweep has {len(board.records)} trials; expected {trials}, complete or pruned")
-    return clock
-
-
-def stock(folder: Path, trials: int, *, slots: int, scheduler: str) -> Clock:
-    """Run Ray Tune as its documentation shows it, on trials that do nothing."""
-    import ray
-    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
-
-    from search_spaces.spaces import SPACES
-
-    ray.init(address="local", num_cpus=slots, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    clock = Clock()
-    tuner = tune.Tuner(
-        tune.with_resources(StockNothing, {"cpu": 1}),
-        param_space={name: tune.uniform(0, 1) for name in SPACES["mlp"].parameters},
-        tune_config=tune.TuneConfig(
-            metric=METRIC,
-            mode="max",
-            num_samples=trials,
-            reuse_actors=True,
-            scheduler=ASHAScheduler(time_attr="epoch", max_t=EPOCHS, grace_period=2, reduction_factor=3) if scheduler == "asha" else FIFOScheduler(),
-        ),
-        run_config=tune.RunConfig(
-            name="stock",
-            storage_path=str(folder / "ray"),
-            callbacks=[_Heard(clock)],
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            verbose=0,
-        ),
-    )
-    results = tuner.fit()
-    if len(results) != trials or results.errors:
-        raise RuntimeError(f"Ray Tune ran {len(results)} trials, {len(results.errors)} with errors; expected {trials} and none")
-    ray.shutdown()
-    return clock
-
-
-def one(side: str, trials: int, *, slots: int, scheduler: str, sampler: str) -> dict[str, Any]:
-    """Run one side in a process of its own."""
-    options = ["--side", side, "--trials", str(trials), "--slots", str(slots), "--scheduler", scheduler, "--sampler", sampler]
-    with tempfile.TemporaryDirectory(prefix="driver-") as folder:
-        asked = [sys.executable, "-m", "tests.benchmarks.driver", *options, "--folder", folder]
-        subprocess.run(asked, check=True, env={**os.environ, **(BARE if side == "bare" else {})}, stdout=subprocess.DEVNULL)
-        return json.loads((Path(folder) / "told.json").read_text())
+    if asked["side"] == "ours":
+        sections = {"search": {"trials": asked["trials"], "sampler": asked["sampler"]}, "scheduler": {"name": asked["scheduler"]}}
+        rest = {"cluster": {"cpus": asked["slots"]}, "training": {"max_epochs": EPOCHS}}
+        sides.nothing_trained(asked["folder"], Nothing, clock.hear, **sections, **rest)
+    else:
+        rule = ASHAScheduler(time_attr="epoch", max_t=EPOCHS, grace_period=2, reduction_factor=3) if asked["scheduler"] == "asha" else None
+        sides.random_draws(asked["folder"], StockNothing, lambda name, report: clock.hear(name), cpus=asked["slots"], trials=asked["trials"], scheduler=rule)
+    return clock.told()
 
 
 def line(name: str, told: Mapping[str, Any]) -> str:
@@ -197,23 +123,19 @@ def main() -> None:
     parser.add_argument("--scheduler", choices=("asha", "fifo"), default="asha")
     parser.add_argument("--sampler", default="random", help="ours only; stock Ray always draws at random")
     parser.add_argument("--side", choices=NAMES, help="only this side")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    sides = [given.side] if given.side else list(NAMES)
-    rules = {"slots": given.slots, "scheduler": given.scheduler}
-    if given.folder:
-        clock = ours(given.folder, given.trials[0], sampler=given.sampler, **rules) if sides == ["ours"] else stock(given.folder, given.trials[0], **rules)
-        (given.folder / "told.json").write_text(json.dumps(clock.told()))
-        return
+    chosen = [given.side] if given.side else list(NAMES)
+    rules = {"slots": given.slots, "scheduler": given.scheduler, "sampler": given.sampler}
     print(f"{given.slots} trials at a time, {given.scheduler}, {EPOCHS} reports each; ours draws with {given.sampler!r}; load {os.getloadavg()[0]:.1f}")
     print(f"{'':<14}{'trials':>7}{'trials/s':>10}   {'ms at 1000':>15}   {'ms at the end':>15}   {'peak MB: start, at 1000, at the end'}")
     print(f"{'':<31}   {'wall':>7} {'driver':>7}   {'wall':>7} {'driver':>7}")
     for trials in given.trials:
         found = {}
-        for side in sides:
-            found[side] = one(side, trials, sampler=given.sampler, **rules)
+        for side in chosen:
+            bare = BARE if side == "bare" else {}
+            found[side] = sides.apart("tests.benchmarks.driver", {"side": side, "trials": trials, **rules}, **bare)
             print(line(NAMES[side], found[side]), flush=True)
-        for side in sides[1:]:
+        for side in chosen[1:]:
             print(f"rate, Tuner / {NAMES[side]}: {found['ours']['rate'] / found[side]['rate']:.2f}{' (asked: at least 0.7)' if side == 'stock' else ''}")
         for side, told in found.items():
             if trials > 1000:
@@ -222,4 +144,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if question := sides.asked():
+        sides.answer(one(question))
+    else:
+        main()

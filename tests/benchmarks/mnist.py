@@ -28,18 +28,17 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from cluster import targets
-from cluster.resources import Resources
 from search_spaces.space import SearchSpace
 from search_spaces.spaces import SPACES
+from tests.benchmarks import sides
+from tests.benchmarks.sides import METRIC
 from tuner import data, spec, starting, sweep
 from tuner.console import QuietView
-from tuner.training import Recipe
 from tuner.trial import Trial, Work
 
 ARMS = ("forecast", "random-asha", "stock-ray")
 MAX_EPOCHS = 15
 SHARES = (0.25, 0.5, 1.0)
-METRIC = "val_accuracy"
 
 
 class Clock(QuietView):
@@ -59,17 +58,6 @@ class Clock(QuietView):
         self.trials.add(number)
         if value is not None:
             self.values.append((time.monotonic() - self.began, value))
-
-
-class _Heard(tune.Callback):
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self._clock.epoch(int(trial.trial_id, 16), result["epoch"], result.get(METRIC), "running")
 
 
 class StockTrial(Trial):
@@ -115,31 +103,22 @@ def stock(folder: Path, checked: spec.SweepSpec) -> Clock:
     clock, space = Clock(), SPACES["mlp"]
     dataset, _ = data.load(checked.dataset, checked.seed)
     with starting.ahead(), targets.connect(checked.cluster) as cluster:
-        recipe = Recipe(space.builder, {}, dataset.task, dataset.outputs, MAX_EPOCHS, 0)
+        recipe = checked.recipe(dataset.task, dataset.outputs, ())
         folds = tuple((fold.train, fold.validation, dataset.scaling(fold.train)) for fold in dataset.folds)
         work = Work(dataset.x, dataset.y, folds, recipe, cluster.scratch, str(folder / "checkpoints"))
         trainable = tune.with_parameters(StockTrial, work=work, space=space, seed=checked.seed * 10_000)
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, Resources(cpus=1).bundle()),
-            tune_config=tune.TuneConfig(
-                metric=METRIC,
-                mode="max",
-                search_alg=OptunaSearch(propose, metric=METRIC, mode="max", seed=checked.seed),
-                scheduler=ASHAScheduler(max_t=MAX_EPOCHS),
-                num_samples=-1,
-                time_budget_s=checked.search.seconds,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="stock",
-                storage_path=str(folder / "ray"),
-                callbacks=[_Heard(clock)],
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                verbose=0,
-            ),
-        )
         clock.stage("search")
-        tuner.fit()
+        sides.stock(
+            str(folder),
+            trainable,
+            lambda name, report: clock.epoch(int(name, 16), report["epoch"], report.get(METRIC), "running"),
+            cpus=1,
+            search_alg=OptunaSearch(propose, metric=METRIC, mode="max", seed=checked.seed),
+            scheduler=ASHAScheduler(max_t=MAX_EPOCHS),
+            num_samples=-1,
+            time_budget_s=checked.search.seconds,
+            reuse_actors=True,
+        )
     return clock
 
 

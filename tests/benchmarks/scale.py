@@ -11,20 +11,17 @@ that the driver process takes meanwhile. `whole` is everything in seconds: Ray's
 
 import argparse
 import contextlib
-import json
-import logging
 import os
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
 
-METRIC = "val_accuracy"
+from tests.benchmarks import sides
+from tests.benchmarks.sides import METRIC
+
+NAMES = {"ours": "Tuner", "stock": "stock Ray"}
 # Before and after what is measured, each worker has at least one trial more.
 LEAST_TRIALS_A_WORKER = 4
 
@@ -83,84 +80,19 @@ class Clock:
         return {"trials": len(self._marks), "rate": rate, "driver": (used_then - used) / seconds, "whole_s": time.monotonic() - self._began}
 
 
-class _Heard(tune.Callback):
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+def one(asked: Mapping[str, Any]) -> dict[str, float]:
+    """Run one side, and return what the table needs of it."""
+    clock, workers, trials = Clock(), asked["workers"], asked["trials"]
+    if asked["side"] == "ours":
+        from tuner import sweep
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self._clock.hear()
-
-
-def ours(folder: Path, workers: int, trials: int) -> Clock:
-    """Run Tuner's whole journey on trials that sleep."""
-    from tuner import spec, sweep
-    from tuner.console import QuietView
-
-    clock = Clock()
-
-    class View(QuietView):
-        def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
-            clock.hear()
-
-    values = {
-        "name": "scale",
-        "folder": str(folder / "sweep"),
-        "dataset": {"source": "digits"},
-        "cluster": {"cpus": workers},
-        "training": {"max_epochs": 1},
-        "search": {"trials": trials, "sampler": "random"},
-        "scheduler": {"name": "fifo", "grace_period": 1},
-        "evaluation": {"enabled": False},
-    }
-    sweep.Trial = Sleeping  # type: ignore[misc,assignment]
-    sweep.starting.ahead = contextlib.nullcontext  # type: ignore[assignment]  # nothing here trains, so TensorFlow need not be loaded
-    with open(os.devnull, "w") as nowhere:
-        board = sweep.run_sweep(spec.check(values), view=View(nowhere), interrupted=threading.Event(), telling=False)
-    if [record.state for record in board.records] != ["complete"] * trials:
-        raise RuntimeError(f"the sweep has {len(board.records)} trials; expected {trials}, all complete")
-    return clock
-
-
-def stock(folder: Path, workers: int, trials: int) -> Clock:
-    """Run Ray Tune as its documentation shows it, on trials that sleep."""
-    import ray
-
-    from search_spaces.spaces import SPACES
-
-    clock = Clock()
-    ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    tuner = tune.Tuner(
-        tune.with_resources(StockSleeping, {"cpu": 1}),
-        param_space={name: tune.uniform(0, 1) for name in SPACES["mlp"].parameters},
-        tune_config=tune.TuneConfig(metric=METRIC, mode="max", num_samples=trials, reuse_actors=True),
-        run_config=tune.RunConfig(
-            name="stock",
-            storage_path=str(folder / "ray"),
-            callbacks=[_Heard(clock)],
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            verbose=0,
-        ),
-    )
-    results = tuner.fit()
-    if len(results) != trials or results.errors:
-        raise RuntimeError(f"Ray Tune ran {len(results)} trials, {len(results.errors)} with errors; expected {trials} and none")
-    ray.shutdown()
-    return clock
-
-
-SIDES = {"ours": ("Tuner", ours), "stock": ("stock Ray", stock)}
-
-
-def one(side: str, workers: int, trials: int, seconds: float) -> dict[str, float]:
-    """Run one side in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
-        asked = ["--side", side, "--workers", str(workers), "--trials", str(trials), "--folder", folder]
-        environment = {**os.environ, "SCALE_S": str(seconds), "RAY_AIR_NEW_OUTPUT": "0"}
-        subprocess.run([sys.executable, "-m", "tests.benchmarks.scale", *asked], check=True, env=environment, stdout=subprocess.DEVNULL)
-        return json.loads((Path(folder) / "told.json").read_text())
+        sweep.starting.ahead = contextlib.nullcontext  # type: ignore[assignment]  # nothing here trains, so TensorFlow need not be loaded
+        sections = {"search": {"trials": trials, "sampler": "random"}, "scheduler": {"name": "fifo", "grace_period": 1}}
+        rest = {"cluster": {"cpus": workers}, "training": {"max_epochs": 1}}
+        sides.nothing_trained(asked["folder"], Sleeping, lambda number: clock.hear(), **sections, **rest)
+    else:
+        sides.random_draws(asked["folder"], StockSleeping, lambda name, report: clock.hear(), cpus=workers, trials=trials)
+    return clock.told(workers)
 
 
 def main() -> None:
@@ -169,26 +101,25 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[8, 32, 128], help="trials at a time, on simulated CPUs")
     parser.add_argument("--rate", type=float, default=8.0, help="trials per second that would be ideal; a trial sleeps workers / rate seconds")
     parser.add_argument("--trials", type=int, default=320, help=f"per run; at least {LEAST_TRIALS_A_WORKER} times as many as workers are run")
-    parser.add_argument("--side", choices=SIDES, help="only this side")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=NAMES, help="only this side")
     given = parser.parse_args()
-    if given.folder:
-        clock = SIDES[given.side][1](given.folder, given.workers[0], given.trials)
-        (given.folder / "told.json").write_text(json.dumps(clock.told(given.workers[0])))
-        return
     load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the beginning"
     print(f"{load}; trials that sleep and report once; ideal: {given.rate:g} trials/s", flush=True)
     print(f"{'workers':>7}{'a trial':>9}  {'':<11}{'trials':>7}{'trials/s':>10}{'of ideal':>10}{'driver':>9}{'whole':>9}")
     for workers in given.workers:
         trials, seconds = max(given.trials, LEAST_TRIALS_A_WORKER * workers), workers / given.rate
-        for side in [given.side] if given.side else SIDES:
-            told = one(side, workers, trials, seconds)
+        for side in [given.side] if given.side else NAMES:
+            question = {"side": side, "workers": workers, "trials": trials}
+            told = sides.apart("tests.benchmarks.scale", question, SCALE_S=str(seconds))
             print(
-                f"{workers:>7}{seconds:>7.1f} s  {SIDES[side][0]:<11}{told['trials']:>7.0f}{told['rate']:>10.2f}{told['rate'] / given.rate:>10.2f}"
+                f"{workers:>7}{seconds:>7.1f} s  {NAMES[side]:<11}{told['trials']:>7.0f}{told['rate']:>10.2f}{told['rate'] / given.rate:>10.2f}"
                 f"{told['driver']:>9.0%}{told['whole_s']:>7.0f} s",
                 flush=True,
             )
 
 
 if __name__ == "__main__":
-    main()
+    if question := sides.asked():
+        sides.answer(one(question))
+    else:
+        main()

@@ -135,9 +135,7 @@ class Task:
         sampler, scheduler = ROWS[row]
         section = SearchSection(sampler=sampler, seconds=BUDGETS[-1] * self.full_s)
         rule = SchedulerSection(**{"audit": 0.0, **scheduler})
-        study, events = search(
-            self.space, self.objective, self.curve, search=section, scheduler=rule, max_epochs=self.max_epochs, workers=workers, seed=seed
-        )
+        study, events = search(self.space, self.objective, self.curve, search=section, scheduler=rule, max_epochs=self.max_epochs, workers=workers, seed=seed)
         trials = study.trials()
         costs, pick, seen, index = [], -1, math.inf, 0
         for budget in BUDGETS:

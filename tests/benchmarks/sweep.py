@@ -14,11 +14,7 @@ space that the documentation's example searches, widened by depth, batch size an
 
 import argparse
 import contextlib
-import json
 import os
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -27,9 +23,11 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks import sides
+from tests.benchmarks.sides import METRIC
+
 BEGAN = time.time()
 EPOCHS = 10
-METRIC = "val_accuracy"
 SPACE = {
     "name": "mlp",
     "depth": {"low": 1, "high": 3},
@@ -155,9 +153,6 @@ def propose(trial: Any) -> None:
 
 def ray_side(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Run Ray Tune as its documentation shows it, on Tuner's list of trials or with Optuna's search."""
-    import logging
-
-    import ray
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
     from ray.tune.search.optuna import OptunaSearch
@@ -165,14 +160,6 @@ def ray_side(asked: Mapping[str, Any]) -> dict[str, Any]:
     checked, values = spec_of(asked), []
     space = checked.search_space()
     rows = arrays(checked)
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-
-    class Heard(tune.Callback):
-        def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
-            values.append((time.time() - BEGAN, float(result.get(METRIC) or 0.0)))
-
-        def __getstate__(self) -> dict[str, Any]:
-            return {}
 
     class AsRecorded(FIFOScheduler):
         def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -187,23 +174,17 @@ def ray_side(asked: Mapping[str, Any]) -> dict[str, Any]:
         train(config, rows, space, space.builder)
 
     same = asked["part"] == "same"
-    rules: dict[str, Any] = {"metric": METRIC, "mode": "max"}
+    rules: dict[str, Any]
     if same:
-        rules |= {"scheduler": AsRecorded(), "num_samples": 1}
+        rules = {"scheduler": AsRecorded(), "num_samples": 1, "param_space": {"trial": tune.grid_search(asked["trials_done"])}}
     else:
         search = OptunaSearch(propose, metric=METRIC, mode="max", seed=asked["seed"])
         left = asked["seconds"] - (time.time() - BEGAN)
-        rules |= {"scheduler": ASHAScheduler(time_attr="epoch", max_t=EPOCHS), "num_samples": -1, "search_alg": search, "time_budget_s": left}
+        rules = {"scheduler": ASHAScheduler(time_attr="epoch", max_t=EPOCHS), "num_samples": -1, "search_alg": search, "time_budget_s": left}
     began = time.time() - BEGAN
-    tune.Tuner(
-        tune.with_resources(tune.with_parameters(recorded if same else suggested, rows=rows), {"cpu": 1}),
-        param_space={"trial": tune.grid_search(asked["trials_done"])} if same else None,
-        tune_config=tune.TuneConfig(**rules),
-        run_config=tune.RunConfig(name="stock", storage_path=f"{asked['folder']}/ray", callbacks=[Heard()], verbose=0),
-    ).fit()
-    ended = time.time() - BEGAN
-    ray.shutdown()
-    return {"values": values, "before": began, "ended": ended}
+    trainable = tune.with_parameters(recorded if same else suggested, rows=rows)
+    sides.stock(asked["folder"], trainable, lambda name, report: values.append((time.time() - BEGAN, float(report.get(METRIC) or 0.0))), cpus=2, **rules)
+    return {"values": values, "before": began}
 
 
 # ---- KerasTuner
@@ -266,16 +247,9 @@ def keras_side(asked: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 def one(side: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Run one side in a process of its own, and add its wall clock."""
-    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
-        question = Path(folder) / "asked.json"
-        question.write_text(json.dumps({**asked, "folder": folder}))
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.getcwd()}
-        began = time.time()
-        command = [sys.executable, "-m", "tests.benchmarks.sweep", "--side", side, "--asked", str(question)]
-        done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{side} failed:\n{done.stderr[-3000:]}")
-        return {**json.loads((Path(folder) / "found.json").read_text()), "wall_s": time.time() - began}
+    began = time.time()
+    found = sides.apart("tests.benchmarks.sweep", {**asked, "side": side})
+    return {**found, "wall_s": time.time() - began}
 
 
 def same(asked: dict[str, Any], rounds: int) -> None:
@@ -300,12 +274,12 @@ def same(asked: dict[str, Any], rounds: int) -> None:
         print(f"over {rounds} rounds: {whole[0]:.1f} to {whole[-1]:.1f} whole, {search[0]:.1f} to {search[-1]:.1f} search alone")
 
 
-def at_equal_time(asked: dict[str, Any], rounds: int, sides: list[str]) -> None:
+def at_equal_time(asked: dict[str, Any], rounds: int, chosen: list[str]) -> None:
     """Print what each side has found when the time is over."""
     title = f"same time: {asked['seconds']:.0f} s"
     print(f"{title:<26}{'seed':>5}{'epochs':>8}{'best at half':>14}{'best':>9}   (load {os.getloadavg()[0]:.1f})")
     for number in range(rounds):
-        for side in sides:
+        for side in chosen:
             found = one(side, asked | {"seed": asked["seed"] + number})
             values = [(at, value) for at, value in found["values"] if at <= asked["seconds"]]
             half = max((value for at, value in values if at <= asked["seconds"] / 2), default=0.0)
@@ -323,14 +297,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="seeds")
     parser.add_argument("--seed", type=int, default=0, help="the first one")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="of part `time`")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--asked", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.side:
-        asked = json.loads(given.asked.read_text())
-        found = {"tuner": tuner_side, "ray": ray_side}.get(given.side, lambda asked: keras_side(asked, given.side))(asked)
-        (given.asked.parent / "found.json").write_text(json.dumps(found))
-        return
     if given.data is None:
         parser.error("--data: missing; expected an npz of MNIST")
     asked = {"data": str(given.data.resolve()), "trials": given.trials, "seconds": given.seconds, "seed": given.seed}
@@ -341,4 +308,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if question := sides.asked():
+        play = {"tuner": tuner_side, "ray": ray_side}.get(question["side"], lambda asked: keras_side(asked, question["side"]))
+        sides.answer(play(question))
+    else:
+        main()

@@ -166,7 +166,7 @@ def check_no_holes(table: "pa.Table", missing: str) -> None:
             first = int(np.argmax(values.is_null().to_numpy()))
             raise DatasetError(
                 f"column {name!r}: {values.null_count} of {len(values)} values are missing, the first in row {first}; "
-                f"expected none (dataset.missing = {missing!r}; \"mean\", \"median\" and \"zero\" fill, \"drop\" leaves such rows out of training)"
+                f'expected none (dataset.missing = {missing!r}; "mean", "median" and "zero" fill, "drop" leaves such rows out of training)'
             )
 
 

@@ -96,9 +96,7 @@ def fit(method: str, x: np.ndarray, *, rows: np.ndarray | None = None, fill: str
     return scaling if x.ndim == 2 else Scaling(*(getattr(scaling, name).reshape(()) for name in ("center", "factor", "fill")))
 
 
-def from_statistics(
-    method: str, *, mean: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray, fill: np.ndarray, plain: np.ndarray
-) -> Scaling:
+def from_statistics(method: str, *, mean: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray, fill: np.ndarray, plain: np.ndarray) -> Scaling:
     """Return the scaling that follows from what columns hold, (features,) each.
 
     Args:

@@ -291,7 +291,7 @@ class _Gatherer:
             known = set().union(*self._labels.values())
             self._bounds = [float(min(known)), float(max(known))]
         elif distinct > MOST_CLASSES:
-            raise DatasetError(f"dataset.target: more than {MOST_CLASSES} distinct labels; expected classes, or dataset.task = \"regression\"")
+            raise DatasetError(f'dataset.target: more than {MOST_CLASSES} distinct labels; expected classes, or dataset.task = "regression"')
 
     def _fitted(self) -> Features:
         found, index = [], 0

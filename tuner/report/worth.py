@@ -94,9 +94,7 @@ def _forecast(leaderboard: Leaderboard) -> str | None:
     missed = [(name, what, expected, true) for name, what, expected, true in ranges if not expected["low"] <= true <= expected["high"]]
     verdict = "Yes" if not missed else "No" if len(missed) == len(ranges) else "In part"
     unit = {"seconds": "", "epochs": " epochs"}
-    outside = "; ".join(
-        f"{name} took {SHOWN[what](true)}{unit[what]}, expected {span(expected, SHOWN[what])}" for name, what, expected, true in missed
-    )
+    outside = "; ".join(f"{name} took {SHOWN[what](true)}{unit[what]}, expected {span(expected, SHOWN[what])}" for name, what, expected, true in missed)
     return (
         f"{verdict}: {len(ranges) - len(missed)} of {count(len(ranges), 'range')} held, of the time and the epochs of each stage; "
         f"{percent(forecast.get('level', 0.8))} should. The forecast was made after {duration(forecast.get('at_s'))}, "

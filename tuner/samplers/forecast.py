@@ -209,9 +209,7 @@ class ForecastSampler(SpaceSampler):
             trials spread along the Pareto front.
     """
 
-    def __init__(
-        self, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, warm_up: int = 8, also_minimize: str | None = None
-    ) -> None:
+    def __init__(self, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, warm_up: int = 8, also_minimize: str | None = None) -> None:
         super().__init__(space, seed=seed)
         self.forecast = Forecast(self.encoding, objective, max_epochs)
         self._warm_up = warm_up

@@ -81,8 +81,7 @@ class GridSampler(SpaceSampler):
         if space.size() is None:
             endless = [name for name, parameter in space.searched().items() if getattr(parameter.distribution, "step", 1) is None]
             raise SpecError(
-                f"search.sampler: 'grid' needs a finite space, but {', '.join(endless)} has no step; "
-                "give it a step or a list of values, or use sampler = 'qmc'"
+                f"search.sampler: 'grid' needs a finite space, but {', '.join(endless)} has no step; give it a step or a list of values, or use sampler = 'qmc'"
             )
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from search_spaces.errors import nearest
+from search_spaces.errors import known
 from tuner.errors import SpecError
 
 # Name -> the module that feeds it. The package that it needs, and the extra that installs it, have the tracker's own name.
@@ -23,17 +23,15 @@ TRACKERS = {
 }
 
 
-def _known(names: list[str]) -> list[str]:
-    for name in names:
-        if name not in TRACKERS:
-            raise ValueError(f"got {name!r}; {nearest(name, TRACKERS)}")
+def _named(names: list[str]) -> list[str]:
+    names = [known(name, TRACKERS, "tracker") for name in names]
     if len(set(names)) < len(names):
         raise ValueError(f"got {', '.join(names)}; expected each once")
     return names
 
 
 # In a spec: the names of trackers, each once.
-Trackers = Annotated[list[str], AfterValidator(_known)]
+Trackers = Annotated[list[str], AfterValidator(_named)]
 
 
 def check_installed(names: Sequence[str]) -> None:

@@ -25,19 +25,19 @@ def terminate_driver(round: Round) -> bool:
 
 
 def kill_trial(round: Round) -> bool:
-    return _kill(round, trial_processes(round))
+    return kill(round, trial_processes(round))
 
 
 def kill_server(round: Round) -> bool:
     """The node's process from which trials are forked."""
     servers = {int(text(pid, "stat").rpartition(")")[2].split()[1]) for pid in trial_processes(round)}
-    found = _kill(round, [pid for pid in servers if pid > 1])
+    found = kill(round, [pid for pid in servers if pid > 1])
     round.excused += found  # all trials of the node die with it
     return found
 
 
 def kill_worker(round: Round) -> bool:
-    return _kill(round, _workers(round))
+    return kill(round, workers(round, "ray::Trial"))
 
 
 def kill_node(round: Round) -> bool:
@@ -56,7 +56,7 @@ def kill_ray(round: Round) -> bool:
     found = raylets(round)
     found += [pid for pid in processes() if "gcs_server" in (words := text(pid, "cmdline")) and f"{round.home}/tuner-ray-" in words]
     round.excused += 1
-    return _kill(round, found)
+    return kill(round, found)
 
 
 def tear_journal(round: Round) -> bool:
@@ -115,7 +115,8 @@ def record_of(round: Round) -> Path:
     return round.sweep / JOURNAL
 
 
-def _kill(round: Round, pids: list[int]) -> bool:
+def kill(round: Round, pids: list[int]) -> bool:
+    """One of these processes."""
     if not pids:
         return False
     with contextlib.suppress(ProcessLookupError):
@@ -132,8 +133,8 @@ def trial_processes(round: Round) -> list[int]:
     return []
 
 
-def _workers(round: Round) -> list[int]:
-    """Return the Ray workers that hold a trial."""
+def workers(round: Round, title: str) -> list[int]:
+    """Return the Ray workers that hold a trial, by how Ray calls them."""
     parents = set(raylets(round))
-    above = {pid: int(text(pid, "stat").rpartition(")")[2].split()[1]) for pid in processes() if text(pid, "cmdline").startswith("ray::Trial")}
+    above = {pid: int(text(pid, "stat").rpartition(")")[2].split()[1]) for pid in processes() if text(pid, "cmdline").startswith(title)}
     return [pid for pid, parent in above.items() if parent in parents]

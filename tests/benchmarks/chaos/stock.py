@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.chaos import checks
-from tests.benchmarks.chaos.events import kill_driver
-from tests.benchmarks.chaos.round import EPOCHS, TRIALS, Round, processes, raylets, text
+from tests.benchmarks.chaos.events import kill, kill_driver, workers
+from tests.benchmarks.chaos.round import EPOCHS, TRIALS, Round
 
 NAME = "stock"
 # Without a watchdog, a hung epoch of it never ends.
@@ -163,15 +163,7 @@ def refuse_folder(round: Round) -> bool:
 
 def kill_worker(round: Round) -> bool:
     """A trial is a Ray worker of its own here."""
-    parents = set(raylets(round))
-    workers = [pid for pid in processes() if "ray::" in (words := text(pid, "cmdline")) and "train" in words]
-    found = [pid for pid in workers if int(text(pid, "stat").rpartition(")")[2].split()[1]) in parents]
-    if not found:
-        return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(round.draw.choice(sorted(found)), signal.SIGKILL)
-    round.excused += 1
-    return True
+    return kill(round, workers(round, "ray::ImplicitFunc"))
 
 
 EVENTS = {"journal's tail torn": tear_state, "journal refused": refuse_snapshots, "checkpoints refused": refuse_folder, "Ray worker killed": kill_worker}
