@@ -1,6 +1,6 @@
 """What a run that was killed left on this machine, and its removal by the next run.
 
-Owns the folders of our own Rays: each is locked by the process that made it for as long as that lives, so that the next run knows the dead ones without
+Owns the folders of our own Rays and of predictions: each is locked by the process that made it for as long as that lives, so that the next run knows the dead ones without
 guessing. What still runs out of such a folder is ended with it. Must not know what ran there.
 """
 
@@ -20,7 +20,7 @@ _ours: list[str] = []
 
 @contextmanager
 def folder() -> Iterator[str]:
-    """Make a folder for a Ray of our own, and remove it in the end; those of dead runs are removed first."""
+    """Make a folder for a Ray of our own, or for data, and remove it in the end; those of dead runs are removed first."""
     remove_dead()
     made = tempfile.mkdtemp(prefix=PREFIX)
     lock = os.open(f"{made}/.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

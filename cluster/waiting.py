@@ -62,7 +62,7 @@ def autoscales() -> bool:
     from ray.experimental.internal_kv import _internal_kv_get
 
     with suppress(Exception):  # what the head says of itself differs between versions of Ray, and none of it is promised
-        told = _internal_kv_get("__autoscaling_status_legacy") or _internal_kv_get("__autoscaling_status")
+        told = _internal_kv_get("__autoscaling_status")
         types = (json.loads(told or b"{}").get("autoscaler_report") or {}).get("node_type_mapping")
         if types is None:
             from ray.autoscaler.v2.sdk import get_cluster_status

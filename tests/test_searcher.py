@@ -81,16 +81,17 @@ def test_no_sampler_runs_a_configuration_of_a_finite_space_twice(name: str, spac
 
 
 def test_a_region_that_keeps_failing_is_avoided() -> None:
-    rig = Rig(sampler="forecast", trials=60)
     bad = 0
-    while isinstance(suggested := rig.suggest(), tuple):
-        ray_id, suggestion = suggested
-        if suggestion["configuration"]["rate"] > 0.1:
-            bad += suggestion["number"] >= 20
-            rig.done(ray_id, {"number": suggestion["number"], "done": True, "ended": {"kind": "memory", "message": "too large", "details": ""}})
-        else:
-            rig.run(ray_id, value_of(suggestion["configuration"]))
-    assert bad <= 6  # a quarter of the space fails: ten of the last forty if nothing is learned
+    for seed in range(4):
+        rig = Rig(sampler="forecast", trials=60, seed=seed)
+        while isinstance(suggested := rig.suggest(), tuple):
+            ray_id, suggestion = suggested
+            if suggestion["configuration"]["rate"] > 0.1:
+                bad += suggestion["number"] >= 20
+                rig.done(ray_id, {"number": suggestion["number"], "done": True, "ended": {"kind": "memory", "message": "too large", "details": ""}})
+            else:
+                rig.run(ray_id, value_of(suggestion["configuration"]))
+    assert bad <= 24  # a quarter of the space fails: forty of the last 160 trials if nothing is learned
 
 
 def test_a_second_objective_draws_trials_to_where_it_is_small_without_giving_up_the_first() -> None:

@@ -5,7 +5,6 @@ predictions are written.
 """
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from cluster import leftovers
 from search_spaces.errors import nearest
 from tuner.card import read_card
 from tuner.data import Features, Scaling, read_for_prediction
@@ -56,7 +56,7 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
 def _outputs(model: Path, card: dict, x: np.ndarray, search_path: tuple[str, ...]) -> np.ndarray:
     recipe = Recipe.from_json({**card["recipe"], "search_path": search_path})
     scaling = Scaling.from_json(card["scaling"])
-    with tempfile.TemporaryDirectory(prefix="tuner-") as scratch:
+    with leftovers.folder() as scratch:
         labels = np.zeros(len(x), np.int32 if recipe.task == "classification" else np.float32)
         pool = store(scratch, x, labels)
         try:
