@@ -1,7 +1,7 @@
 """What a run that was killed left on this machine, and its removal by the next run.
 
-Owns the folders of our own Rays and of predictions: each is locked by the process that made it for as long as that lives, so that the next run knows the dead ones without
-guessing. What still runs out of such a folder is ended with it. Must not know what ran there.
+Owns the folders of our own Rays and of predictions: each is locked by the process that made it for as long as that lives, so that the next run knows
+the dead ones without guessing. What still runs out of such a folder is ended with it. Must not know what ran there.
 """
 
 import fcntl

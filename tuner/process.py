@@ -284,7 +284,7 @@ class TrainingProcess:
         self.close()
 
     def _ask_for_array(self, request: dict[str, Any], x: np.ndarray | None = None) -> tuple[dict[str, Any], np.ndarray]:
-        with tempfile.TemporaryDirectory(dir=self._given["data"]) as folder:  # there, it is removed with the data if this process is killed
+        with tempfile.TemporaryDirectory(dir=str(self._given["data"])) as folder:  # there, it is removed with the data if this process is killed
             if x is not None:
                 np.save(Path(folder) / "x.npy", x, allow_pickle=False)
             answer = self._ask({**request, "folder": folder})
