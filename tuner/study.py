@@ -15,8 +15,8 @@ The states, and their names everywhere in Tuner:
 
 import json
 import math
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,17 +212,9 @@ def open_study(location: str | Path, name: str, objective: Objective, sampler: o
         SweepError: the storage cannot be opened, or holds a study with another objective.
     """
     place = without_password(str(location)) if "://" in str(location) else str(Path(location) / JOURNAL)
-    try:
+    with _told(place, "expected a folder with write permission", "; restore it from a copy, or start in another folder"):
         storage = _open_storage(location)
         study = optuna.create_study(storage=storage, sampler=sampler, study_name=name, direction=objective.direction, load_if_exists=True)
-    except OSError as error:
-        raise SweepError(f"{place}: cannot be opened ({error.strerror or error}); expected a folder with write permission") from error
-    except JournalDamaged as error:
-        raise SweepError(f"{error}; restore it from a copy, or start in another folder") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise SweepError(f"{place}: not a journal of Optuna ({error}); restore it from a copy, or start in another folder") from error
-    except (SQLAlchemyError, ImportError, StorageInternalError) as error:  # ImportError: the database's driver is not installed
-        raise SweepError(f"{place}: cannot be opened ({reason(error)}); expected a database that SQLAlchemy can reach") from error
     if study.direction.name.lower() != objective.direction:
         raise SweepError(f"{place}: study {name!r} is to be {study.direction.name.lower()}d, the objective asks to {objective.direction} {objective.metric}")
     opened = Study(study, objective)
@@ -240,27 +232,23 @@ def read_study(folder: str | Path) -> Study:
     journal, place = Path(folder) / JOURNAL, Path(folder) / DATABASE
     if not journal.exists() and not place.exists():
         raise SweepError(f"{folder}: no sweep there ({JOURNAL} is missing); expected the folder of a sweep that `tuner run` has begun")
-    shown = str(journal)
-    try:
+    expected, remedy = "expected a study with read permission", "; restore it from a copy"
+    if journal.exists():
+        shown = str(journal)
+    else:
+        with _told(str(place), expected, remedy):
+            stated = json.loads(place.read_text(encoding="utf-8"))
+            url, name, shown = stated["url"], stated["name"], without_password(stated["url"])
+    with _told(shown, expected, remedy):
         if journal.exists():
             backend = SweepJournal(journal)
             storage: BaseStorage = JournalStorage(backend)
             backend.check_end()
             name = next((name for name in optuna.study.get_all_study_names(storage) if not name.endswith(KNOWN)), "")
         else:
-            stated = json.loads(place.read_text(encoding="utf-8"))
-            shown, name = without_password(stated["url"]), stated["name"]
-            storage = SweepDatabase(stated["url"])
+            storage = SweepDatabase(url)
         study = optuna.load_study(study_name=name, storage=storage)
         objective = Objective(**study.user_attrs["objective"])
-    except OSError as error:
-        raise SweepError(f"{shown}: cannot be read ({error.strerror or error}); expected a study with read permission") from error
-    except JournalDamaged as error:
-        raise SweepError(f"{error}; restore it from a copy") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise SweepError(f"{shown}: holds no sweep that has begun ({type(error).__name__}: {error}); expected the folder of one") from error
-    except (SQLAlchemyError, ImportError, StorageInternalError) as error:
-        raise SweepError(f"{shown}: cannot be opened ({reason(error)}); expected a database that SQLAlchemy can reach") from error
     return Study(study, objective)
 
 
@@ -268,6 +256,21 @@ def note_database(folder: str | Path, url: str, name: str) -> None:
     """Write into a sweep's folder where its study lives, for this user's eyes: the URL may hold a password."""
     place = Path(folder) / DATABASE
     write_whole(place, json.dumps({"url": url, "name": name}), private=True)
+
+
+@contextmanager
+def _told(place: str, expected: str, remedy: str) -> Iterator[None]:
+    """Tell in one line why the study at a place cannot be opened."""
+    try:
+        yield
+    except OSError as error:
+        raise SweepError(f"{place}: cannot be opened ({error.strerror or error}); {expected}") from error
+    except JournalDamaged as error:
+        raise SweepError(f"{error}{remedy}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise SweepError(f"{place}: holds no sweep that has begun ({type(error).__name__}: {error}){remedy}") from error
+    except (SQLAlchemyError, ImportError, StorageInternalError) as error:  # ImportError: the database's driver is not installed
+        raise SweepError(f"{place}: cannot be opened ({reason(error)}); expected a database that SQLAlchemy can reach") from error
 
 
 def _open_storage(location: str | Path) -> BaseStorage:
