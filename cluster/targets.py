@@ -82,17 +82,16 @@ class Cluster:
 def connect(section: ClusterSection) -> Iterator[Cluster]:
     """Connect to the place that the section names, and leave it as it was found: a Ray of our own ends, another one is only left.
 
-    This process too is left as it was found: its environment and its handler of SIGTERM.
+    This process too is left as it was found: its environment and its handlers of signals.
 
     Raises:
         ClusterError: the cluster cannot be reached or started.
     """
-    terminate = signal.getsignal(signal.SIGTERM)
-    with _environment_restored(), _target(section) as cluster:
-        # Ray 2.60 replaces the handler of SIGTERM when it starts a node; what the caller had set counts.
-        if terminate is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, terminate)
-        yield cluster
+    try:
+        with _environment_restored(), _target(section) as cluster:
+            yield cluster
+    finally:
+        _hear_again()  # Ray 2.60 leaves SIGTERM without any handler
 
 
 def _target(section: ClusterSection) -> AbstractContextManager[Cluster]:
@@ -110,7 +109,7 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
     with leftovers.folder() as folder, tokens.own(folder):
         os.environ.update(OWN_RAY)
         try:
-            with _out_of_reach():
+            with _signals_kept():
                 ray.init(
                     address="local",
                     num_cpus=section.cpus or _usable_cpus(),
@@ -143,7 +142,8 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
     guarded = tokens.check(address)
     with tokens.known(guarded):
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            with _signals_kept():
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ClusterError(f"cluster.address: {address!r} cannot be joined ({one_line(error)})") from error
         scratch = f"{tempfile.gettempdir()}/tuner-{secrets.token_hex(8)}"
@@ -156,20 +156,44 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
             ray.shutdown()
 
 
-@contextmanager
-def _out_of_reach() -> Iterator[None]:
-    """Let the daemons that Ray starts be in process groups of their own: `timeout` and others send SIGTERM to the whole group of this process, which would
-    kill the Ray under a sweep that is asked to stop. Elsewhere than on Linux they need their group to end with this process."""
-    from ray._private import services as private
+def _hear_again() -> None:
+    """Put Python's handler of SIGTERM back where C++ has put its own."""
+    mine = signal.getsignal(signal.SIGTERM)
+    if mine is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, mine)
 
-    services: Any = private
-    before = services.ConsolePopen
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Let signals mean what they meant before Ray starts.
+
+    Ray 2.60 replaces the handler of SIGTERM by one that ends this process with an exit code that says nothing, in Python before its daemons start and in
+    C++ when it connects to them: the first is kept from it, the second undone at once. `timeout` and others send SIGTERM to the whole group of this
+    process, which would kill the Ray under a sweep that is asked to stop: its daemons get process groups of their own. Elsewhere than on Linux they
+    need their group to end with this process.
+    """
+    import ray._raylet
+    from ray._private import services as private_services
+    from ray._private import utils as private_utils
+
+    raylet: Any = ray._raylet
+    services: Any = private_services
+    utils: Any = private_utils
+    start, handle, core_worker = services.ConsolePopen, utils.set_sigterm_handler, raylet.CoreWorker
+
+    def connected(*arguments: Any, **named: Any) -> Any:
+        worker = core_worker(*arguments, **named)
+        _hear_again()
+        return worker
+
     if sys.platform == "linux":
-        services.ConsolePopen = partial(before, process_group=0)
+        services.ConsolePopen = partial(start, process_group=0)
+    utils.set_sigterm_handler = lambda handler: None
+    raylet.CoreWorker = connected
     try:
         yield
     finally:
-        services.ConsolePopen = before
+        services.ConsolePopen, utils.set_sigterm_handler, raylet.CoreWorker = start, handle, core_worker
 
 
 TARGETS: dict[str, Callable] = {"local": _local, "address": _address}

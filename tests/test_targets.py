@@ -17,13 +17,23 @@ import glob, json, os, signal, sys, tempfile
 from cluster import tokens
 from cluster.targets import ClusterSection, connect
 
-def mine(number, frame): pass
+heard = []
+def mine(number, frame): heard.append(number)
 signal.signal(signal.SIGTERM, mine)
+
+from ray._private import node
+start = node.Node.start_ray_processes
+def asked_to_end_meanwhile(self):
+    os.kill(os.getpid(), signal.SIGTERM)  # Ray would have set a handler of its own by now
+    start(self)
+node.Node.start_ray_processes = asked_to_end_meanwhile
 environment, facts = dict(os.environ), {}
 for _ in range(2):  # the second one has another token
     with connect(ClusterSection(cpus=1)) as cluster:
         import ray
+        os.kill(os.getpid(), signal.SIGTERM)
         facts["handler kept"] = signal.getsignal(signal.SIGTERM) is mine
+        facts["heard"] = len(heard)
         facts["cpus"] = cluster.capacity.cpus
         facts["warnings"] = cluster.warnings
         address = ray.get_runtime_context().gcs_address
@@ -44,6 +54,7 @@ def test_ray_of_our_own_is_guarded_by_a_token_and_leaves_nothing_behind(tmp_path
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == {
         "handler kept": True,
+        "heard": 4,
         "cpus": 1,
         "warnings": [],
         "guarded": True,
