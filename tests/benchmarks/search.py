@@ -259,7 +259,7 @@ def main() -> None:
     source.add_argument("--made-up", action="store_true")
     parser.add_argument("--metric", default="val_accuracy", choices=["val_accuracy", "val_cross_entropy"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first-seed", type=int, default=0, help="seeds below 14 were looked at when the defaults were chosen")
+    parser.add_argument("--first-seed", type=int, default=0, help="seeds below 20 were looked at when the defaults were chosen")
     parser.add_argument("--record", type=Path, help="file that keeps the runs")
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))

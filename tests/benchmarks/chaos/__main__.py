@@ -12,6 +12,8 @@ import argparse
 import json
 import os
 import secrets
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -43,6 +45,7 @@ def _play(arguments: argparse.Namespace) -> None:
     from tests.benchmarks.chaos.play import play
     from tests.benchmarks.chaos.round import cluster
 
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the cluster ends with this process
     ends = time.monotonic() + arguments.seconds
     with cluster() as shared:
         for seed in range(arguments.seed, arguments.seed + arguments.rounds):
