@@ -39,7 +39,8 @@ class Lock:
         self._path = path
         self._file = file
         self.before = before
-        self._noted: dict[str, Any] = {**identity(), "since": round(time.time(), 3)}
+        # What the run before had noted stands until this one notes otherwise: killed before it has cleaned up, it leaves that to the next.
+        self._noted: dict[str, Any] = {**before, **identity(), "since": round(time.time(), 3)}
         self.note()
 
     def note(self, **facts: Any) -> None:
