@@ -143,9 +143,9 @@ class Forecast:
         return float(ndtr((rivals.min() - mean[0]) / deviation[0]))
 
     def enough(self, epoch: int) -> bool:
-        """Say whether twice as many trials have reached an epoch as run at a time, or ENOUGH: before, a trial has hardly anyone to be compared with."""
+        """Say whether as many trials have reached an epoch as run at a time, or ENOUGH: before, a trial has hardly anyone to be compared with."""
         running = sum(record.state == TrialState.RUNNING for record in self._records)
-        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self._records) >= min(ENOUGH, 2 * running)
+        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self._records) >= min(ENOUGH, running)
 
     def best_points(self, count: int) -> np.ndarray:
         """Return the points with the best expected ends among the trials with the best values, float64 of shape (at most count, dimensions)."""
