@@ -1,4 +1,5 @@
-"""Manifests against schemas: Ray's own for `ray up`; for the RayJob one written by hand after KubeRay's published types, since its CRD is not a package."""
+"""Manifests against schemas: Ray's own for `ray up`; Kubernetes' own for ConfigMaps and pods; for what KubeRay puts around them one that is written by hand
+after its published types, since its CRD is in no package."""
 
 import json
 import os
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 import pytest
 import ray.autoscaler
 import yaml
@@ -30,34 +32,9 @@ def rows(of: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "minItems": 1, "items": of}
 
 
-PROBE = table(
-    ["httpGet"],
-    httpGet=table(["path", "port"], path=TEXT, port=WHOLE),
-    timeoutSeconds=WHOLE,
-    initialDelaySeconds=WHOLE,
-    periodSeconds=WHOLE,
-    failureThreshold=WHOLE,
-)
-CONTAINER = table(
-    ["name", "image"],
-    name=TEXT,
-    image=TEXT,
-    resources=table([], limits=WORDS, requests=WORDS),
-    volumeMounts=rows(table(["name", "mountPath"], name=TEXT, mountPath=TEXT, subPath=TEXT, readOnly=FLAG)),
-    envFrom=rows(table(["secretRef"], secretRef=table(["name"], name=TEXT))),
-    ports=rows(table(["containerPort"], containerPort=WHOLE, name={"type": "string", "maxLength": 15})),
-    readinessProbe=PROBE,
-    livenessProbe=PROBE,
-)
-POD = table(
-    ["containers"],
-    containers=rows(CONTAINER),
-    volumes=rows(
-        table(["name"], name=TEXT, configMap={"type": "object"}, persistentVolumeClaim=table(["claimName"], claimName=TEXT), emptyDir={"type": "object"})
-    ),
-    tolerations=rows(table([], key=TEXT, operator={"enum": ["Exists", "Equal"]}, effect={"enum": ["NoSchedule"]})),
-)
-TEMPLATE = table(["spec"], spec=POD)
+# What Kubernetes runs is checked against the schema that it publishes, see `follows`.
+TEMPLATE = {"type": "object", "required": ["spec"]}
+GROUP = ["rayStartParams", "template"]
 # After ray-operator/apis/ray/v1/rayjob_types.go and raycluster_types.go of KubeRay; authOptions after its API reference, 1.6.2.
 CLUSTER = table(
     ["headGroupSpec"],
@@ -65,10 +42,10 @@ CLUSTER = table(
     authOptions=table([], mode={"enum": ["disabled", "token"]}, secretName=TEXT),
     enableInTreeAutoscaling=FLAG,
     autoscalerOptions=table([], upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]}, idleTimeoutSeconds=WHOLE),
-    headGroupSpec=table(["template"], serviceType={"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, rayStartParams=WORDS, template=TEMPLATE),
+    headGroupSpec=table(GROUP, serviceType={"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, rayStartParams=WORDS, template=TEMPLATE),
     workerGroupSpecs=rows(
         table(
-            ["groupName", "template"],
+            ["groupName", "minReplicas", "maxReplicas", *GROUP],
             groupName=TEXT,
             replicas=WHOLE,
             minReplicas=WHOLE,
@@ -97,6 +74,16 @@ RAYJOB = table(
 )
 
 
+def follows(files: dict[str, Any], job: dict[str, Any]) -> None:
+    """Hold both objects of a manifest against their schemas, strictly: a word that a schema does not know is a mistake."""
+    jsonschema.validate(job, RAYJOB)
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pod"}, "template": group["template"]}
+        kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
+    kubernetes_validate.validate(files, kubernetes_validate.latest_version(), strict=True)
+
+
 @pytest.fixture
 def tuner(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     return lambda *arguments: run(*map(str, arguments), capsys=capsys, monkeypatch=monkeypatch)
@@ -118,7 +105,7 @@ def test_rayjob_follows_the_schema_and_is_safe_to_be_run_again(spec: Path, tuner
     code, out, err = tuner("manifest", "kuberay", spec, "--image", "r/t:1", "--workers", 2, "--max-workers", 6, "--worker-gpus", 4, "--claim", "mine")
     assert (code, err) == (0, "")
     files, job = yaml.safe_load_all(out)
-    jsonschema.validate(job, RAYJOB)
+    follows(files, job)
     assert "&id" not in out and "*id" not in out
     assert job["metadata"]["name"] == "sweep-my-sweep-1"
 
@@ -158,7 +145,7 @@ def test_sweep_that_is_kept_in_a_bucket_needs_no_shared_volume_and_gets_its_cred
     code, out, err = tuner("manifest", "kuberay", spec, "--image", "r/t:1", "--worker-gpus", 1, "--secret", "bucket-keys")
     assert (code, err) == (0, "")
     files, job = yaml.safe_load_all(out)
-    jsonschema.validate(job, RAYJOB)
+    follows(files, job)
     cluster = job["spec"]["rayClusterSpec"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         pod = group["template"]["spec"]
