@@ -23,27 +23,27 @@ CNN = SearchSpace(
     builder="search_spaces.cnn:build_model",
     parameters={
         # Each block halves the image: after three, 28 pixels are 4, and a convolution has nothing left to see.
-        "blocks": integer(1, 3, limits=(1, 8), help="blocks of convolution, normalisation, activation and pooling"),
+        "blocks": integer(1, 3, limits=(1, 8), default=2, help="blocks of convolution, normalisation, activation and pooling"),
         # The first block looks for edges and strokes: 8 kinds are few, beyond 64 an epoch on a CPU takes minutes.
-        "filters": integer(8, 64, log=True, limits=(1, 4096), help="filters of the first block"),
+        "filters": integer(8, 64, log=True, limits=(1, 4096), default=32, help="filters of the first block"),
         # A pooled image has a quarter of the pixels: twice the filters let the work of a block halve and not vanish, as in the notebooks' 10 and 20.
         "filters_growth": integer(2, 2, limits=(1, 8), help="how many times more filters each block has than the one before"),
         # 3 is the modern habit, 5 the notebooks'; even sizes shift the image by half a pixel.
-        "kernel_size": choice(3, 5, among=(1, 2, 3, 4, 5, 6, 7, 9, 11), help="pixels a side of a filter"),
+        "kernel_size": choice(3, 5, among=(1, 2, 3, 4, 5, 6, 7, 9, 11), default=3, help="pixels a side of a filter"),
         # With "same" every image size fits every depth; "valid" is what the notebooks used.
         "padding": choice("same", among=("same", "valid"), help="whether the image keeps its size in a convolution (same) or loses its rim (valid)"),
         # The strongest answer is what counts for strokes; an average blurs.
         "pooling": choice("max", among=("max", "average", "none"), help="how each block shrinks the image"),
         "pool_size": integer(2, 2, limits=(2, 8), when=(Condition("pooling", ("max", "average")),), help="how many times smaller pooling makes each side"),
-        "activation": choice(*USUAL_ACTIVATIONS, among=ACTIVATIONS, help="activation of all hidden layers"),
+        "activation": choice(*USUAL_ACTIVATIONS, among=ACTIVATIONS, default="relu", help="activation of all hidden layers"),
         # It lets higher learning rates work, which counts when epochs are few.
-        "batch_normalization": choice(True, False, help="whether each hidden layer is normalised over the batch, before its activation"),
+        "batch_normalization": choice(True, False, default=True, help="whether each hidden layer is normalised over the batch, before its activation"),
         # Filters share their weights over the image and overfit less than dense layers; the notebooks' 0.5 is the upper end.
-        "dropout_convolution": real(0.0, 0.5, limits=(0.0, 0.95), help="share of pixels dropped after the last convolution, before its pooling"),
+        "dropout_convolution": real(0.0, 0.5, limits=(0.0, 0.95), default=0.1, help="share of pixels dropped after the last convolution, before its pooling"),
         # One dense layer of about the size of the notebooks' 320; it holds most of the parameters, so the lower end makes small networks.
-        "width": integer(32, 512, log=True, limits=(1, 65536), help="units of the dense layer between the convolutions and the output"),
+        "width": integer(32, 512, log=True, limits=(1, 65536), default=128, help="units of the dense layer between the convolutions and the output"),
         # 0.5 is where dropout adds the most noise.
-        "dropout": real(0.0, 0.5, limits=(0.0, 0.95), help="share of units dropped after the dense layer"),
+        "dropout": real(0.0, 0.5, limits=(0.0, 0.95), default=0.3, help="share of units dropped after the dense layer"),
         **PENALTIES,
         **TRAINING,
     },

@@ -60,11 +60,11 @@ def _penalised_by(name: str) -> tuple[Condition, ...]:
 
 PENALTIES: dict[str, Parameter] = {
     # L1 makes weights sparse, which buys no accuracy in networks of this size: off unless a spec asks. "none" is a choice, because no log range reaches 0.
-    "regularizer": choice("none", "l2", among=("none", "l1", "l2", "l1_l2"), help="the penalty on the kernels"),
+    "regularizer": choice("none", "l2", among=("none", "l1", "l2", "l1_l2"), default="none", help="the penalty on the kernels"),
     # L1 pulls at every weight alike, L2 by twice the weight: at weights near 0.05, a tenth of L2's range pulls as hard.
-    "l1": real(1e-7, 1e-4, limits=(0.0, 10.0), log=True, when=_penalised_by("l1"), help="the factor of the sum of absolute kernel weights"),
+    "l1": real(1e-7, 1e-4, limits=(0.0, 10.0), default=1e-6, log=True, when=_penalised_by("l1"), help="the factor of the sum of absolute kernel weights"),
     # The notebooks' 1e-3 already costs accuracy on MNIST (their own comparison with dropout), and below 1e-6 the penalty is lost in the loss's noise.
-    "l2": real(1e-6, 1e-3, limits=(0.0, 10.0), log=True, when=_penalised_by("l2"), help="the factor of the sum of squared kernel weights"),
+    "l2": real(1e-6, 1e-3, limits=(0.0, 10.0), default=1e-5, log=True, when=_penalised_by("l2"), help="the factor of the sum of squared kernel weights"),
 }
 
 

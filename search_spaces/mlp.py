@@ -27,9 +27,9 @@ def _layer(number: int) -> dict[str, Parameter]:
     when = (Condition("layers", ("each",)), Condition("depth", at_least=number))
     return {
         # The same ranges as those of all layers together, below, for the same reasons.
-        f"width_{number}": integer(64, 1024, log=True, limits=(1, 65536), when=when, help=f"units of hidden layer {number}"),
-        f"activation_{number}": choice(*USUAL_ACTIVATIONS, among=ACTIVATIONS, when=when, help=f"activation of hidden layer {number}"),
-        f"dropout_{number}": real(0.0, 0.5, limits=(0.0, 0.95), when=when, help=f"share of units dropped after hidden layer {number}"),
+        f"width_{number}": integer(64, 1024, log=True, limits=(1, 65536), default=256, when=when, help=f"units of hidden layer {number}"),
+        f"activation_{number}": choice(*USUAL_ACTIVATIONS, among=ACTIVATIONS, default="relu", when=when, help=f"activation of hidden layer {number}"),
+        f"dropout_{number}": real(0.0, 0.5, limits=(0.0, 0.95), default=0.2, when=when, help=f"share of units dropped after hidden layer {number}"),
     }
 
 
@@ -38,19 +38,19 @@ MLP = SearchSpace(
     builder="search_spaces.mlp:build_model",
     parameters={
         # One layer is already within a few tenths of a percent of the best on images of digits; beyond four, training gets harder and nothing is gained.
-        "depth": integer(1, 4, limits=(1, MAX_DEPTH), help="hidden layers"),
+        "depth": integer(1, 4, limits=(1, MAX_DEPTH), default=2, help="hidden layers"),
         # One width, activation and dropout for all layers: 3 hyperparameters instead of up to 12, at hardly a loss. Source: Larochelle et al. 2009.
         "layers": choice("same", among=("same", "each"), help="whether all hidden layers are alike, or each has its own width, activation and dropout"),
         # From narrower than any good network for 784 inputs to where more units add seconds but no accuracy; log, as every doubling adds less.
-        "width": integer(64, 1024, log=True, limits=(1, 65536), when=_SAME, help="units of each hidden layer"),
-        "activation": choice(*USUAL_ACTIVATIONS, among=ACTIVATIONS, when=_SAME, help="activation of the hidden layers"),
+        "width": integer(64, 1024, log=True, limits=(1, 65536), default=256, when=_SAME, help="units of each hidden layer"),
+        "activation": choice(*USUAL_ACTIVATIONS, among=ACTIVATIONS, default="relu", when=_SAME, help="activation of the hidden layers"),
         # 0.5 is where dropout adds the most noise; more starves narrow layers.
-        "dropout": real(0.0, 0.5, limits=(0.0, 0.95), when=_SAME, help="share of units dropped after each hidden layer"),
+        "dropout": real(0.0, 0.5, limits=(0.0, 0.95), default=0.2, when=_SAME, help="share of units dropped after each hidden layer"),
         **{name: parameter for number in range(1, MAX_DEPTH + 1) for name, parameter in _layer(number).items()},
         # Inputs are redundant in images but not in tables: half of the 0.2 that Srivastava et al. 2014 use on MNIST is the middle.
-        "dropout_input": real(0.0, 0.2, limits=(0.0, 0.95), help="share of inputs dropped"),
+        "dropout_input": real(0.0, 0.2, limits=(0.0, 0.95), default=0.0, help="share of inputs dropped"),
         # It lets deep and saturating networks learn fast, and costs a third of an epoch: worth it or not, depending on the rest.
-        "batch_normalization": choice(True, False, help="whether each hidden layer is normalised over the batch, before its activation"),
+        "batch_normalization": choice(True, False, default=False, help="whether each hidden layer is normalised over the batch, before its activation"),
         **PENALTIES,
         **TRAINING,
     },

@@ -55,6 +55,7 @@ class Parameter:
         limits: the values that are possible at all: as far as a spec may move the range. The distribution itself where nothing is said.
         key: its name in configurations, where that is not its name in the space: parameters whose conditions exclude each other may share one, so
             that one thing can be searched in different ranges under different conditions.
+        default: what one would try first, within its limits; None where nobody can say.
     """
 
     distribution: BaseDistribution
@@ -62,10 +63,13 @@ class Parameter:
     help: str = ""
     limits: BaseDistribution | None = None
     key: str = ""
+    default: Value | None = None
 
     def __post_init__(self) -> None:
         if not ranges.is_within(self.distribution, self.widest):
             raise SearchSpaceError(f"{self.help or self.key}: {self.distribution} reaches beyond its limits {self.limits}")
+        if self.default is not None:
+            ranges.checked("default", self.default, self.widest)
 
     @property
     def widest(self) -> BaseDistribution:
@@ -93,22 +97,35 @@ def can_meet(distribution: BaseDistribution, conditions: list[Condition]) -> boo
 # ---- declaring the parameters of a built-in space, one line each
 
 
-def integer(low: int, high: int, *, limits: tuple[int, int], log: bool = False, when: tuple[Condition, ...] = (), help: str = "", key: str = "") -> Parameter:
+def integer(
+    low: int, high: int, *, limits: tuple[int, int], default: int | None = None, log: bool = False, when: tuple[Condition, ...] = (), help: str = ""
+) -> Parameter:
     """Return a hyperparameter with whole numbers from low to high."""
-    return Parameter(IntDistribution(low, high, log=log), when, help, IntDistribution(*limits, log=log), key)
+    first = low if low == high else default
+    return Parameter(IntDistribution(low, high, log=log), when, help, IntDistribution(*limits, log=log), default=first)
 
 
 def real(
-    low: float, high: float, *, limits: tuple[float, float], log: bool = False, when: tuple[Condition, ...] = (), help: str = "", key: str = ""
+    low: float,
+    high: float,
+    *,
+    limits: tuple[float, float],
+    default: float | None = None,
+    log: bool = False,
+    when: tuple[Condition, ...] = (),
+    help: str = "",
+    key: str = "",
 ) -> Parameter:
     """Return a hyperparameter with numbers from low to high; one that is fixed by default where they are equal.
 
     Limits that begin with 0 are on a linear scale, so that a spec can say 0; a range that is narrowed keeps the scale given by `log`.
     """
     distribution = ranges.fixed(low) if low == high else FloatDistribution(low, high, log=log)
-    return Parameter(distribution, when, help, FloatDistribution(*limits, log=log and limits[0] > 0), key)
+    return Parameter(distribution, when, help, FloatDistribution(*limits, log=log and limits[0] > 0), key, low if low == high else default)
 
 
-def choice(*choices: Value, among: tuple[Value, ...] = (), when: tuple[Condition, ...] = (), help: str = "", key: str = "") -> Parameter:
+def choice(*choices: Value, among: tuple[Value, ...] = (), default: Value | None = None, when: tuple[Condition, ...] = (), help: str = "") -> Parameter:
     """Return a hyperparameter with a few choices (fixed where there is one), `among` all that are possible."""
-    return Parameter(CategoricalDistribution(choices), when, help, CategoricalDistribution(among or choices), key)
+    return Parameter(
+        CategoricalDistribution(choices), when, help, CategoricalDistribution(among or choices), default=choices[0] if len(choices) == 1 else default
+    )

@@ -122,6 +122,23 @@ def values(name: str, distribution: BaseDistribution) -> Iterable[Value]:
     return [float(low + number * step) for number in range(count)]
 
 
+def closest(value: Value, distribution: BaseDistribution) -> Value:
+    """Return what the distribution allows nearest to a value; of choices of which none is a number near it, the first."""
+    if isinstance(distribution, CategoricalDistribution):
+        choices = distribution.choices
+        if any(is_same(value, choice) for choice in choices):
+            return value
+        if isinstance(value, bool | str) or any(isinstance(choice, bool | str) for choice in choices):
+            return choices[0]  # type: ignore[return-value]
+        return min(choices, key=lambda choice: abs(choice - value))  # type: ignore[operator, return-value]
+    low, high, step = distribution.low, distribution.high, distribution.step  # type: ignore[attr-defined]
+    inside = min(max(value, low), high)  # type: ignore[type-var]
+    if step is None:
+        return inside
+    nearest_one = Decimal(str(low)) + round((inside - low) / step) * Decimal(str(step))
+    return int(nearest_one) if isinstance(distribution, IntDistribution) else float(nearest_one)
+
+
 def described(distribution: BaseDistribution) -> dict[str, object]:
     """Return the distribution as JSON: `{value}`, `{choices}` or `{low, high, log, step}`; `declared` reads it back."""
     if is_fixed(distribution):

@@ -70,6 +70,8 @@ class SearchSpace:
                 when = {c.parameter: list(c.values) if c.at_least is None else {"at_least": c.at_least} for c in parameter.when}
                 extra = {"when": when, "help": parameter.help, "key": parameter.key}
                 parameters[name] = {**ranges.described(parameter.distribution), **{word: value for word, value in extra.items() if value}}
+                if parameter.default is not None and not ranges.is_fixed(parameter.distribution):
+                    parameters[name]["default"] = parameter.default
         return {"name": self.name, "builder": self.builder, "parameters": parameters}
 
     # ---- other spaces from this one
@@ -121,6 +123,19 @@ class SearchSpace:
         for name, parameter in self.parameters.items():
             if is_active(parameter, configuration):
                 configuration[self.key_of(name)] = _ask(trial, name, parameter.distribution)
+        return configuration
+
+    def default(self) -> dict[str, Value] | None:
+        """Return the configuration that one would try first, each default moved into its range; None where one that it needs is not known."""
+        configuration: dict[str, Value] = {}
+        for name, parameter in self.parameters.items():
+            if is_active(parameter, configuration):
+                if ranges.is_fixed(parameter.distribution):
+                    configuration[self.key_of(name)] = ranges.only_value(parameter.distribution)
+                elif parameter.default is not None:
+                    configuration[self.key_of(name)] = ranges.closest(parameter.default, parameter.distribution)
+                else:
+                    return None
         return configuration
 
     def check(self, configuration: Mapping[str, object]) -> dict[str, Value]:
@@ -270,8 +285,8 @@ def space_of(builder: str, parameters: Mapping[str, object]) -> SearchSpace:
 
     Args:
         builder: `module:function` that builds the model.
-        parameters: name -> a table `{low, high, log, step}`, `{choices}` or `{value}`, each also with `when` and `help`; a list of choices; or one value.
-            `when = {other = value, another = [values], third = {at_least = number}}` names earlier parameters.
+        parameters: name -> a table `{low, high, log, step}`, `{choices}` or `{value}`, each also with `default`, `when` and `help`; a list of choices; or
+            one value. `when = {other = value, another = [values], third = {at_least = number}}` names earlier parameters.
 
     Raises:
         SearchSpaceError: a key, a type, a range or a condition is wrong.
@@ -279,13 +294,15 @@ def space_of(builder: str, parameters: Mapping[str, object]) -> SearchSpace:
     declared = {}
     for name, raw in parameters.items():
         table = dict(raw) if isinstance(raw, Mapping) else {}
-        when, help = table.pop("when", {}), table.pop("help", "")
+        when, help, default = table.pop("when", {}), table.pop("help", ""), table.pop("default", None)
         if not isinstance(when, Mapping):
             raise SearchSpaceError(f"{name}.when: got {when!r}; expected a table {{other = value}}")
         if not isinstance(help, str):
             raise SearchSpaceError(f"{name}.help: got {help!r}; expected a string")
         conditions = tuple(_condition(f"{name}.when.{other}", other, wanted) for other, wanted in when.items())
-        declared[name] = Parameter(ranges.declared(name, table if isinstance(raw, Mapping) else raw), conditions, help)
+        distribution = ranges.declared(name, table if isinstance(raw, Mapping) else raw)
+        first = None if default is None else ranges.checked(f"{name}.default", default, distribution)
+        declared[name] = Parameter(distribution, conditions, help, default=first)
     return SearchSpace(builder.partition(":")[0], declared, builder)
 
 

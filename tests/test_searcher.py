@@ -9,12 +9,12 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from search_spaces.space import Parameter, SearchSpace
+from search_spaces.space import Parameter, SearchSpace, space_of
 from tests.rig import ACCURACY, EPOCHS, SMALL, SPACE, Rig, value_of
-from tuner.accounts import seed_of
+from tuner.accounts import Accounts, seed_of
 from tuner.errors import SpecError
 from tuner.samplers.encoding import INACTIVE, Encoding
-from tuner.searcher import SAMPLERS, SearchSection, build_sampler, key_of
+from tuner.searcher import SAMPLERS, SearchSection, StudySearcher, build_sampler, enqueue_first, key_of
 from tuner.study import open_study
 
 # ---- the table of samplers
@@ -154,6 +154,35 @@ def test_each_trial_says_where_its_configuration_comes_from(sampler: str, source
     assert set(others) == sources
     assert others[0] == "random"
     assert ("model" not in sources) or others[-1] == "model"
+
+
+@pytest.mark.parametrize("sampler", ["forecast", "tpe"])
+def test_sampler_that_learns_begins_with_the_default_configuration_of_the_space(sampler: str) -> None:
+    space = space_of("mine:build", {"rate": {"low": 1e-4, "high": 1.0, "log": True, "default": 0.02}, "kind": {"choices": ["a", "b"], "default": "b"}})
+    section, study = SearchSection(sampler=sampler, trials=3), Rig().study
+    enqueue_first(study, space, section)
+    study.optuna.sampler = build_sampler(section, space, objective=study.objective, max_epochs=9, seed=0)
+    searcher = StudySearcher(Accounts(study, max_epochs=9, budget=section.budget), space, section=section, seed=0)
+    assert searcher.suggest("a")["configuration"] == {"rate": 0.02, "kind": "b"}
+    (first,) = study.trials()
+    assert (first.params, first.user_attrs["source"]) == ({"rate": 0.02, "kind": "b"}, "default")
+    assert searcher.suggest("b")["configuration"] != {"rate": 0.02, "kind": "b"}
+
+
+def test_default_configuration_is_not_run_where_nothing_is_learned_nor_again_nor_later() -> None:
+    space = space_of("mine:build", {"units": {"low": 1, "high": 9, "default": 5}})
+    for sampler in ("random", "qmc", "grid"):
+        study = Rig().study
+        enqueue_first(study, space, SearchSection(sampler=sampler, trials=3))
+        assert study.count() == 0
+    study = Rig().study
+    enqueue_first(study, space, SearchSection(trials=3))
+    assert study.count() == 1
+    enqueue_first(study, space, SearchSection(trials=3))
+    assert study.count() == 1
+    fork = Rig().study
+    enqueue_first(fork, space, SearchSection(trials=3), study.trials())
+    assert fork.count() == 0
 
 
 def test_suggestion_carries_number_seed_and_configuration_and_the_study_has_them_first() -> None:

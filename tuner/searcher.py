@@ -65,11 +65,13 @@ class Row:
         help: one line for users.
         startup: number of trials that it draws without a model, where the user gives none; None where it has no model, or notes by itself what
             comes from one.
+        learns: whether it learns from trials; the first one is then the space's default configuration, where it has one.
     """
 
     build: Callable[[Recipe], BaseSampler]
     help: str
     startup: int | None = None
+    learns: bool = False
 
 
 def _tpe(recipe: Recipe) -> BaseSampler:
@@ -100,10 +102,10 @@ def _forecast(recipe: Recipe) -> BaseSampler:
 
 
 SAMPLERS: dict[str, Row] = {
-    "forecast": Row(_forecast, "models how good a configuration will be at its last epoch, from all epochs of all trials (the default)"),
-    "tpe": Row(_tpe, "Optuna's tree-structured Parzen estimator", 10),
-    "gp": Row(_gp, "Optuna's Gaussian process; needs PyTorch", 10),
-    "cmaes": Row(_cmaes, "Optuna's CMA-ES, for spaces of numbers", 1),
+    "forecast": Row(_forecast, "models how good a configuration will be at its last epoch, from all epochs of all trials (the default)", learns=True),
+    "tpe": Row(_tpe, "Optuna's tree-structured Parzen estimator", 10, learns=True),
+    "gp": Row(_gp, "Optuna's Gaussian process; needs PyTorch", 10, learns=True),
+    "cmaes": Row(_cmaes, "Optuna's CMA-ES, for spaces of numbers", 1, learns=True),
     "random": Row(lambda recipe: optuna.samplers.RandomSampler(seed=recipe.seed), "draws at random"),
     "qmc": Row(lambda recipe: EvenSampler(recipe.space, seed=recipe.seed), "covers the space evenly (a scrambled Sobol sequence)"),
     "grid": Row(lambda recipe: GridSampler(recipe.space, seed=recipe.seed), "every configuration of a finite space, once"),
@@ -231,7 +233,7 @@ class StudySearcher(Here, Searcher):
         facts = trial.user_attrs
         if "seed" not in facts:
             self._study.set_trial_fact(number, "configuration", configuration)
-            self._study.set_trial_fact(number, "source", "enqueued")
+            self._study.set_trial_fact(number, "source", facts.get("source", "enqueued"))
             self._study.set_trial_fact(number, "seed", seed_of(self._seed, number))
         return {
             "number": number,
@@ -328,10 +330,17 @@ class StudySearcher(Here, Searcher):
         return frozen.number
 
 
-def enqueue_baselines(study: Study, space: SearchSpace, section: SearchSection) -> None:
-    """Let the named baselines be the first trials of a new study; those of another builder than the space's are left out.
+def enqueue_first(study: Study, space: SearchSpace, section: SearchSection, known: Sequence[FrozenTrial] = ()) -> None:
+    """Let the named baselines be the first trials of a new study, and then, for a sampler that learns, the space's default configuration.
 
-    A baseline that lies outside the (narrowed) space is trained all the same; samplers do not learn from it.
+    Baselines of another builder than the space's are left out. One that lies outside the (narrowed) space is trained all the same; samplers do not learn
+    from it.
+
+    Args:
+        study: has no trials yet; else nothing happens.
+        space: what is searched.
+        section: names baselines and sampler.
+        known: trials of earlier sweeps, whose configurations are not run again.
     """
     if study.trials():
         return
@@ -342,6 +351,9 @@ def enqueue_baselines(study: Study, space: SearchSpace, section: SearchSection) 
             configuration = dict(baseline.configuration)
             parameters = space.parameters_of(configuration) if space.contains(configuration) else {}
             study.enqueue(parameters, {"configuration": configuration, "baseline": name})
+    default = space.default() if SAMPLERS[section.sampler].learns else None
+    if default is not None and all(key_of(default) != key_of(trial.user_attrs["configuration"]) for trial in (*study.trials(), *known)):
+        study.enqueue(space.parameters_of(default), {"configuration": default, "source": "default"})
 
 
 def key_of(configuration: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

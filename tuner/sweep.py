@@ -31,7 +31,7 @@ from tuner.report import render
 from tuner.report.ending import ending, ending_facts
 from tuner.rules import milestones
 from tuner.scheduler import StudyScheduler
-from tuner.searcher import StudySearcher, build_sampler, enqueue_baselines
+from tuner.searcher import StudySearcher, build_sampler, enqueue_first
 from tuner.shelf import Shelf
 from tuner.study import STATES, Study, note_database, open_study, read_study
 from tuner.trackers import check_installed
@@ -216,7 +216,7 @@ def _search(sweep: _Sweep, slots: int) -> None:
     known = warm.known_trials(study)
     sampler = build_sampler(spec.search, space, objective=study.objective, max_epochs=max_epochs, seed=spec.seed, trials=len(study.trials()), known=len(known))
     study.optuna.sampler = warm.KnowingSampler(sampler, known) if known else sampler
-    enqueue_baselines(study, space, spec.search)
+    enqueue_first(study, space, spec.search, known)
     accounts = Accounts(study, max_epochs=max_epochs, budget=spec.search.budget)
     before = accounts.epochs
     bucket = sweep.work.bucket

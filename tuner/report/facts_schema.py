@@ -180,6 +180,7 @@ FACTS = table(
                     "step": {"type": ["number", "null"], "description": "distance of its values; null: any"},
                     "choices": {"type": "array", "description": "its values, where it is a list"},
                     "value": {"description": "its value, where it is fixed"},
+                    "default": {"description": "its value in the configuration that is tried first"},
                     "when": {"description": "when it is active; missing or empty: always"},
                     "help": words("what it is"),
                 },
