@@ -177,7 +177,7 @@ class SearchSpace:
             return False
         return True
 
-    def parameters_of(self, configuration: Mapping[str, object]) -> dict[str, object]:
+    def parameters_of(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a configuration of this space that Optuna is asked for, under the parameters' names."""
         return {
             name: configuration[self.key_of(name)]
