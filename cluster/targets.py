@@ -38,8 +38,12 @@ ENVIRONMENT = {
 # Ray's memory monitor kills a worker when the machine runs full, and Ray Tune 2.60 then ends the whole sweep with it
 # (ray/air/execution/_internal/actor_manager.py raises on OutOfMemoryError). In a Ray of our own the limits of the trials' processes bite instead.
 OWN_RAY = {"RAY_memory_monitor_refresh_ms": "0"}
-# A Ray of our own that has died does not come back: 20 s of waiting for it (by default 60) are for a machine that is very busy.
-OWN_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 20}
+OWN_CONFIG = {
+    # A Ray of our own that has died does not come back: 20 s of waiting for it (by default 60) are for a machine that is very busy.
+    "gcs_rpc_server_reconnect_timeout_s": 20,
+    # Workers load it while they wait for work: most of the second that the first ones would take to begin.
+    "preload_python_modules": ["ray.tune"],
+}
 
 
 class ClusterSection(BaseModel):

@@ -13,7 +13,7 @@ PACKAGES = ("search_spaces", "cluster", "tuner")
 
 # A file imports only from lower floors. Each name is a module or a folder of `tuner`.
 FLOORS = [
-    {"errors", "here", "mistakes"},
+    {"background", "errors", "here", "mistakes"},
     {"writing"},
     {"objective", "journal", "pareto"},
     {"ranking", "database", "storage"},

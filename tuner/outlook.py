@@ -6,7 +6,6 @@ costs follow from measurements (costs.py).
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from tuner import background
 from tuner import spec as specs
 from tuner.accounts import Accounts
 from tuner.console import View
@@ -25,7 +25,6 @@ from tuner.costs import LEVEL, Measured, Sweep, expect
 
 # Trials that must have trained two epochs: the first one also compiles. As many as `tuner plan` measures.
 MEASURED = 4
-NICENESS = 10
 
 
 class Outlook:
@@ -71,13 +70,9 @@ class Outlook:
         measured, waited_s = measure(begun, self._accounts.seconds)
         self._made = {"at_s": round(self._accounts.seconds, 3), "measured": len(measured), "waited_s": round(waited_s, 3), "level": LEVEL}
         asked = {**self._asked, "measured": [asdict(each) for each in measured], "waited_s": waited_s}
-        # Its own interpreter: in this one, the simulation would hold up the trials' reports.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         with suppress(OSError):  # no process can be had: then there is no forecast
-            command = [sys.executable, "-m", "tuner.outlook"]
-            self._process = subprocess.Popen(
-                command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-            )
+            # In this process, the simulation would hold up the trials' reports.
+            self._process = background.begin("tuner.outlook", text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             if self._process.stdin is not None:
                 self._process.stdin.write(json.dumps(asked))
                 self._process.stdin.close()
@@ -136,5 +131,4 @@ def _forecast(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    os.nice(NICENESS)
     print(json.dumps(_forecast(json.load(sys.stdin))))

@@ -31,7 +31,7 @@ EPOCHS = 10
 SPACE = {
     "name": "mlp",
     "depth": {"low": 1, "high": 2},
-    "width": {"low": 32, "high": 512, "log": False},
+    "width": {"low": 64, "high": 256, "log": True},
     "activation": "relu",
     "dropout_input": 0.0,
     "batch_normalization": False,

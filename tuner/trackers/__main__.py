@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from tuner.trackers import TRACKERS
 from tuner.trackers.tracker import Sweep, Tracker
 
-NICENESS = 10
-
 
 def feed(tracker: Tracker, lines: Iterable[str]) -> None:
     """Tell a tracker what the lines say."""
@@ -33,7 +31,6 @@ def main(name: str) -> int:
 
 
 if __name__ == "__main__":
-    os.nice(NICENESS)
     code = main(sys.argv[1])
     sys.stderr.flush()
     os._exit(code)  # a package's own threads, which wait for a server that is away, would keep it

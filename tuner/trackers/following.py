@@ -6,10 +6,8 @@ Must not know any tracker.
 
 import hashlib
 import json
-import os
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,6 +19,7 @@ from typing import IO, Any
 
 from optuna.trial import FrozenTrial
 
+from tuner import background
 from tuner.console import View
 from tuner.study import STATES, Study
 from tuner.trackers.tracker import Sweep
@@ -143,16 +142,9 @@ class _Feed:
         self.name = name
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`; a pipe that nobody reads would fill up
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tuner.trackers", name],
-            cwd=sweep.folder,  # where some packages leave files of their own
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self._said,
-            start_new_session=True,  # Ctrl-C is for the driver, which still tells how the sweep ended
-        )
+        # In the sweep's folder, where some packages leave files of their own.
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": self._said}
+        self._process = background.begin("tuner.trackers", name, cwd=sweep.folder, **streams)
         self.put(json.dumps(asdict(sweep)))
         self._thread = threading.Thread(target=self._write, name=f"tracker {name}", daemon=True)
         self._thread.start()
