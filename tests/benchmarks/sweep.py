@@ -9,7 +9,7 @@ Part `time`: the same time on all sides, each with its own choice of configurati
 defaults, KerasTuner's Hyperband and BayesianOptimization, over the same space and rows, seed by seed. Printed is the best validation accuracy of any epoch.
 
 Every side runs in a process of its own, and its clock starts with the process: imports, Ray's start and reading the data count. Configurations are of the
-space that Ray's own Keras example on MNIST searches (hidden layers of 32 to 512 units, dropout, batches of 128), with one or two layers and Adam.
+space that Ray's own Keras example on MNIST searches (one hidden layer, dropout, batches of 128), widened to two layers and Adam, with 64 to 256 units.
 """
 
 import argparse
