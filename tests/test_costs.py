@@ -60,6 +60,17 @@ def test_confirming_stays_within_its_budget_and_retraining_takes_all_rows() -> N
     assert expect(whole, ONE, seed=0) == (stages, total)
 
 
+@pytest.mark.parametrize(("confirmed", "first"), [(3, "confirm"), (1, "retrain")])
+def test_first_stage_after_the_search_waits_for_new_workers_and_no_other_does(confirmed: int, first: str) -> None:
+    plan = replace(PLAIN, confirm=confirmed, confirm_budget=0.5, seeds=3)
+    at_once, _ = expect(plan, ONE, seed=0)
+    waiting, _ = expect(replace(plan, waited_s=1000.0), ONE, seed=0)
+    waited = {now.name: then.seconds.low - now.seconds.low for now, then in zip(at_once, waiting, strict=True)}
+    assert waited["search"] == pytest.approx(1000.0)
+    assert 200.0 < waited[first] < 1000.0
+    assert all(seconds == pytest.approx(0.0) for name, seconds in waited.items() if name not in ("search", first))
+
+
 def test_networks_that_differ_widen_the_range() -> None:
     mixed = [Measured(0.5, 0.0), Measured(4.0, 0.0), Measured(1.0, 0.0)]
     (narrow,), _ = expect(PLAIN, [Measured(2.0, 0.0)], seed=0)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-NICENESS = 19
+NICENESS = 10
 
 
 def begin(module: str, *arguments: str, **streams: Any) -> subprocess.Popen:

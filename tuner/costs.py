@@ -212,6 +212,8 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
     between = noise * math.exp(draw.uniform(0.0, math.log(SEEDS_DIFFER)))
     # By now processes stand ready, and what was compiled for a network may be used again.
     again = draw.uniform(LEAST_START, 1.0)
+    # The first stage after the search waits for new workers, though no longer for TensorFlow.
+    workers_s = draw.uniform(LEAST_START, 1.0) * sweep.waited_s
 
     def seconds_of(trial: int, epochs: float) -> float:
         network = networks[study.trials()[trial].user_attrs["seed"]]
@@ -227,14 +229,15 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
             each = [seconds_of(trial, race.epochs(trial)) for trial, _ in wanted]
             taken += max(max(each), math.fsum(each) / sweep.slots)
             scores |= {(trial, index): board.find(trial).score + between * float(draw.normal()) for trial, index in wanted}  # type: ignore[operator]
-        found["confirm"] = (float(sum(race.epochs(trial) for trial, _ in scores)), taken)
+        found["confirm"] = (float(sum(race.epochs(trial) for trial, _ in scores)), taken + workers_s)
+        workers_s = 0.0
         chosen = next(entry["trial"] for entry in race.verdict(scores) if entry["chosen"])
         winner = board.find(chosen)
     if sweep.seeds:
         length = winner.best_epoch or 1
         # A final training is of one network on all rows, a trial's of one per fold.
         once = seconds_of(winner.number, length * sweep.pool_share / sweep.networks)
-        found["retrain"] = (float(length * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots))
+        found["retrain"] = (float(length * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots) + workers_s)
     return found
 
 
