@@ -185,6 +185,26 @@ def test_default_configuration_is_not_run_where_nothing_is_learned_nor_again_nor
     assert fork.count() == 0
 
 
+def test_where_time_is_spent_a_slow_configuration_has_to_promise_more() -> None:
+    """Half of the space takes ten times as long, and is not better."""
+    space = space_of("mine:build", {"slow": {"low": 0.0, "high": 1.0}, "rate": {"low": 0.0, "high": 1.0}})
+    slow = {}
+    for budget in ({"seconds": 1e6}, {"trials": 60}):
+        rig = Rig(sampler="forecast", space=space, **budget)
+        for _ in range(40):
+            ray_id, suggestion = rig.suggest()
+            configuration = suggestion["configuration"]
+            for epoch in range(1, EPOCHS):
+                seconds = 10.0 if configuration["slow"] > 0.5 else 1.0
+                if rig.report(ray_id, epoch, 0.9 - abs(configuration["rate"] - 0.3) * (1 - 0.5**epoch), seconds=seconds) == "STOP":
+                    break
+            else:
+                rig.done(ray_id, {"epoch": EPOCHS, "val_accuracy": 0.5, "done": True, "seconds": seconds})
+        chosen = [trial.params["slow"] for trial in rig.study.trials() if trial.user_attrs["source"] == "model"]
+        slow[next(iter(budget))] = np.mean(np.array(chosen) > 0.5)
+    assert slow["seconds"] < 0.25 < slow["trials"]
+
+
 def test_suggestion_carries_number_seed_and_configuration_and_the_study_has_them_first() -> None:
     rig = Rig(seed=7)
     _, suggestion = rig.suggest()

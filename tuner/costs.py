@@ -40,6 +40,8 @@ LOST_SAVING = 1.0
 SEEDS_DIFFER = 4.0
 # The smallest share of what the start of a trial takes that the start of a later training takes.
 LEAST_START = 0.2
+# Seconds that the first stage after the search waits for workers of its own, each a Python that imports Ray: on a fast machine, and on a busy one.
+WORKERS_S = (1.0, 4.0)
 # Trials before a sampler that learns has learnt anything.
 WARM_UP = 10
 
@@ -212,8 +214,7 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
     between = noise * math.exp(draw.uniform(0.0, math.log(SEEDS_DIFFER)))
     # By now processes stand ready, and what was compiled for a network may be used again.
     again = draw.uniform(LEAST_START, 1.0)
-    # The first stage after the search waits for new workers, though no longer for TensorFlow.
-    workers_s = draw.uniform(LEAST_START, 1.0) * sweep.waited_s
+    workers_s = draw.uniform(*WORKERS_S)
 
     def seconds_of(trial: int, epochs: float) -> float:
         network = networks[study.trials()[trial].user_attrs["seed"]]

@@ -46,6 +46,7 @@ class Recipe:
         seed: of the sampler's draws.
         warm_up: number of trials drawn without a model; None leaves it to the sampler.
         also_minimize: the second objective, a fact of the trials.
+        in_time: whether the search may spend time, rather than trials or epochs.
     """
 
     space: SearchSpace
@@ -54,6 +55,7 @@ class Recipe:
     seed: int
     warm_up: int | None = None
     also_minimize: str | None = None
+    in_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def _forecast(recipe: Recipe) -> BaseSampler:
         max_epochs=recipe.max_epochs,
         seed=recipe.seed,
         warm_up=8 if recipe.warm_up is None else recipe.warm_up,
+        in_time=recipe.in_time,
         also_minimize=recipe.also_minimize,
     )
 
@@ -179,7 +182,7 @@ def build_sampler(
         SpecError: the sampler cannot search this space, or needs a package that is not installed.
     """
     warm_up = 0 if known >= (section.warm_up or WARM_UP) else section.warm_up
-    recipe = Recipe(space, objective, max_epochs, seed_of(seed, trials, "sampler"), warm_up, section.also_minimize)
+    recipe = Recipe(space, objective, max_epochs, seed_of(seed, trials, "sampler"), warm_up, section.also_minimize, section.seconds is not None)
     return SAMPLERS[section.sampler].build(recipe)
 
 
