@@ -19,15 +19,24 @@ from tests.test_cli import run
 from tuner.commands import shipping
 from tuner.leaderboard import Leaderboard
 
+# From the third network on it waits for a file, so that a test has the time for what it does while the sweep runs.
 BUILDER = """
 import time
+from pathlib import Path
 
 import keras
 
 from parts import tail
 
+FOLDER = Path({folder!r})
+
 
 def build_model(configuration, problem):
+    (FOLDER / str(time.monotonic_ns())).touch()
+    for _ in range(300):
+        if len(list(FOLDER.iterdir())) <= 2 or (FOLDER / "go").exists():
+            break
+        time.sleep(0.2)
     time.sleep(1)
     return keras.Sequential([keras.Input(problem.input_shape), keras.layers.Dense(configuration["units"]), tail.last(problem.outputs)])
 """
@@ -55,9 +64,10 @@ def tuner(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def spec(tmp_path: Path, blobs: Path) -> Path:
     """A folder with a sweep over a user's own networks, beside what must never be sent along."""
-    folder = tmp_path / "mine"
+    folder, gate = tmp_path / "mine", tmp_path / "gate"
+    gate.mkdir()
     for name, text in {
-        "my_networks.py": BUILDER,
+        "my_networks.py": BUILDER.format(folder=str(gate)),
         "parts/__init__.py": "",
         "parts/tail.py": TAIL,
         "parts/unused.py": "",
@@ -101,6 +111,7 @@ def test_sweep_is_submitted_followed_stopped_continued_and_fetched(server: str, 
     code, _, err = tuner("submit", spec, "--folder", there, "--address", server)
     assert (code, err) == (2, f"tuner: {there}: job {job} runs this sweep already; `tuner logs --follow {job}` follows it\n")
 
+    (tmp_path / "gate" / "go").touch()
     code, _, err = tuner("stop", job, "--address", server)
     assert (code, err) == (0, f"{job}: stopped\n")
     assert json.loads(tuner("status", job, "--address", server, "--json")[1])["status"] == "STOPPED"
