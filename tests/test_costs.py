@@ -36,6 +36,7 @@ def test_early_stopping_saves_epochs_but_never_the_grace_period() -> None:
     stopping = replace(PLAIN, scheduler=SchedulerSection(name="asha", grace_period=2, audit=0.0), search=SearchSection(trials=40))
     (stage,), _ = expect(stopping, ONE, seed=0)
     assert 80 <= stage.epochs.low <= stage.epochs.high < 300
+    assert all(count == int(count) for count in (stage.epochs.low, stage.epochs.middle, stage.epochs.high))
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])

@@ -150,12 +150,12 @@ def expect(sweep: Sweep, measured: Sequence[Measured], *, seed: int) -> tuple[li
         raise ValueError("expect: got no measured network; expected at least one")
     outcomes = [_once(sweep, measured, np.random.default_rng([seed, repetition])) for repetition in range(REPETITIONS)]
     stages = [
-        Stage(name, _span([outcome[name][0] for outcome in outcomes]), _span([outcome[name][1] for outcome in outcomes]))
+        Stage(name, _whole(_span([outcome[name][0] for outcome in outcomes])), _span([outcome[name][1] for outcome in outcomes]))
         for name in ("search", "confirm", "retrain")
         if any(outcome[name][0] for outcome in outcomes)
     ]
     totals = [tuple(math.fsum(taken[part] for taken in outcome.values()) for part in (0, 1)) for outcome in outcomes]
-    return stages, Stage("in all", _span([epochs for epochs, _ in totals]), _span([seconds for _, seconds in totals]))
+    return stages, Stage("in all", _whole(_span([epochs for epochs, _ in totals])), _span([seconds for _, seconds in totals]))
 
 
 def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator) -> dict[str, tuple[float, float]]:
@@ -240,6 +240,11 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         once = seconds_of(winner.number, length * sweep.pool_share / sweep.networks)
         found["retrain"] = (float(length * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots) + workers_s)
     return found
+
+
+def _whole(span: Span) -> Span:
+    """Return a range of what is counted: its ends are numbers that a count can have."""
+    return Span(float(math.floor(span.low)), float(round(span.middle)), float(math.ceil(span.high)))
 
 
 def _span(values: Sequence[float]) -> Span:
