@@ -32,6 +32,16 @@ def test_search_that_stops_nothing_takes_what_its_trials_take() -> None:
     assert total.seconds == stages[0].seconds
 
 
+def test_long_search_is_told_from_its_beginning() -> None:
+    trials = 5 * costs.MOST_SIMULATED
+    (stage,), _ = expect(replace(PLAIN, search=SearchSection(sampler="random", trials=trials)), ONE, seed=0)
+    assert stage.epochs == Span(10 * trials, 10 * trials, 10 * trials)
+    assert stage.seconds.low < trials / 2 * 21 < stage.seconds.high
+    epochs = 7 * costs.MOST_SIMULATED * 10
+    (stage,), _ = expect(replace(PLAIN, search=SearchSection(sampler="random", epochs=epochs)), ONE, seed=0)
+    assert epochs <= stage.epochs.low <= stage.epochs.high <= epochs + 1
+
+
 def test_early_stopping_saves_epochs_but_never_the_grace_period() -> None:
     stopping = replace(PLAIN, scheduler=SchedulerSection(name="asha", grace_period=2, audit=0.0), search=SearchSection(trials=40))
     (stage,), _ = expect(stopping, ONE, seed=0)

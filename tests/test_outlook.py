@@ -26,11 +26,16 @@ class Told:
         self.forecasts.append(dict(found))
 
 
-def begun(folder: Path, trials: int) -> Study:
-    """Trials of three epochs, 2 s each (the first one 5 s) and 1 s to start, one after another on two workers that began after 9 s."""
+def begun(folder: Path, trials: int, first: Mapping[str, Any] | None = None) -> Study:
+    """Trials of three epochs, 2 s each (the first one 5 s) and 1 s to start, one after another on two workers that began after 9 s.
+
+    `first` are facts of trial 0.
+    """
     study = open_study(folder, "s", Objective("val_accuracy", "max"))
     for number in range(trials):
         study.ask()
+        for name, value in (first or {}).items() if number == 0 else ():
+            study.set_trial_fact(number, name, value)
         study.set_trial_fact(number, "worker", f"host/{number % 2}")
         study.set_trial_fact(number, "started_at", 9.0 + (number // 2) * 10.0)
         for epoch, seconds in ((1, 5.0), (2, 2.0), (3, 2.0)):
@@ -52,6 +57,12 @@ def test_what_is_no_epoch_is_start_or_waiting(tmp_path: Path) -> None:
     # A second to start, and three more than usual for the first epoch, which compiles.
     assert [each.start_s for each in measured] == [pytest.approx(4.0)] * 4
     assert waited_s == pytest.approx(9.0)
+
+
+def test_configuration_that_nobody_drew_tells_nothing_of_the_others(tmp_path: Path) -> None:
+    measured, waited_s = measure(begun(tmp_path, 5, first={"source": "default"}).trials(), 29.0)
+    assert len(measured) == 4
+    assert waited_s == 0.0  # the first trial counts here: three of 10 s on one worker, in 29 s
 
 
 def test_forecast_is_made_once_from_the_first_trials_and_kept(tmp_path: Path) -> None:

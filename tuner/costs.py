@@ -10,7 +10,7 @@ measured.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from tuner.rules import SchedulerSection
 from tuner.searcher import SearchSection
 from tuner.simulate import Curve, search
 from tuner.spec import SweepSpec
+from tuner.study import Study
 
 REPETITIONS = 20
 LEVEL = 0.8
@@ -44,6 +45,8 @@ LEAST_START = 0.2
 WORKERS_S = (1.0, 4.0)
 # Trials before a sampler that learns has learnt anything.
 WARM_UP = 10
+# Trials of a search that are simulated: a longer one is taken to go on as the second half of these went.
+MOST_SIMULATED = 80
 
 
 @dataclass(frozen=True)
@@ -187,27 +190,9 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         seconds[0] += network.start_s * speed
         return Curve([float(value) for value in sign * worth], [float(value) for value in seconds])
 
-    plain: dict[str, Any] = {"sampler": "random", "baselines": False, "warm_start": [], "also_minimize": None, "max_concurrent": None}
-    if sweep.search.seconds is not None:
-        plain["seconds"] = max(1e-3, sweep.search.seconds - sweep.waited_s)
-    study, events = search(
-        sweep.space,
-        sweep.objective,
-        curve,
-        search=sweep.search.model_copy(update=plain),
-        scheduler=sweep.scheduler,
-        max_epochs=sweep.max_epochs,
-        workers=sweep.slots,
-        seed=int(draw.integers(2**31)),
-    )
+    study, epochs, taken = _searched(sweep, curve, lost=LOST_SAVING * draw.random() ** 2, seed=int(draw.integers(2**31)))
+    taken += sweep.waited_s
     board = Leaderboard.of(study.trials(), sweep.objective, {})
-    epochs, taken = float(len(events)), max((event.seconds for event in events), default=0.0)
-    # Real curves are harder to foresee than made-up ones: of what foresight saves here, it mostly saves nearly all there, but where networks are alike, little.
-    lost = LOST_SAVING * draw.random() ** 2 if sweep.scheduler.name == "forecast" else 0.0
-    unsaved = lost * (len(board.records) * sweep.max_epochs - epochs)
-    limits = [(sweep.search.epochs or math.inf) / epochs, plain.get("seconds", math.inf) / taken if taken else math.inf]
-    longer = max(1.0, min(1 + unsaved / epochs, *limits))
-    epochs, taken = epochs * longer, taken * longer + sweep.waited_s
     found = {"search": (epochs, taken), "confirm": (0.0, 0.0), "retrain": (0.0, 0.0)}
 
     # Seeds differ at least as much as epochs do.
@@ -240,6 +225,47 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         once = seconds_of(winner.number, length * sweep.pool_share / sweep.networks)
         found["retrain"] = (float(length * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots) + workers_s)
     return found
+
+
+def _searched(sweep: Sweep, curves: Callable[[Mapping[str, Any], int], Curve], *, lost: float, seed: int) -> tuple[Study, float, float]:
+    """Simulate a search, or the beginning of a long one; return its study, and epochs and seconds of the whole.
+
+    Args:
+        sweep: whose search.
+        curves: a configuration and a seed -> what training it gives.
+        lost: the share of what stopping by forecast saves here that it would not save over real curves.
+        seed: of the search.
+    """
+    most = {"trials": sweep.search.trials, "epochs": sweep.search.epochs, "seconds": sweep.search.seconds}
+    limits = {what: math.inf if limit is None else float(limit) for what, limit in most.items()}
+    limits["seconds"] = max(1e-3, limits["seconds"] - sweep.waited_s)
+    plain: dict[str, Any] = {"sampler": "random", "baselines": False, "warm_start": [], "also_minimize": None, "max_concurrent": None}
+    plain["trials"] = int(min(limits["trials"], MOST_SIMULATED))
+    plain["seconds"] = limits["seconds"] if math.isfinite(limits["seconds"]) else None
+    study, events = search(
+        sweep.space,
+        sweep.objective,
+        curves,
+        search=sweep.search.model_copy(update=plain),
+        scheduler=sweep.scheduler,
+        max_epochs=sweep.max_epochs,
+        workers=sweep.slots,
+        seed=seed,
+    )
+    if not events:
+        return study, 0.0, 0.0
+    trials, epochs, taken = len(study.trials()), len(events), max(event.seconds for event in events)
+    # Real curves are harder to foresee than made-up ones: of what foresight saves here, it mostly saves nearly all there, but where networks are alike, little.
+    unsaved = lost * (trials * sweep.max_epochs - epochs) if sweep.scheduler.name == "forecast" else 0.0
+    longer = max(1.0, min(1 + unsaved / epochs, limits["epochs"] / epochs, limits["seconds"] / taken))
+    if trials < MOST_SIMULATED:
+        return study, epochs * longer, taken * longer
+    # The search goes on as its second half went.
+    half = next(index for index, event in enumerate(events) if event.number >= trials // 2)
+    a_trial = {"trials": 1.0, "epochs": longer * (epochs - half) / (trials / 2), "seconds": longer * (taken - events[half].seconds) / (trials / 2)}
+    reached = {"trials": trials, "epochs": epochs * longer, "seconds": taken * longer}
+    more = max(0.0, min((limits[what] - reached[what]) / a_trial[what] for what in limits))
+    return study, reached["epochs"] + more * a_trial["epochs"], reached["seconds"] + more * a_trial["seconds"]
 
 
 def _whole(span: Span) -> Span:

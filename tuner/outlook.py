@@ -23,8 +23,10 @@ from tuner.accounts import Accounts
 from tuner.console import View
 from tuner.costs import LEVEL, Measured, Sweep, expect
 
-# Trials that must have trained two epochs: the first one also compiles. As many as `tuner plan` measures.
+# Trials drawn from the space that must have trained two epochs: the first one also compiles. As many as `tuner plan` measures.
 MEASURED = 4
+# Where a trial may come from that tells nothing of how fast networks of the space are: somebody's word, often a small network.
+_GIVEN = ("default", "enqueued")
 
 
 class Outlook:
@@ -56,7 +58,7 @@ class Outlook:
             self._process = None
         elif not self._made and self._process is None:
             begun = [trial for trial in self._accounts.study.trials() if len(trial.intermediate_values) > 1 and "epoch_2" in trial.user_attrs]
-            if len(begun) >= MEASURED:
+            if sum(_drawn(trial) for trial in begun) >= MEASURED:
                 self._begin(begun)
 
     def close(self) -> None:
@@ -89,10 +91,10 @@ class Outlook:
 
 
 def measure(begun: Sequence[FrozenTrial], elapsed_s: float) -> tuple[list[Measured], float]:
-    """Return what the trials so far took, and how long the search waited for the first of them: for Ray's workers, and for TensorFlow.
+    """Return what trials so far took, and how long the search waited for the first of them: for Ray's workers, and for TensorFlow.
 
     Args:
-        begun: trials with two epochs or more.
+        begun: trials with two epochs or more; those that nobody drew tell of the waiting only.
         elapsed_s: since the search began.
     """
     seconds = {trial.number: [trial.user_attrs[f"epoch_{epoch}"]["seconds"] for epoch in sorted(trial.intermediate_values)] for trial in begun}
@@ -108,9 +110,13 @@ def measure(begun: Sequence[FrozenTrial], elapsed_s: float) -> tuple[list[Measur
         if "started_at" in one.user_attrs and "started_at" in later.user_attrs
     ]
     start_s = max(0.0, median(gaps)) if gaps else 0.0
-    measured = [Measured(steady[trial.number], start_s + max(0.0, seconds[trial.number][0] - steady[trial.number])) for trial in begun]
+    measured = [Measured(steady[trial.number], start_s + max(0.0, seconds[trial.number][0] - steady[trial.number])) for trial in begun if _drawn(trial)]
     busiest = max(sum(start_s + sum(seconds[trial.number]) for trial in lane) for lane in lanes.values())
     return measured, max(0.0, elapsed_s - busiest)
+
+
+def _drawn(trial: FrozenTrial) -> bool:
+    return trial.user_attrs.get("source") not in _GIVEN
 
 
 def _forecast(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,31 +125,28 @@ class Forecast:
         self.process = CurveProcess(x, t, y, self._parameters)
         return True
 
-    def at_the_end(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return means and standard deviations of what points will have reached at the last epoch, in the process's units; less is better."""
-        return self.process.predict(points)
-
     def rivals(self, without: int | None = None) -> np.ndarray:
-        """Return the expected ends of the trials that run, or have run, to their end: those whose forecast will be, or is, a fact.
+        """Return the expected ends, less is better, of the trials that run, or have run, to their end: those whose forecast will be, or is, a fact.
 
         Args:
             without: a trial that is not counted.
         """
         points = self.rival_points(without)
-        return self.at_the_end(points)[0] if len(points) else np.empty(0)
+        return self.process.mean(points) if len(points) else np.empty(0)
 
     def rival_points(self, without: int | None = None) -> np.ndarray:
         """Return the points of the trials that `rivals` is about, float64 of shape (n, dimensions)."""
         alive = (TrialState.RUNNING, TrialState.COMPLETE)
         return np.array([record.point for record in self._records if record.state in alive and record.number != without])
 
+    @_ONE_THREAD.wrap(limits=1)
     def chance(self, number: int) -> float | None:
         """Return the probability that a trial ends better than every rival is expected to; None where there is no rival."""
         rivals = self.rivals(without=number)
         own = [record.point for record in self._records if record.number == number]
         if not len(rivals) or not own:
             return None
-        mean, deviation = self.at_the_end(np.array(own))
+        mean, deviation = self.process.predict(np.array(own))
         return float(ndtr((rivals.min() - mean[0]) / deviation[0]))
 
     def enough(self, epoch: int) -> bool:
@@ -161,7 +158,7 @@ class Forecast:
         """Return the points with the best expected ends among the trials with the best values, float64 of shape (at most count, dimensions)."""
         told = sorted((record for record in self._records if record.state != TrialState.FAIL), key=lambda record: record.cost)
         points = np.array([record.point for record in told[: 5 * count]])
-        return points[np.argsort(self.at_the_end(points)[0])[:count]]
+        return points[np.argsort(self.process.mean(points))[:count]]
 
     def seconds(self, points: np.ndarray) -> np.ndarray:
         """Return about how long an epoch takes, by a quadratic of each coordinate for the logarithm; within what trials have taken, or 1 before any told.
@@ -188,8 +185,7 @@ class Forecast:
         """Return the process as if trials without a single epoch ended as expected, so that the next one is tried elsewhere."""
         if not len(points):
             return self.process
-        mean, _ = self.at_the_end(points)
-        return self.process.extended(points, np.ones(len(points)), mean)
+        return self.process.extended(points, np.ones(len(points)), self.process.mean(points))
 
     def _read(self, study: optuna.Study) -> list[_Record]:
         """Return the trials that tell something, in their order; only those that changed are read again."""
@@ -271,11 +267,11 @@ class ForecastSampler(SpaceSampler):
         rivals = self.forecast.rival_points()
         if not len(rivals):
             rivals = self.forecast.best_points(1)
-        ends, _ = process.predict(rivals)
+        ends = process.mean(rivals)
         if self._also_minimize is not None and (second := self._second(study)) is not None:
             weight = random.uniform(0.0, MOST_FOR_SECOND)
             mean = (1 - weight) * mean + weight * second.predict(candidates)[0]
-            ends = (1 - weight) * ends + weight * second.predict(rivals)[0]
+            ends = (1 - weight) * ends + weight * second.mean(rivals)
             deviation = (1 - weight) * deviation
         improvement = _expected_improvement(float(ends.min()), mean, deviation)
         if self._in_time:

@@ -67,7 +67,7 @@ def log_posterior(parameters: np.ndarray, x: np.ndarray, t: np.ndarray, y: np.nd
     gradient = np.empty_like(parameters)
     slope = weight * mixed * ((5.0 / 3.0) * (1 + r) * decay)
     sums = slope.sum(axis=1)
-    gradient[:dimensions] = -0.5 * 2 * ((sums[:, None] * scaled**2).sum(axis=0) - np.einsum("ij,ik,kj->j", scaled, slope, scaled, optimize=True))
+    gradient[:dimensions] = -0.5 * 2 * ((sums[:, None] * scaled**2).sum(axis=0) - (scaled * (slope @ scaled)).sum(axis=0))
     gradient[dimensions] = -0.5 * np.sum(weight * (a + c * matern) * time * gap)
     gradient[dimensions + 1] = -0.5 * a * np.sum(weight * time)
     gradient[dimensions + 2] = -0.5 * b * np.sum(weight * matern)
@@ -97,6 +97,10 @@ class CurveProcess:
         covariance[np.diag_indices_from(covariance)] += noise + 1e-6
         self._factor = cholesky(covariance, lower=True, check_finite=False, overwrite_a=True)
         self._alpha = cho_solve((self._factor, True), y, check_finite=False)
+
+    def mean(self, x: np.ndarray, t: float = 1.0) -> np.ndarray:
+        """Return the means of the noiseless values at points and one time, float64 of shape (n,): far cheaper than with their deviations."""
+        return self._kernel(x / self._lengths, np.full(len(x), t)) @ self._alpha
 
     def predict(self, x: np.ndarray, t: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Return the means and standard deviations of the noiseless values at points and one time, each float64 of shape (n,)."""
