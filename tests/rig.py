@@ -11,8 +11,9 @@ from search_spaces.space import Condition, Parameter, SearchSpace
 from tuner.accounts import Accounts
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
+from tuner.samplers.named import SearchSection, build_sampler
 from tuner.scheduler import StudyScheduler
-from tuner.searcher import SearchSection, StudySearcher, build_sampler
+from tuner.searcher import StudySearcher
 from tuner.study import STATES, Study
 
 SPACE = SearchSpace(

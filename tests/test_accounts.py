@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.rig import EPOCHS, RayTrial, Rig
 from tuner.accounts import Budget
-from tuner.searcher import SearchSection
+from tuner.samplers.named import SearchSection
 from tuner.study import STATES
 
 # ---- budgets

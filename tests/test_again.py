@@ -13,7 +13,7 @@ from tuner import reopen
 from tuner.errors import SpecError, SweepError
 from tuner.leaderboard import Leaderboard
 from tuner.lock import alone
-from tuner.study import read_study
+from tuner.opening import read_study
 from tuner.sweep import run_sweep
 
 

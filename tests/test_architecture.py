@@ -18,7 +18,7 @@ FLOORS = [
     {"objective", "journal", "pareto"},
     {"ranking", "database", "storage"},
     {"study", "failures", "datasets", "leaderboard", "console", "epoch", "checkpoint"},
-    {"audit", "accounts", "confirm", "data"},
+    {"audit", "accounts", "confirm", "data", "opening"},
     {"samplers", "lock"},
     {"rules", "shelf", "mirror"},
     {"scheduler"},
@@ -100,9 +100,18 @@ def test_only_evaluate_opens_the_test_split() -> None:
     assert openers == ["evaluate.py"]
 
 
-@pytest.mark.parametrize("start", ["import tuner.cli, tuner.sweep, tuner.trial, tuner.evaluate, tuner.baselines, search_spaces.notebooks"])
-def test_driver_never_imports_tensorflow(start: str) -> None:
-    code = f"{start}\nimport sys\nassert not {{'tensorflow', 'keras'}} & set(sys.modules), sorted(sys.modules)"
+@pytest.mark.parametrize(
+    ("start", "never"),
+    [
+        pytest.param(
+            "import tuner.cli, tuner.sweep, tuner.trial, tuner.evaluate, tuner.baselines, search_spaces.notebooks", {"tensorflow", "keras"}, id="driver"
+        ),
+        # A mistake in a spec is told at once, and Ray is imported while TensorFlow is.
+        pytest.param("import tuner.cli, tuner.spec, tuner.starting", {"tensorflow", "keras", "ray", "pandas", "sqlalchemy", "pyarrow"}, id="spec"),
+    ],
+)
+def test_what_takes_seconds_to_import_is_not_imported(start: str, never: set[str]) -> None:
+    code = f"{start}\nimport sys\nassert not {never!r} & set(sys.modules), sorted(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
 
 

@@ -172,7 +172,7 @@ def test_terminated_sweep_ends_with_143(tmp_path: Path, blobs: Path) -> None:
 def test_interrupted_sweep_says_how_to_go_on_and_loses_nothing(tmp_path: Path, blobs: Path, ray_address: str) -> None:
     code, err = interrupt(tmp_path, signal.SIGINT, cluster=f'[cluster]\ntarget = "address"\naddress = "{ray_address}"\n')
     assert code == 130, err
-    assert "run the same command again to go on" in err
+    assert "interrupted; `tuner run sweep.toml` goes on" in err
 
     from tuner.leaderboard import Leaderboard
 

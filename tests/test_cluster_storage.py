@@ -20,8 +20,8 @@ from tests.test_cluster_nodes import SleepingTrial
 from tests.test_storage import SECRET, bucket
 from tests.test_sweep import TINY, Told
 from tuner import spec as specs
+from tuner.opening import open_study
 from tuner.storage import Storage, check_nodes
-from tuner.study import open_study
 from tuner.sweep import run_sweep
 
 

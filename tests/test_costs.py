@@ -9,7 +9,7 @@ from tuner import costs
 from tuner.costs import Measured, Span, Sweep, expect
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
-from tuner.searcher import SearchSection
+from tuner.samplers.named import SearchSection
 
 SPACE = space_of("net:build", {"rate": {"low": 0.001, "high": 1.0}})
 PLAIN = Sweep(

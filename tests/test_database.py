@@ -25,7 +25,8 @@ from tuner.database import SweepDatabase
 from tuner.errors import SpecError, SweepError
 from tuner.lock import beating
 from tuner.objective import Objective
-from tuner.study import Cause, Study, note_database, open_study, read_study
+from tuner.opening import note_database, open_study, read_study
+from tuner.study import Cause, Study
 
 OBJECTIVE = Objective("val_accuracy", "max")
 

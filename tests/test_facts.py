@@ -10,7 +10,8 @@ from tuner import facts
 from tuner import spec as specs
 from tuner.errors import SpecError
 from tuner.objective import Objective
-from tuner.study import Study, open_study
+from tuner.opening import open_study
+from tuner.study import Study
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 from tuner import evaluate, failures, trial
 from tuner.accounts import Accounts, Budget
 from tuner.objective import Objective
+from tuner.opening import open_study
 from tuner.process import Limits, ProcessDied
-from tuner.study import Cause, Study, open_study
+from tuner.study import Cause, Study
 from tuner.training import Recipe
 
 

@@ -13,7 +13,8 @@ from tuner import journal, writing
 from tuner.errors import SweepError
 from tuner.journal import SweepJournal
 from tuner.objective import Objective
-from tuner.study import JOURNAL, Cause, Study, open_study
+from tuner.opening import JOURNAL, open_study
+from tuner.study import Cause, Study
 
 OBJECTIVE = Objective("val_accuracy", "max")
 MARK = "journal.end"

@@ -13,7 +13,8 @@ import pytest
 from tuner.errors import SweepError
 from tuner.lock import LOCK, alone, beating
 from tuner.objective import Objective
-from tuner.study import Study, open_study
+from tuner.opening import open_study
+from tuner.study import Study
 
 HOLD = """
 import sys

@@ -11,9 +11,10 @@ import pytest
 from tuner import spec as specs
 from tuner.accounts import Accounts, Budget
 from tuner.objective import Objective
+from tuner.opening import open_study
 from tuner.outlook import MEASURED, Outlook, measure
 from tuner.report.schema import FACTS
-from tuner.study import Study, open_study
+from tuner.study import Study
 
 
 class Told:

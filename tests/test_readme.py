@@ -83,7 +83,7 @@ def test_every_name_that_a_spec_can_choose_is_in_the_readme() -> None:
     from tuner.data import SOURCES
     from tuner.report import FORMATS
     from tuner.rules import SCHEDULERS
-    from tuner.searcher import SAMPLERS
+    from tuner.samplers.named import SAMPLERS
 
     for table in (TARGETS, SPACES, SOURCES, FORMATS, SCHEDULERS, SAMPLERS):
         for name in table:

@@ -13,8 +13,8 @@ from tuner.accounts import Accounts, Budget
 from tuner.audit import audit_of
 from tuner.objective import Objective
 from tuner.rules import SCHEDULERS, Asha, Foresight, Median, SchedulerSection, milestones
+from tuner.samplers.named import SearchSection, build_sampler
 from tuner.scheduler import StudyScheduler
-from tuner.searcher import SearchSection, build_sampler
 from tuner.simulate import Curve, search
 from tuner.study import Cause, Study
 

@@ -13,9 +13,10 @@ from search_spaces.space import Parameter, SearchSpace, space_of
 from tests.rig import ACCURACY, EPOCHS, SMALL, SPACE, Rig, value_of
 from tuner.accounts import Accounts, seed_of
 from tuner.errors import SpecError
+from tuner.opening import open_study
 from tuner.samplers.encoding import INACTIVE, Encoding
-from tuner.searcher import SAMPLERS, SearchSection, StudySearcher, build_sampler, enqueue_first, key_of
-from tuner.study import open_study
+from tuner.samplers.named import SAMPLERS, SearchSection, build_sampler
+from tuner.searcher import StudySearcher, enqueue_first, key_of
 
 # ---- the table of samplers
 

@@ -15,8 +15,9 @@ from tuner.accounts import Accounts
 from tuner.errors import SweepError
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
+from tuner.samplers.named import SearchSection, build_sampler
 from tuner.scheduler import StudyScheduler
-from tuner.searcher import SearchSection, StudySearcher, build_sampler
+from tuner.searcher import StudySearcher
 from tuner.simulate import Curve, VirtualClock, replay, search, simulate
 from tuner.study import Study
 

@@ -7,7 +7,8 @@ import pytest
 
 from tuner.errors import SweepError
 from tuner.objective import Objective
-from tuner.study import JOURNAL, Cause, Study, open_study
+from tuner.opening import JOURNAL, open_study
+from tuner.study import Cause, Study
 
 OBJECTIVE = Objective("val_accuracy", "max")
 

@@ -17,7 +17,8 @@ from tuner import spec as specs
 from tuner import trackers
 from tuner.errors import SpecError
 from tuner.objective import Objective
-from tuner.study import Cause, Study, open_study
+from tuner.opening import open_study
+from tuner.study import Cause, Study
 from tuner.trackers import following as followings
 from tuner.trackers.following import Following, following
 from tuner.trackers.wandb_runs import WandbRuns

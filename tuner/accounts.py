@@ -9,15 +9,14 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
-
-from ray.tune.result import AUTO_RESULT_KEYS, DEBUG_METRICS, SHOULD_CHECKPOINT
 
 from tuner import failures
 from tuner.study import Cause, Study
 
-# What a result says besides the metrics: our own keys, and those that Ray adds to each result.
-NOT_METRICS = {"number", "epoch", "ended", "last"} | {*DEBUG_METRICS, *AUTO_RESULT_KEYS, SHOULD_CHECKPOINT, "checkpoint_dir_name"}
+# What our trainable says in a result besides the metrics.
+OWN_KEYS = frozenset({"number", "epoch", "ended", "last"})
 
 
 @dataclass(frozen=True)
@@ -206,12 +205,20 @@ def seed_of(sweep_seed: int, number: int, purpose: str = "trial") -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+@cache
+def _not_metrics() -> frozenset[str]:
+    """Return the keys of a result that are no metrics: ours, and those that Ray Tune adds to each."""
+    from ray.tune.result import AUTO_RESULT_KEYS, DEBUG_METRICS, SHOULD_CHECKPOINT  # loads all of Ray Tune, which a spec that is only read does without
+
+    return OWN_KEYS.union(DEBUG_METRICS, AUTO_RESULT_KEYS, (SHOULD_CHECKPOINT, "checkpoint_dir_name"))
+
+
 def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
     """Return the metrics in a result of Ray's: the numbers that are neither Ray's own keys nor ours."""
     return {
         name: float(value)
         for name, value in result.items()
-        if name not in NOT_METRICS and "/" not in name and isinstance(value, int | float) and not isinstance(value, bool)
+        if name not in _not_metrics() and "/" not in name and isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from tuner.objective import Objective
 
@@ -36,8 +36,8 @@ def audit_of(trials: Sequence[FrozenTrial], objective: Objective, *, max_epochs:
     stopped = [trial for trial in told if trial.state == TrialState.PRUNED and trial.user_attrs.get("cause", {}).get("kind") == "scheduler"]
     winner = min((_best(trial, objective) for trial in others), default=float("inf"))
     better = sum(_best(trial, objective) < winner for trial in arm)
-    low = 0.0 if better == 0 else float(beta.ppf((1 - level) / 2, better, len(arm) - better + 1))
-    high = 1.0 if better == len(arm) else float(beta.ppf((1 + level) / 2, better + 1, len(arm) - better))
+    low = 0.0 if better == 0 else float(betaincinv(better, len(arm) - better + 1, (1 - level) / 2))
+    high = 1.0 if better == len(arm) else float(betaincinv(better + 1, len(arm) - better, (1 + level) / 2))
     return {
         "stopped": len(stopped),
         "audited": len(arm),

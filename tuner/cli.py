@@ -18,6 +18,7 @@ from tuner.commands import again, doctor, jobs, manifest
 from tuner.commands.compare import compare
 from tuner.commands.interruption import signals
 from tuner.commands.plan import plan
+from tuner.commands.running import run_to_end
 from tuner.commands.simulate import simulate
 from tuner.errors import EXPECTED, REFUSALS, NothingToRank
 from tuner.writing import cannot_write
@@ -55,19 +56,8 @@ def run(spec: Path, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> N
     leaderboard.parquet, model.keras, its card, and report.html.
     """
     from tuner import spec as specs
-    from tuner.console import view_for
-    from tuner.sweep import run_sweep
 
-    checked = specs.load(spec, overrides)
-    view = view_for(quiet=quiet, as_json=as_json)
-    with signals() as interruption:
-        try:
-            run_sweep(checked, view=view, interrupted=interruption.event, search_path=(str(spec.resolve().parent),))
-        finally:
-            view.close()
-    if interruption.signal is not None:
-        click.echo(f"interrupted; run the same command again to go on: tuner run {spec}", err=True)
-        raise SystemExit(128 + interruption.signal)
+    run_to_end(specs.load(spec, overrides), (str(spec.resolve().parent),), again=f"tuner run {spec}", quiet=quiet, as_json=as_json)
 
 
 @cli.command()

@@ -21,7 +21,7 @@ from tuner.confirm import Race, candidates
 from tuner.leaderboard import Leaderboard
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
-from tuner.searcher import SearchSection
+from tuner.samplers.named import SearchSection
 from tuner.simulate import Curve, search
 from tuner.spec import SweepSpec
 from tuner.study import Study

@@ -15,8 +15,8 @@ from pathlib import Path
 from cluster.errors import one_line
 from tuner.errors import SweepError
 from tuner.lock import busy, ended_here, identity
+from tuner.opening import JOURNAL
 from tuner.storage import Storage, check
-from tuner.study import JOURNAL
 
 RESULTS = ("leaderboard.parquet", "report.html", "report.md", "model.keras", "model.json", "split.npz")
 CHECKPOINTS = "checkpoints"

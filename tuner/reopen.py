@@ -12,7 +12,8 @@ from pathlib import Path
 from tuner import spec as specs
 from tuner.errors import SpecError, SweepError
 from tuner.lock import alone
-from tuner.study import Study, read_study
+from tuner.opening import read_study
+from tuner.study import Study
 
 BUDGETS = ("trials", "epochs", "seconds")
 

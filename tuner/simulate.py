@@ -22,8 +22,9 @@ from tuner.errors import SweepError
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
 from tuner.samplers.encoding import Encoding
+from tuner.samplers.named import SearchSection, build_sampler
 from tuner.scheduler import StudyScheduler
-from tuner.searcher import SearchSection, StudySearcher, build_sampler, key_of
+from tuner.searcher import StudySearcher, key_of
 from tuner.study import Study
 
 

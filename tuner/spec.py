@@ -18,13 +18,13 @@ from search_spaces import network
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.space import SearchSpace, space_of
 from search_spaces.spaces import SPACES
-from tuner import database, storage
+from tuner import storage
 from tuner.data import DatasetSection
 from tuner.errors import SpecError
 from tuner.mistakes import one_line, shown
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
-from tuner.searcher import SearchSection
+from tuner.samplers.named import SearchSection
 from tuner.trackers import Trackers
 from tuner.training import Recipe
 
@@ -140,6 +140,8 @@ class SweepSpec(BaseModel):
     @classmethod
     def _is_a_database(cls, url: str | None) -> str | None:
         if url is not None:
+            from tuner import database  # with SQLAlchemy, for which no other spec has to wait
+
             database.check(url)
         return url
 

@@ -26,14 +26,16 @@ from tuner.leaderboard import Leaderboard
 from tuner.lock import Lock, alone, beating
 from tuner.mirror import CHECKPOINTS, mirrored
 from tuner.objective import Objective
+from tuner.opening import note_database, open_study, read_study
 from tuner.outlook import Outlook
 from tuner.report import render
 from tuner.report.ending import ending, ending_facts
 from tuner.rules import milestones
+from tuner.samplers.named import build_sampler
 from tuner.scheduler import StudyScheduler
-from tuner.searcher import StudySearcher, build_sampler, enqueue_first
+from tuner.searcher import StudySearcher, enqueue_first
 from tuner.shelf import Shelf
-from tuner.study import STATES, Study, note_database, open_study, read_study
+from tuner.study import STATES, Study
 from tuner.trackers import check_installed
 from tuner.trackers.following import Following, following
 from tuner.trial import Trial, Work

@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search_spaces.errors import SearchSpaceError
 from search_spaces.space import SearchSpace
 from tuner.errors import SpecError
-from tuner.study import KNOWN, Study, read_study
+from tuner.opening import KNOWN, read_study
+from tuner.study import Study
 
 
 def learn(study: Study, sources: Sequence[str], space: SearchSpace, *, max_epochs: int, content_hash: str) -> list[str]:

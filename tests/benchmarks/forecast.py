@@ -27,7 +27,7 @@ from tuner.costs import Measured, Sweep, expect
 from tuner.leaderboard import Leaderboard
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
-from tuner.searcher import SearchSection
+from tuner.samplers.named import SearchSection
 from tuner.simulate import search
 
 OBJECTIVE = Objective("val_accuracy", "max")

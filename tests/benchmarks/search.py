@@ -26,10 +26,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Parameter, SearchSpace
 from tests.benchmarks import digits, lcbench
-from tuner import searcher
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
-from tuner.searcher import SearchSection
+from tuner.samplers import named
+from tuner.samplers.named import SearchSection
 from tuner.simulate import Curve, search
 
 BUDGETS = (0.5, 1.0, 2.0, 4.0)
@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     given = parser.parse_args()
-    searcher.SAMPLERS["stock-tpe"] = searcher.Row(lambda recipe: StockTpe(recipe.seed), "")
+    named.SAMPLERS["stock-tpe"] = named.Row(lambda recipe: StockTpe(recipe.seed), "")
     if given.lcbench:
         setting, tasks = f"lcbench {given.metric}", lcbench_tasks(given.lcbench, given.metric)
     else:

@@ -91,7 +91,7 @@ def network(builder: str, configuration: Mapping[str, Any], seed: int, rows: Map
 
 def tuner_side(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Run Tuner's own sweep; return its epochs, and what was trained."""
-    from tuner import sweep
+    from tuner import starting
     from tuner.console import QuietView
 
     checked, values = spec_of(asked), []
@@ -106,7 +106,9 @@ def tuner_side(asked: Mapping[str, Any]) -> dict[str, Any]:
         def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
             values.append((time.time() - BEGAN, value or 0.0))
 
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w") as nowhere, starting.ahead():  # as `tuner run` does
+        from tuner import sweep
+
         view = View(nowhere)
         board = sweep.run_sweep(checked, view=view, interrupted=threading.Event(), telling=False)
     trials = [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tuner.commands.interruption import signals
+from tuner.commands.running import run_to_end
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 QUIET = click.option("--quiet", "-q", is_flag=True, help="Print only the result.")
@@ -68,7 +68,7 @@ def fork(folder: Path, spec: Path, overrides: tuple[str, ...], quiet: bool, as_j
         raise specs.SpecError(f"{folder}: is the folder of {spec} itself; expected another name or folder in the new spec")
     sources = [*checked.search.warm_start, str(folder)]
     checked = specs.check({**specs.to_json(checked), "search": {**specs.to_json(checked)["search"], "warm_start": list(dict.fromkeys(sources))}})
-    _run(checked, (str(spec.resolve().parent),), again=f"tuner fork {folder} {spec}", quiet=quiet, as_json=as_json)
+    run_to_end(checked, (str(spec.resolve().parent),), again=f"tuner fork {folder} {spec}", quiet=quiet, as_json=as_json)
 
 
 def _go_on(folder: Path, *, quiet: bool, as_json: bool) -> None:
@@ -77,19 +77,4 @@ def _go_on(folder: Path, *, quiet: bool, as_json: bool) -> None:
     begun = reopen.recorded(folder)
     if begun.place.is_dir():
         os.chdir(begun.place)  # the spec's own paths start here
-    _run(begun.spec, begun.search_path, again=f"tuner resume {folder}", quiet=quiet, as_json=as_json)
-
-
-def _run(spec, search_path: tuple[str, ...], *, again: str, quiet: bool, as_json: bool) -> None:  # type: ignore[no-untyped-def]
-    from tuner.console import view_for
-    from tuner.sweep import run_sweep
-
-    view = view_for(quiet=quiet, as_json=as_json)
-    with signals() as interruption:
-        try:
-            run_sweep(spec, view=view, interrupted=interruption.event, search_path=search_path)
-        finally:
-            view.close()
-    if interruption.signal is not None:
-        click.echo(f"interrupted; {again} goes on", err=True)
-        raise SystemExit(128 + interruption.signal)
+    run_to_end(begun.spec, begun.search_path, again=f"tuner resume {folder}", quiet=quiet, as_json=as_json)

@@ -31,9 +31,9 @@ def simulate(
     the trial's last epoch is taken to stay.
     """
     from tuner import spec as specs
+    from tuner.opening import read_study
     from tuner.reopen import recorded
     from tuner.simulate import replay
-    from tuner.study import read_study
 
     begun = recorded(folder).spec
     changed = {"name": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.benchmarks.chaos.round import TRIALS, Round, processes, text
 from tuner.leaderboard import Leaderboard
+from tuner.opening import JOURNAL, read_study
 from tuner.shelf import BEST_KEPT
-from tuner.study import JOURNAL, read_study
 
 # The kinds of violations, and what each means.
 MISSING = "trials missing, doubled or beyond the budget"

@@ -27,7 +27,7 @@ from unittest import mock
 
 from tests.benchmarks.fuzz.subjects import Subject, subjects
 from tuner import cli as command_line
-from tuner import data, study
+from tuner import data, opening
 from tuner import spec as specs
 from tuner.objective import Objective
 
@@ -82,7 +82,7 @@ def violation_of_command(subject: Subject) -> tuple[str, str | None]:
     def opened(spec: specs.SweepSpec, **_: Any) -> None:
         if subject.path.suffix == ".csv":
             data.load(spec.dataset, spec.seed)
-        study.open_study(spec.sweep_folder, spec.name, Objective("val_accuracy", "max"))
+        opening.open_study(spec.sweep_folder, spec.name, Objective("val_accuracy", "max"))
 
     out, err = io.StringIO(), io.StringIO()
     try:

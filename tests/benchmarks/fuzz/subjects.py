@@ -17,7 +17,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from tests.sweeps_made_up import sweep as made_up
-from tuner import checkpoint, data, study
+from tuner import checkpoint, data, opening, study
 from tuner import spec as specs
 from tuner.errors import EXPECTED
 from tuner.leaderboard import FILE, Leaderboard
@@ -202,7 +202,7 @@ def of_record(folder: Path) -> dict[str, Subject]:
     objective = Objective("val_accuracy", "max")
 
     def opened() -> study.Study:
-        return study.open_study(folder, "damaged", objective, optuna.samplers.RandomSampler(seed=0))
+        return opening.open_study(folder, "damaged", objective, optuna.samplers.RandomSampler(seed=0))
 
     def told() -> list[Any]:
         record = opened()
@@ -222,7 +222,7 @@ def of_record(folder: Path) -> dict[str, Subject]:
         record.finish(number, "complete" if number else "failed", None if number else study.Cause("crash", "the process ended by signal 11"))
     whole = told()
     command = ("resume", str(folder))
-    return {name: Subject(folder / name, told, lambda _, read: read == whole, command) for name in (study.JOURNAL, "journal.end")}
+    return {name: Subject(folder / name, told, lambda _, read: read == whole, command) for name in (opening.JOURNAL, "journal.end")}
 
 
 def of_results(folder: Path) -> dict[str, Subject]:
