@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Shells start what runs in the background like this, and what the tests start would inherit it: Ctrl-C would not be heard.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before Ray is imported anywhere: it reads the mode once.
 os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)})
 
