@@ -39,7 +39,7 @@ def test_long_search_is_told_from_its_beginning() -> None:
     assert stage.seconds.low < trials / 2 * 21 < stage.seconds.high
     epochs = 7 * costs.MOST_SIMULATED * 10
     (stage,), _ = expect(replace(PLAIN, search=SearchSection(sampler="random", epochs=epochs)), ONE, seed=0)
-    assert epochs <= stage.epochs.low <= stage.epochs.high <= epochs + 1
+    assert stage.epochs == Span(epochs, epochs, epochs)
 
 
 def test_early_stopping_saves_epochs_but_never_the_grace_period() -> None:
@@ -53,8 +53,7 @@ def test_early_stopping_saves_epochs_but_never_the_grace_period() -> None:
 def test_budgets_bound_the_forecast(metric: str) -> None:
     plan = replace(PLAIN, objective=Objective.of(metric))
     (epochs,), _ = expect(replace(plan, search=SearchSection(epochs=50)), ONE, seed=0)
-    # The epochs that run when the budget is spent are finished.
-    assert 50 <= epochs.epochs.low <= epochs.epochs.high <= 52
+    assert epochs.epochs == Span(50, 50, 50)
     (seconds,), _ = expect(replace(plan, search=SearchSection(seconds=60)), ONE, seed=0)
     assert 55 < seconds.seconds.low <= seconds.seconds.high < 65
 

@@ -174,6 +174,8 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
     noise = math.exp(draw.uniform(math.log(0.05), math.log(2.0)))
     # A sampler that learns proposes better and better configurations: of each it weighs some, and fewer of its trials deserve to be stopped.
     weighed = int(draw.integers(2, 9)) if learns else 1
+    # It begins with the space's default configuration, which is better than most, and whoever comes after is compared with it.
+    default = learns and sweep.space.default() is not None
     # What early epochs cannot tell of late ones.
     drift = draw.uniform(0.0, 1.0)
     sign = 1.0 if sweep.objective.mode == "max" else -1.0
@@ -183,7 +185,8 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         own = np.random.default_rng([seed, int(1e6 * speed)])
         network = networks[seed] = measured[int(own.integers(len(measured)))]
         epochs = np.arange(1, sweep.max_epochs + 1)
-        final = -math.exp(0.8 * own.normal(size=weighed if len(networks) > WARM_UP else 1).min())
+        chosen = len(networks) > WARM_UP or (len(networks) == 1 and default)
+        final = -math.exp(0.8 * own.normal(size=weighed if chosen else 1).min())
         worth = final - spread * np.exp(-rate * math.exp(speeds * own.normal()) * epochs)
         worth += drift * own.normal() * epochs / sweep.max_epochs + noise * own.normal(size=sweep.max_epochs)
         seconds = np.full(sweep.max_epochs, network.seconds * speed)
@@ -274,5 +277,6 @@ def _whole(span: Span) -> Span:
 
 
 def _span(values: Sequence[float]) -> Span:
-    low, middle, high = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
+    # Weibull's positions: between these ends of a few draws another draw falls with the chance that is promised, not with less.
+    low, middle, high = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2], method="weibull")
     return Span(float(low), float(middle), float(high))

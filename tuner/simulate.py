@@ -105,11 +105,11 @@ def simulate(
         overhead_s: how long a trial takes to start.
 
     Returns:
-        Every epoch in the order of time.
+        Every epoch that is in the study, in the order of time.
     """
     events: list[Event] = []
     queue: list[tuple[float, int, _Trial]] = []
-    max_epochs = searcher.accounts.max_epochs
+    accounts, max_epochs = searcher.accounts, searcher.accounts.max_epochs
     started, finished = 0, False
 
     def start() -> bool:
@@ -132,19 +132,19 @@ def simulate(
         if not queue:
             return events
         clock.now, order, trial = heapq.heappop(queue)
-        result = _result(trial, max_epochs, searcher.accounts.study.objective)
+        result, before = _result(trial, max_epochs, accounts.study.objective), accounts.epochs
         stops = result["done"]
         if not stops:
             stops = scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP  # type: ignore[arg-type]
             if not stops:
                 searcher.on_trial_result(trial.trial_id, result)
-        if "epoch" in result:
-            events.append(Event(clock.now, trial.number, result["epoch"], trial.curve.values[result["epoch"] - 1], stops))
         if stops:
             scheduler.on_trial_complete(None, trial, result)  # type: ignore[arg-type]
             searcher.on_trial_complete(trial.trial_id, result)
         else:
             heapq.heappush(queue, (clock.now + trial.curve.seconds[trial.epoch], order, trial))
+        if accounts.epochs > before:  # else the budget had no room for it
+            events.append(Event(clock.now, trial.number, result["epoch"], trial.curve.values[result["epoch"] - 1], stops))
 
 
 def search(
