@@ -64,6 +64,11 @@ class ClusterSection(BaseModel):
         "has an autoscaler, else 0.",
     )
 
+    @property
+    def patience_s(self) -> float | None:
+        """How long to wait for nodes: `wait_s`, and 0 in a Ray of our own, which nobody adds nodes to."""
+        return 0.0 if self.target == "local" else self.wait_s
+
 
 @dataclass(frozen=True)
 class Cluster:

@@ -4,6 +4,7 @@ Owns how long to wait, and what the autoscaler is told. Must not know what will 
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from cluster.targets import capacity_now
 
 AUTOSCALER_S = 600.0
 LOOK_EVERY_S = 1.0
+# A head that has just started has not said yet whether it has an autoscaler: Ray's monitor writes its first word within ten seconds.
+YOUNG_S = 20.0
 # A hint to an autoscaler; its own limits decide.
 MOST_ASKED_FOR = 256
 
@@ -31,7 +34,9 @@ def place(section: ResourcesSection, wait_s: float | None, *, told: Callable[[st
     Raises:
         ClusterError: nothing fits, or not in time; or the user asked to stop.
     """
-    began, limit_s, asked = time.monotonic(), 0.0, False
+    began, limit_s, told_of = time.monotonic(), 0.0, 0.0
+    scales: bool | None = None
+    asked = False
     try:
         while True:
             capacity = capacity_now()
@@ -40,11 +45,14 @@ def place(section: ResourcesSection, wait_s: float | None, *, told: Callable[[st
                 allotment.fits(capacity)
             except ClusterError as error:
                 if not asked:
-                    limit_s = wait_s if wait_s is not None else AUTOSCALER_S if autoscales() else 0.0
+                    scales = autoscales() if wait_s is None else True  # who says how long knows what for
+                    limit_s = wait_s if wait_s is not None else YOUNG_S if scales is None else AUTOSCALER_S if scales else 0.0
                 if time.monotonic() - began >= limit_s:
                     raise ClusterError(f"{error}{f'; waited {limit_s:g} s for other nodes' if limit_s else ''}") from None
-                if not asked:
+                if limit_s != told_of:
                     told(f"{error}; waiting {limit_s:g} s at most for nodes on which it fits")
+                    told_of = limit_s
+                if scales and not asked:
                     ask_for(allotment.every)
                     asked = True
             else:
@@ -56,8 +64,8 @@ def place(section: ResourcesSection, wait_s: float | None, *, told: Callable[[st
             ask_for(())
 
 
-def autoscales() -> bool:
-    """Say whether the connected cluster has an autoscaler: its nodes are then of types that somebody has named."""
+def autoscales() -> bool | None:
+    """Say whether the connected cluster has an autoscaler: its nodes are then of types that somebody has named. None: the head has not said yet."""
     import ray
     from ray.experimental.internal_kv import _internal_kv_get
 
@@ -70,21 +78,37 @@ def autoscales() -> bool:
             status = get_cluster_status(ray.get_runtime_context().gcs_address, timeout=5)
             types = {node.node_id: node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)}
         # A head without an autoscaler names each node's type by the node's id.
-        return any(name != f"node_{node}" for node, name in types.items())
-    return False
+        named = any(name and name != f"node_{node}" for node, name in types.items())
+        return named or (False if told else None)
+    return None
 
 
 @contextmanager
-def wanted(resources: Resources, count: int) -> Iterator[None]:
-    """Let the cluster's autoscaler, where it has one, bring nodes for so many at a time, until the end."""
-    if not autoscales():
-        yield
-        return
-    ask_for([resources] * min(count, MOST_ASKED_FOR))
+def wanted(resources: Resources, count: int) -> Iterator[Callable[[], None]]:
+    """Let the cluster's autoscaler, where it has one, bring nodes for so many at a time, until the end.
+
+    Gives a function to call often, which is quick: it asks as soon as the head says that it has one.
+    """
+    began = time.monotonic()
+    asked_at, asked, known = -math.inf, False, False
+
+    def look() -> None:
+        nonlocal asked_at, asked, known
+        if known or time.monotonic() - asked_at < LOOK_EVERY_S:
+            return
+        asked_at = time.monotonic()
+        scales = autoscales()
+        known = scales is not None or asked_at - began > YOUNG_S
+        if scales:
+            ask_for([resources] * min(count, MOST_ASKED_FOR))
+            asked = True
+
+    look()
     try:
-        yield
+        yield look
     finally:
-        ask_for(())
+        if asked:
+            ask_for(())
 
 
 def ask_for(every: tuple[Resources, ...] | list[Resources]) -> None:

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -74,7 +75,18 @@ def _listens(port: int) -> bool:
 
 
 def _serves(url: str) -> bool:
-    request = urllib.request.Request(f"{url}/api/jobs/", headers={"Authorization": f"Bearer {os.environ['RAY_AUTH_TOKEN']}"})
+    return isinstance(_asked(f"{url}/api/jobs/"), list)
+
+
+def nodes_of(url: str) -> int:
+    """Return how many nodes a job server knows to be alive."""
+    told = _asked(f"{url}/nodes?view=summary") or {"data": {"summary": []}}
+    return sum(node["raylet"].get("state") == "ALIVE" for node in told["data"]["summary"])
+
+
+def _asked(url: str) -> Any:
+    """Return the JSON that a job server answers; None while it does not."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {os.environ['RAY_AUTH_TOKEN']}"})
     with contextlib.suppress(OSError):
-        return isinstance(json.load(urllib.request.urlopen(request, timeout=5)), list)
-    return False
+        return json.load(urllib.request.urlopen(request, timeout=5))
+    return None

@@ -14,7 +14,7 @@ import pytest
 
 from cluster import jobs, tokens
 from cluster.errors import ClusterError
-from tests.heads import head
+from tests.heads import free_port, head, nodes_of, running, wait_until
 from tests.test_cli import run
 from tuner.commands import shipping
 from tuner.leaderboard import Leaderboard
@@ -51,8 +51,13 @@ def last(outputs):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of a job server with token authentication, over two CPUs."""
-    with head("--num-cpus=2", job_server=True) as (_, url):
+    """The address of a job server with token authentication, over a head and a node on which alone trials of the spec below fit."""
+    agent = f"--dashboard-agent-listen-port={free_port()}"
+    with (
+        head("--num-cpus=2", job_server=True) as (address, url),
+        running(f"--address={address}", "--node-ip-address=127.0.0.1", agent, "--num-cpus=2", '--resources={"trials": 2}'),
+    ):
+        wait_until(lambda: nodes_of(url) == 2)
         yield url
 
 
@@ -86,6 +91,7 @@ search = {{sampler = "random", trials = 5}}
 scheduler = {{name = "fifo"}}
 training = {{max_epochs = 2}}
 evaluation = {{seeds = 1}}
+resources = {{custom = {{trials = 1}}}}
 """)
     return path
 

@@ -18,7 +18,7 @@ import ray
 
 from cluster import waiting
 from cluster.errors import ClusterError
-from cluster.resources import Resources
+from cluster.resources import Capacity, Node, Resources, ResourcesSection
 from tests.heads import free_port, head, running, wait_until
 from tests.test_sweep import Told, sweep
 from tuner.process import Limits
@@ -175,6 +175,28 @@ def test_sweep_waits_for_nodes_on_which_it_fits_and_says_so(tmp_path: Path, blob
 def test_cluster_whose_nodes_are_of_named_types_has_an_autoscaler(told: dict, autoscales: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_get", lambda key: json.dumps(told).encode())
     assert waiting.autoscales() is autoscales
+
+
+def test_cluster_that_has_just_begun_is_asked_again_whether_it_has_an_autoscaler(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, told, asked = [None, None, True], [], []
+    small, large = (Capacity((Node("a", cpus=cpus, gpus=0.0),)) for cpus in (1.0, 2.0))
+    nodes = [small, small, small, small, large]
+    monkeypatch.setattr(waiting, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(waiting, "capacity_now", lambda: nodes.pop(0))
+    monkeypatch.setattr(waiting, "autoscales", lambda: answers.pop(0))
+    monkeypatch.setattr(waiting, "ask_for", lambda every: asked.append(len(every)))
+    _, capacity = waiting.place(ResourcesSection(cpus=2), None, told=told.append, interrupted=threading.Event())
+    assert (capacity, nodes, answers) == (large, [], [])
+    assert ["waiting 20 s" in told[0], "waiting 600 s" in told[1], len(told)] == [True, True, 2]
+    assert asked == [1, 0]
+
+    answers, asked = [None, True], []
+    with waiting.wanted(Resources(), 3) as look:
+        assert asked == []
+        look()
+        look()
+        assert asked == [3]
+    assert asked == [3, 0]
 
 
 def test_autoscaler_is_told_what_is_wanted_and_in_the_end_that_nothing_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,7 @@ def _fit(spec: specs.SweepSpec, cluster: targets.Cluster, lock: Lock, view: View
     lock.note(scratch=cluster.scratch)
     for warning in cluster.warnings:
         view.note(warning)
-    allotment, capacity = waiting.place(spec.resources, spec.cluster.wait_s, told=view.note, interrupted=interrupted)
+    allotment, capacity = waiting.place(spec.resources, spec.cluster.patience_s, told=view.note, interrupted=interrupted)
     slots = min(allotment.fits(capacity), spec.search.max_concurrent or ANY)
     for resources in allotment.every:
         check_share(resources.gpus)
@@ -240,12 +240,13 @@ def _search(sweep: _Sweep, slots: int) -> None:
     outlook = Outlook(spec, accounts, slots=slots, pool_share=len(sweep.dataset.whole) / len(fold.train), networks=len(sweep.dataset.folds), view=view)
 
     def see_to_the_rest() -> None:
+        ask_for_nodes()
         shelf.tidy_now_and_then()
         outlook.look()
         sweep.trackers.look()
 
     usual, rest = sweep.workers.allotment.usual, (spec.search.trials or ANY) - len(study.trials("complete", "pruned", "failed"))
-    with waiting.wanted(usual, min(rest, spec.search.max_concurrent or ANY)):
+    with waiting.wanted(usual, min(rest, spec.search.max_concurrent or ANY)) as ask_for_nodes:
         dispatch(
             tune.with_parameters(Trial, work=sweep.work),
             StudySearcher(accounts, space, section=spec.search, seed=spec.seed, known=known),
