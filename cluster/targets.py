@@ -118,7 +118,7 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
     with leftovers.folder() as folder, tokens.own(folder):
         os.environ.update(OWN_RAY)
         try:
-            with _signals_kept():
+            with _signals_kept(), _few_processes():
                 ray.init(
                     address="local",
                     num_cpus=section.cpus or _usable_cpus(),
@@ -182,27 +182,48 @@ def _signals_kept() -> Iterator[None]:
     need their group to end with this process.
     """
     import ray._raylet
-    from ray._private import services as private_services
-    from ray._private import utils as private_utils
+    from ray._private import services, utils
 
     raylet: Any = ray._raylet
-    services: Any = private_services
-    utils: Any = private_utils
-    start, handle, core_worker = services.ConsolePopen, utils.set_sigterm_handler, raylet.CoreWorker
+    core_worker, start = raylet.CoreWorker, services.ConsolePopen
 
     def connected(*arguments: Any, **named: Any) -> Any:
         worker = core_worker(*arguments, **named)
         _hear_again()
         return worker
 
-    if sys.platform == "linux":
-        services.ConsolePopen = partial(start, process_group=0)
-    utils.set_sigterm_handler = lambda handler: None
-    raylet.CoreWorker = connected
+    own_groups = {"ConsolePopen": partial(start, process_group=0)} if sys.platform == "linux" else {}
+    with _replaced(services, **own_groups), _replaced(utils, set_sigterm_handler=lambda handler: None), _replaced(raylet, CoreWorker=connected):
+        yield
+
+
+@contextmanager
+def _few_processes() -> Iterator[None]:
+    """Start Ray without what a sweep alone on it has no use for.
+
+    Ray 2.60 has no option for that: also without the dashboard it starts the dashboard's process, which then only counts usage, the autoscaler's
+    monitor, and what copies the workers' output to this process. Each is a Python of its own, and together they are a third of Ray's start and most of
+    its end.
+    """
+    from ray._private import services
+    from ray._private.node import Node
+
+    nothing: Any = lambda self: None  # noqa: E731
+    with _replaced(services, start_api_server=lambda *arguments, **named: (None, None)), _replaced(Node, start_monitor=nothing, start_log_monitor=nothing):
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, **others: Any) -> Iterator[None]:
+    """Put others in place of attributes, until the end of the context."""
+    before = {name: getattr(owner, name) for name in others}
     try:
+        for name, other in others.items():
+            setattr(owner, name, other)
         yield
     finally:
-        services.ConsolePopen, utils.set_sigterm_handler, raylet.CoreWorker = start, handle, core_worker
+        for name, one in before.items():
+            setattr(owner, name, one)
 
 
 TARGETS: dict[str, Callable] = {"local": _local, "address": _address}

@@ -25,6 +25,8 @@ from tuner.costs import LEVEL, Measured, Sweep, expect
 
 # Trials drawn from the space that must have trained two epochs: the first one also compiles. As many as `tuner plan` measures.
 MEASURED = 4
+# Seconds of searching before it is worth the processor time that it takes: a search that is over by then needs none.
+EARLIEST_S = 20.0
 # Where a trial may come from that tells nothing of how fast networks of the space are: somebody's word, often a small network.
 _GIVEN = ("default", "enqueued")
 
@@ -56,7 +58,7 @@ class Outlook:
         if self._process is not None and self._process.poll() is not None:
             self._take(self._process)
             self._process = None
-        elif not self._made and self._process is None:
+        elif not self._made and self._process is None and self._accounts.seconds >= EARLIEST_S:
             begun = [trial for trial in self._accounts.study.trials() if len(trial.intermediate_values) > 1 and "epoch_2" in trial.user_attrs]
             if sum(_drawn(trial) for trial in begun) >= MEASURED:
                 self._begin(begun)

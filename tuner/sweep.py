@@ -246,7 +246,8 @@ def _search(sweep: _Sweep, slots: int) -> None:
         sweep.trackers.look()
 
     usual, rest = sweep.workers.allotment.usual, (spec.search.trials or ANY) - len(study.trials("complete", "pruned", "failed"))
-    with waiting.wanted(usual, min(rest, spec.search.max_concurrent or ANY)) as ask_for_nodes:
+    grows = spec.cluster.target != "local"
+    with waiting.wanted(usual, min(rest, spec.search.max_concurrent or ANY) if grows else 0) as ask_for_nodes:
         dispatch(
             tune.with_parameters(Trial, work=sweep.work),
             StudySearcher(accounts, space, section=spec.search, seed=spec.seed, known=known),
