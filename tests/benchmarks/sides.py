@@ -1,6 +1,7 @@
 """What the benchmarks against other stacks share: how each side is run, and how it is listened to.
 
-Each side runs in a process of its own, so that neither finds the other's Ray, memory or warm files. Must not know what is measured.
+Each side runs in a process of its own, so that neither finds the other's Ray, memory or warm files, and imports Ray itself. Must not know what is
+measured.
 """
 
 import json
@@ -13,10 +14,6 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-from ray import tune
-
-from tuner.here import Here
 
 METRIC = "val_accuracy"
 
@@ -50,20 +47,6 @@ def apart(module: str, question: Mapping[str, Any], **environment: str) -> dict[
         if ended.returncode:
             raise RuntimeError(f"{module}, asked {dict(question)}: exit code {ended.returncode}\n{ended.stderr[-3000:]}")
         return json.loads(place.read_text())
-
-
-class Heard(Here, tune.Callback):
-    """Passes Ray's results on.
-
-    Args:
-        hear: takes the trial's Ray id and its report.
-    """
-
-    def __init__(self, hear: Callable[[str, Mapping[str, Any]], None]) -> None:
-        self._hear = hear
-
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self._hear(trial.trial_id, result)
 
 
 def nothing_trained(folder: str, trial: type, hear: Callable[[int], None], **sections: Mapping[str, Any]) -> None:
@@ -106,6 +89,13 @@ def stock(folder: str, trainable: Any, hear: Callable[[str, Mapping[str, Any]], 
         rules: of `TuneConfig`.
     """
     import ray
+    from ray import tune
+
+    from tuner.here import Here
+
+    class Heard(Here, tune.Callback):
+        def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
+            hear(trial.trial_id, result)
 
     own = not ray.is_initialized()
     if own:
@@ -117,7 +107,7 @@ def stock(folder: str, trainable: Any, hear: Callable[[str, Mapping[str, Any]], 
         run_config=tune.RunConfig(
             name="stock",
             storage_path=f"{folder}/ray",
-            callbacks=[Heard(hear)],
+            callbacks=[Heard()],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
@@ -133,6 +123,8 @@ def random_draws(folder: str, trainable: Any, hear: Callable[[str, Mapping[str, 
     Raises:
         RuntimeError: a trial is missing or failed.
     """
+    from ray import tune
+
     from search_spaces.spaces import SPACES
 
     space = {name: tune.uniform(0, 1) for name in SPACES["mlp"].parameters}
