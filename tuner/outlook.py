@@ -26,7 +26,7 @@ from tuner.costs import LEVEL, Measured, Sweep, expect
 # Trials drawn from the space that must have trained two epochs: the first one also compiles. As many as `tuner plan` measures.
 MEASURED = 4
 # Seconds of searching before it is worth the processor time that it takes: a search that is over by then needs none.
-EARLIEST_S = 20.0
+EARLIEST_S = 30.0
 # Where a trial may come from that tells nothing of how fast networks of the space are: somebody's word, often a small network.
 _GIVEN = ("default", "enqueued")
 
