@@ -203,13 +203,20 @@ def _few_processes() -> Iterator[None]:
 
     Ray 2.60 has no option for that: also without the dashboard it starts the dashboard's process, which then only counts usage, the autoscaler's
     monitor, and what copies the workers' output to this process. Each is a Python of its own, and together they are a third of Ray's start and most of
-    its end.
+    its end. The node's agent stays, as it is where Ray is installed without its dashboard.
     """
-    from ray._private import services
+    from ray._private import services, utils
     from ray._private.node import Node
 
-    nothing: Any = lambda self: None  # noqa: E731
-    with _replaced(services, start_api_server=lambda *arguments, **named: (None, None)), _replaced(Node, start_monitor=nothing, start_log_monitor=nothing):
+    def nothing(*arguments: Any, **named: Any) -> None:
+        return None
+
+    without = ImportError("the dashboard is of no use here")
+    with (
+        _replaced(services, start_api_server=lambda *arguments, **named: (None, None)),
+        _replaced(utils, get_dashboard_dependency_error=lambda: without),
+        _replaced(Node, start_monitor=nothing, start_log_monitor=nothing),
+    ):
         yield
 
 

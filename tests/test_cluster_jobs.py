@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -52,13 +53,12 @@ def last(outputs):
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The address of a job server with token authentication, over a head and a node on which alone trials of the spec below fit."""
-    agent = f"--dashboard-agent-listen-port={free_port()}"
-    with (
-        head("--num-cpus=2", job_server=True) as (address, url),
-        running(f"--address={address}", "--node-ip-address=127.0.0.1", agent, "--num-cpus=2", '--resources={"trials": 2}'),
-    ):
-        wait_until(lambda: nodes_of(url) == 2)
-        yield url
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, head("--num-cpus=2", job_server=True) as (address, url):
+        # Were their folders one, as they are not on two machines, each node would remove what jobs have sent to the other.
+        own = [f"--temp-dir={folder}", "--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}"]
+        with running(f"--address={address}", *own, "--num-cpus=2", '--resources={"trials": 2}'):
+            wait_until(lambda: nodes_of(url) == 2)
+            yield url
 
 
 @pytest.fixture
