@@ -34,6 +34,7 @@ from tuner.simulate import Curve, search
 
 BUDGETS = (0.5, 1.0, 2.0, 4.0)
 BASE = "random-asha"
+OURS = "forecast"
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "stock-ray": ("stock-tpe", {"name": "asha", "grace_period": 1, "reduction_factor": 4}),
     "tpe-asha": ("tpe", {"name": "asha"}),
@@ -42,7 +43,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     BASE: ("random", {"name": "asha"}),
     "random-forecast": ("random", {"name": "forecast"}),
     "forecast-asha": ("forecast", {"name": "asha"}),
-    "forecast": ("forecast", {"name": "forecast"}),
+    OURS: ("forecast", {"name": "forecast"}),
 }
 
 
@@ -230,25 +231,32 @@ def compare(tasks: list[Task], rows: list[str], *, workers: int, seeds: range, r
 
 
 def describe(regrets: dict[str, np.ndarray], tasks: list[Task]) -> list[str]:
-    """Return the table, the paired ratios to the base row with 95 % intervals over tasks and seeds, and wins and losses per task."""
+    """Return the table, paired ratios with 95 % intervals over tasks and seeds (each row to the base row, ours to each other row), wins and losses per task."""
     lines = ["normalised regret after a budget of so many mean full trainings per worker"]
     lines += ["row               " + "".join(f"{budget:>8g}" for budget in BUDGETS) + "   ratio to " + BASE + " (95 %), at each budget"]
-    base = regrets[BASE]
-    random = np.random.default_rng(0)
-    count = base.shape[1]
-    picks = [(random.integers(len(tasks), size=len(tasks)).repeat(count), random.integers(count, size=len(tasks) * count)) for _ in range(2000)]
     for row, regret in regrets.items():
-        ratio = regret.mean((0, 1)) / base.mean((0, 1))
-        draws = np.array([regret[chosen, seeds].mean(0) / base[chosen, seeds].mean(0) for chosen, seeds in picks])
-        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-        intervals = "  ".join(f"{r:.2f} ({lo:.2f}-{hi:.2f})" for r, lo, hi in zip(ratio, low, high, strict=True))
-        difference = regret.mean(1) - base.mean(1)
-        wins, losses = (difference < -0.01).sum(0), (difference > 0.01).sum(0)
-        told = "" if row == BASE else f"   {intervals}   tasks better {wins} worse {losses}"
+        told = "" if row == BASE else "   " + _against(regret, regrets[BASE])
         lines.append(f"{row:18s}" + "".join(f"{value:8.3f}" for value in regret.mean((0, 1))) + told)
+    if OURS in regrets:
+        others = [row for row in regrets if row not in (OURS, BASE)]
+        lines += ["", f"ratio of {OURS} to the other rows (95 %), at each budget"] if others else []
+        lines += [f"{row:18s}{_against(regrets[OURS], regrets[row])}" for row in others]
+    count = next(iter(regrets.values())).shape[1]
     lines += ["", f"regret per task after the last budget, mean over {count} seeds", "task          " + "".join(f"{row:>16s}" for row in regrets)]
     lines += [f"{task.name:14s}" + "".join(f"{regret[index, :, -1].mean():16.3f}" for regret in regrets.values()) for index, task in enumerate(tasks)]
     return lines
+
+
+def _against(regret: np.ndarray, other: np.ndarray) -> str:
+    """Return the ratio of two rows' regrets, of shape (tasks, seeds, budgets), at each budget, and on how many tasks the first is better or worse by 0.01."""
+    random = np.random.default_rng(0)
+    tasks, seeds = regret.shape[:2]
+    picks = [(random.integers(tasks, size=tasks).repeat(seeds), random.integers(seeds, size=tasks * seeds)) for _ in range(2000)]
+    draws = np.array([regret[chosen].mean(0) / other[chosen].mean(0) for chosen in picks])
+    ratio, (low, high) = regret.mean((0, 1)) / other.mean((0, 1)), np.quantile(draws, [0.025, 0.975], axis=0)
+    difference = regret.mean(1) - other.mean(1)
+    told = "  ".join(f"{r:.2f} ({lo:.2f}-{hi:.2f})" for r, lo, hi in zip(ratio, low, high, strict=True))
+    return f"{told}   tasks better {(difference < -0.01).sum(0)} worse {(difference > 0.01).sum(0)}"
 
 
 def main() -> None:
