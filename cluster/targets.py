@@ -8,20 +8,16 @@ import os
 import re
 import secrets
 import shutil
-import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster import leftovers, tokens
+from cluster import beginning, leftovers, tokens
 from cluster.errors import ClusterError, one_line
 from cluster.resources import Capacity, Node
 
@@ -100,7 +96,7 @@ def connect(section: ClusterSection) -> Iterator[Cluster]:
         with _environment_restored(), _target(section) as cluster:
             yield cluster
     finally:
-        _hear_again()  # Ray 2.60 leaves SIGTERM without any handler
+        beginning.hear_again()  # Ray 2.60 leaves SIGTERM without any handler
 
 
 def _target(section: ClusterSection) -> AbstractContextManager[Cluster]:
@@ -118,7 +114,7 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
     with leftovers.folder() as folder, tokens.own(folder):
         os.environ.update(OWN_RAY)
         try:
-            with _signals_kept(), _few_processes():
+            with beginning.signals_kept(), beginning.few_processes():
                 ray.init(
                     address="local",
                     num_cpus=section.cpus or _usable_cpus(),
@@ -151,7 +147,7 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
     guarded = tokens.check(address)
     with tokens.known(guarded):
         try:
-            with _signals_kept():
+            with beginning.signals_kept():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ClusterError(f"cluster.address: {address!r} cannot be joined ({one_line(error)})") from error
@@ -163,74 +159,6 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
             with suppress(ray.exceptions.RayError, RuntimeError, ConnectionError):
                 on_every_node(shutil.rmtree, scratch, True)
             ray.shutdown()
-
-
-def _hear_again() -> None:
-    """Put Python's handler of SIGTERM back where C++ has put its own."""
-    mine = signal.getsignal(signal.SIGTERM)
-    if mine is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, mine)
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Let signals mean what they meant before Ray starts.
-
-    Ray 2.60 replaces the handler of SIGTERM by one that ends this process with an exit code that says nothing, in Python before its daemons start and in
-    C++ when it connects to them: the first is kept from it, the second undone at once. `timeout` and others send SIGTERM to the whole group of this
-    process, which would kill the Ray under a sweep that is asked to stop: its daemons get process groups of their own. Elsewhere than on Linux they
-    need their group to end with this process.
-    """
-    import ray._raylet
-    from ray._private import services, utils
-
-    raylet: Any = ray._raylet
-    core_worker, start = raylet.CoreWorker, services.ConsolePopen
-
-    def connected(*arguments: Any, **named: Any) -> Any:
-        worker = core_worker(*arguments, **named)
-        _hear_again()
-        return worker
-
-    own_groups = {"ConsolePopen": partial(start, process_group=0)} if sys.platform == "linux" else {}
-    with _replaced(services, **own_groups), _replaced(utils, set_sigterm_handler=lambda handler: None), _replaced(raylet, CoreWorker=connected):
-        yield
-
-
-@contextmanager
-def _few_processes() -> Iterator[None]:
-    """Start Ray without what a sweep alone on it has no use for.
-
-    Ray 2.60 has no option for that: also without the dashboard it starts the dashboard's process, which then only counts usage, the autoscaler's
-    monitor, and what copies the workers' output to this process. Each is a Python of its own, and together they are a third of Ray's start and most of
-    its end. The node's agent stays, as it is where Ray is installed without its dashboard.
-    """
-    from ray._private import services, utils
-    from ray._private.node import Node
-
-    def nothing(*arguments: Any, **named: Any) -> None:
-        return None
-
-    without = ImportError("the dashboard is of no use here")
-    with (
-        _replaced(services, start_api_server=lambda *arguments, **named: (None, None)),
-        _replaced(utils, get_dashboard_dependency_error=lambda: without),
-        _replaced(Node, start_monitor=nothing, start_log_monitor=nothing),
-    ):
-        yield
-
-
-@contextmanager
-def _replaced(owner: Any, **others: Any) -> Iterator[None]:
-    """Put others in place of attributes, until the end of the context."""
-    before = {name: getattr(owner, name) for name in others}
-    try:
-        for name, other in others.items():
-            setattr(owner, name, other)
-        yield
-    finally:
-        for name, one in before.items():
-            setattr(owner, name, one)
 
 
 TARGETS: dict[str, Callable] = {"local": _local, "address": _address}

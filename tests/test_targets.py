@@ -41,6 +41,8 @@ for _ in range(2):  # the second one has another token
         facts["token in a file of its owner"] = oct(os.stat(os.environ["RAY_AUTH_TOKEN_PATH"]).st_mode)[-3:]
         folder = os.path.dirname(cluster.scratch)
         facts["works"] = ray.get(ray.remote(num_cpus=1)(lambda: 42).remote())
+        lines = [open(file, "rb").read().decode() for file in glob.glob("/proc/[0-9]*/cmdline")] if sys.platform == "linux" else []
+        facts["idle"] = [name for name in ("dashboard.py", "/monitor.py", "log_monitor.py") if any(name in line and folder in line for line in lines)]
     facts["environment restored"] = dict(os.environ) == environment
     facts["folder gone"] = not os.path.exists(folder)
     facts["token at home"] = os.path.exists(os.path.expanduser("~/.ray/auth_token"))
@@ -60,6 +62,7 @@ def test_ray_of_our_own_is_guarded_by_a_token_and_leaves_nothing_behind(tmp_path
         "guarded": True,
         "token in a file of its owner": "600",
         "works": 42,
+        "idle": [],
         "environment restored": True,
         "folder gone": True,
         "token at home": False,
