@@ -27,6 +27,11 @@ def asked_to_end_meanwhile(self):
     os.kill(os.getpid(), signal.SIGTERM)  # Ray would have set a handler of its own by now
     start(self)
 node.Node.start_ray_processes = asked_to_end_meanwhile
+def command(file):
+    try:
+        return open(file, "rb").read().decode(errors="replace")
+    except OSError:  # it has ended since
+        return ""
 environment, facts = dict(os.environ), {}
 for _ in range(2):  # the second one has another token
     with connect(ClusterSection(cpus=1)) as cluster:
@@ -41,7 +46,7 @@ for _ in range(2):  # the second one has another token
         facts["token in a file of its owner"] = oct(os.stat(os.environ["RAY_AUTH_TOKEN_PATH"]).st_mode)[-3:]
         folder = os.path.dirname(cluster.scratch)
         facts["works"] = ray.get(ray.remote(num_cpus=1)(lambda: 42).remote())
-        lines = [open(file, "rb").read().decode() for file in glob.glob("/proc/[0-9]*/cmdline")] if sys.platform == "linux" else []
+        lines = [command(file) for file in glob.glob("/proc/[0-9]*/cmdline")]
         facts["idle"] = [name for name in ("dashboard.py", "/monitor.py", "log_monitor.py") if any(name in line and folder in line for line in lines)]
     facts["environment restored"] = dict(os.environ) == environment
     facts["folder gone"] = not os.path.exists(folder)
