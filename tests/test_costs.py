@@ -55,7 +55,8 @@ def test_budgets_bound_the_forecast(metric: str) -> None:
     (epochs,), _ = expect(replace(plan, search=SearchSection(epochs=50)), ONE, seed=0)
     assert epochs.epochs == Span(50, 50, 50)
     (seconds,), _ = expect(replace(plan, search=SearchSection(seconds=60)), ONE, seed=0)
-    assert 55 < seconds.seconds.low <= seconds.seconds.high < 65
+    # An epoch of two seconds, give or take, is under way, and the end takes a moment.
+    assert 60 <= seconds.seconds.low <= seconds.seconds.high < 70
 
 
 def test_confirming_stays_within_its_budget_and_retraining_takes_all_rows() -> None:

@@ -33,8 +33,11 @@ SPEED_SPREAD = 0.15
 # How much networks of a space differ in speed, as a standard deviation of the logarithm: at least, and where only one was measured.
 LEAST_SCATTER = 0.1
 UNKNOWN_SCATTER = 0.5
-# How far a sampler that learns may move from the mean speed of the space, in such standard deviations.
+# How far a sampler that learns may move from the mean speed of the space, and the best of what was tried from the mean of that, in such standard deviations.
 LEARNT_SHIFT = 0.5
+BEST_SHIFT = 0.5
+# Of an epoch under way, and of what ends after it, when the seconds of a search are over: up to so many epochs.
+LAST_EPOCHS = 2.0
 # The largest share of what stopping by forecast saves over made-up curves that it does not save over real ones.
 LOST_SAVING = 1.0
 # How many times as much as epochs of one training the same epoch may scatter from seed to seed.
@@ -193,7 +196,8 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
         seconds[0] += network.start_s * speed
         return Curve([float(value) for value in sign * worth], [float(value) for value in seconds])
 
-    study, epochs, taken = _searched(sweep, curve, lost=LOST_SAVING * draw.random() ** 2, seed=int(draw.integers(2**31)))
+    lost, last, seed = LOST_SAVING * draw.random() ** 2, draw.uniform(0.0, LAST_EPOCHS), int(draw.integers(2**31))
+    study, epochs, taken = _searched(sweep, curve, lost=lost, last=last, seed=seed)
     taken += sweep.waited_s
     board = Leaderboard.of(study.trials(), sweep.objective, {})
     found = {"search": (epochs, taken), "confirm": (0.0, 0.0), "retrain": (0.0, 0.0)}
@@ -203,10 +207,12 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
     # By now processes stand ready, and what was compiled for a network may be used again.
     again = draw.uniform(LEAST_START, 1.0)
     workers_s = draw.uniform(*WORKERS_S)
+    # What is best is seldom of mean size.
+    best_speed = speed * math.exp(draw.normal(scale=BEST_SHIFT * scatter))
 
     def seconds_of(trial: int, epochs: float) -> float:
         network = networks[study.trials()[trial].user_attrs["seed"]]
-        return speed * (again * network.start_s + epochs * network.seconds)
+        return best_speed * (again * network.start_s + epochs * network.seconds)
 
     winner, budget = board.best, int(sweep.confirm_budget * epochs)
     field = candidates(board.ranked, sweep.confirm, budget) if sweep.confirm > 1 else ()
@@ -230,13 +236,14 @@ def _once(sweep: Sweep, measured: Sequence[Measured], draw: np.random.Generator)
     return found
 
 
-def _searched(sweep: Sweep, curves: Callable[[Mapping[str, Any], int], Curve], *, lost: float, seed: int) -> tuple[Study, float, float]:
+def _searched(sweep: Sweep, curves: Callable[[Mapping[str, Any], int], Curve], *, lost: float, last: float, seed: int) -> tuple[Study, float, float]:
     """Simulate a search, or the beginning of a long one; return its study, and epochs and seconds of the whole.
 
     Args:
         sweep: whose search.
         curves: a configuration and a seed -> what training it gives.
         lost: the share of what stopping by forecast saves here that it would not save over real curves.
+        last: epochs that end after the search's seconds are over, one after another.
         seed: of the search.
     """
     most = {"trials": sweep.search.trials, "epochs": sweep.search.epochs, "seconds": sweep.search.seconds}
@@ -261,14 +268,16 @@ def _searched(sweep: Sweep, curves: Callable[[Mapping[str, Any], int], Curve], *
     # Real curves are harder to foresee than made-up ones: of what foresight saves here, it mostly saves nearly all there, but where networks are alike, little.
     unsaved = lost * (trials * sweep.max_epochs - epochs) if sweep.scheduler.name == "forecast" else 0.0
     longer = max(1.0, min(1 + unsaved / epochs, limits["epochs"] / epochs, limits["seconds"] / taken))
-    if trials < MOST_SIMULATED:
-        return study, epochs * longer, taken * longer
-    # The search goes on as its second half went.
-    half = next(index for index, event in enumerate(events) if event.number >= trials // 2)
-    a_trial = {"trials": 1.0, "epochs": longer * (epochs - half) / (trials / 2), "seconds": longer * (taken - events[half].seconds) / (trials / 2)}
-    reached = {"trials": trials, "epochs": epochs * longer, "seconds": taken * longer}
-    more = max(0.0, min((limits[what] - reached[what]) / a_trial[what] for what in limits))
-    return study, reached["epochs"] + more * a_trial["epochs"], reached["seconds"] + more * a_trial["seconds"]
+    reached = {"trials": float(trials), "epochs": epochs * longer, "seconds": taken * longer}
+    if trials >= MOST_SIMULATED:
+        # The search goes on as its second half went.
+        half = next(index for index, event in enumerate(events) if event.number >= trials // 2)
+        a_trial = {"trials": 1.0, "epochs": longer * (epochs - half) / (trials / 2), "seconds": longer * (taken - events[half].seconds) / (trials / 2)}
+        more = max(0.0, min((limits[what] - reached[what]) / a_trial[what] for what in limits))
+        reached = {what: reached[what] + more * a_trial[what] for what in reached}
+    if reached["seconds"] >= 0.999 * limits["seconds"]:
+        reached["seconds"] = limits["seconds"] + last * sweep.slots * reached["seconds"] / reached["epochs"]
+    return study, reached["epochs"], reached["seconds"]
 
 
 def _whole(span: Span) -> Span:
