@@ -18,9 +18,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from tuner import database
+from tuner import database, opening
 from tuner import spec as specs
-from tuner import study as study_room
 from tuner.database import SweepDatabase
 from tuner.errors import SpecError, SweepError
 from tuner.lock import beating
@@ -108,7 +107,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             made.append(self)
             super().__init__(url)
 
-    monkeypatch.setattr(study_room, "SweepDatabase", Kept)
+    monkeypatch.setattr(opening, "SweepDatabase", Kept)
     yield
     for storage in made:
         if hasattr(storage, "engine"):
