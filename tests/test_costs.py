@@ -42,6 +42,13 @@ def test_long_search_is_told_from_its_beginning() -> None:
     assert stage.epochs == Span(epochs, epochs, epochs)
 
 
+def test_long_search_on_many_workers_is_told_from_two_trials_of_each() -> None:
+    wide = replace(PLAIN, search=SearchSection(sampler="random", trials=600), slots=60)
+    (stage,), _ = expect(wide, ONE, seed=0)
+    assert stage.epochs.middle == 6000
+    assert stage.seconds.low < 10 * 21 < stage.seconds.high
+
+
 def test_early_stopping_saves_epochs_but_never_the_grace_period() -> None:
     stopping = replace(PLAIN, scheduler=SchedulerSection(name="asha", grace_period=2, audit=0.0), search=SearchSection(trials=40))
     (stage,), _ = expect(stopping, ONE, seed=0)

@@ -48,7 +48,7 @@ LEAST_START = 0.2
 WORKERS_S = (1.0, 4.0)
 # Trials before a sampler that learns has learnt anything.
 WARM_UP = 10
-# Trials of a search that are simulated: a longer one is taken to go on as the second half of these went.
+# Trials of a search that are simulated, or two for each that runs at a time: a longer search is taken to go on as the second half of these went.
 MOST_SIMULATED = 80
 
 
@@ -250,7 +250,8 @@ def _searched(sweep: Sweep, curves: Callable[[Mapping[str, Any], int], Curve], *
     limits = {what: math.inf if limit is None else float(limit) for what, limit in most.items()}
     limits["seconds"] = max(1e-3, limits["seconds"] - sweep.waited_s)
     plain: dict[str, Any] = {"sampler": "random", "baselines": False, "warm_start": [], "also_minimize": None, "max_concurrent": None}
-    plain["trials"] = int(min(limits["trials"], MOST_SIMULATED))
+    simulated = max(MOST_SIMULATED, 2 * sweep.slots)
+    plain["trials"] = int(min(limits["trials"], simulated))
     plain["seconds"] = limits["seconds"] if math.isfinite(limits["seconds"]) else None
     study, events = search(
         sweep.space,
@@ -269,7 +270,7 @@ def _searched(sweep: Sweep, curves: Callable[[Mapping[str, Any], int], Curve], *
     unsaved = lost * (trials * sweep.max_epochs - epochs) if sweep.scheduler.name == "forecast" else 0.0
     longer = max(1.0, min(1 + unsaved / epochs, limits["epochs"] / epochs, limits["seconds"] / taken))
     reached = {"trials": float(trials), "epochs": epochs * longer, "seconds": taken * longer}
-    if trials >= MOST_SIMULATED:
+    if trials >= simulated:
         # The search goes on as its second half went.
         half = next(index for index, event in enumerate(events) if event.number >= trials // 2)
         a_trial = {"trials": 1.0, "epochs": longer * (epochs - half) / (trials / 2), "seconds": longer * (taken - events[half].seconds) / (trials / 2)}
