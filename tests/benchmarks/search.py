@@ -252,8 +252,9 @@ def _against(regret: np.ndarray, other: np.ndarray) -> str:
     random = np.random.default_rng(0)
     tasks, seeds = regret.shape[:2]
     picks = [(random.integers(tasks, size=tasks).repeat(seeds), random.integers(seeds, size=tasks * seeds)) for _ in range(2000)]
-    draws = np.array([regret[chosen].mean(0) / other[chosen].mean(0) for chosen in picks])
-    ratio, (low, high) = regret.mean((0, 1)) / other.mean((0, 1)), np.quantile(draws, [0.025, 0.975], axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where few runs all reach the best, some draws have no regret at all
+        draws = np.array([regret[chosen].mean(0) / other[chosen].mean(0) for chosen in picks])
+    ratio, (low, high) = regret.mean((0, 1)) / other.mean((0, 1)), np.nanquantile(draws, [0.025, 0.975], axis=0)
     difference = regret.mean(1) - other.mean(1)
     told = "  ".join(f"{r:.2f} ({lo:.2f}-{hi:.2f})" for r, lo, hi in zip(ratio, low, high, strict=True))
     return f"{told}   tasks better {(difference < -0.01).sum(0)} worse {(difference > 0.01).sum(0)}"
