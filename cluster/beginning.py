@@ -50,7 +50,7 @@ def few_processes() -> Iterator[None]:
     """Start Ray without what a sweep alone on it has no use for.
 
     Ray 2.60 has no option for that: also without the dashboard it starts the dashboard's process, which then only counts usage, the autoscaler's
-    monitor, and what copies the workers' output to this process. Each is a Python of its own, and together they are a third of Ray's start and most of
+    monitor, and what copies the workers' output to this process. Each is a Python of its own, and together they are half of Ray's start and most of
     its end. The node's agent stays, as it is where Ray is installed without its dashboard.
     """
     from ray._private import services, utils

@@ -12,7 +12,7 @@ from tuner import spec as specs
 from tuner.accounts import Accounts, Budget
 from tuner.objective import Objective
 from tuner.opening import open_study
-from tuner.outlook import MEASURED, Outlook, measure
+from tuner.outlook import EARLIEST_S, MEASURED, Outlook, measure
 from tuner.report.schema import FACTS
 from tuner.study import Study
 
@@ -84,6 +84,17 @@ def test_forecast_is_made_once_from_the_first_trials_and_kept(tmp_path: Path) ->
     again = Told()
     outlook(study, again).close()
     assert again.forecasts == [found]
+
+
+def test_search_that_has_just_begun_is_not_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, begun_with = begun(tmp_path, MEASURED), []
+    monkeypatch.setattr(Outlook, "_begin", lambda self, trials: begun_with.append(len(trials)))
+    study.set_fact("search_seconds", EARLIEST_S - 20)
+    outlook(study, Told()).look()
+    assert begun_with == []
+    study.set_fact("search_seconds", EARLIEST_S)
+    outlook(study, Told()).look()
+    assert begun_with == [MEASURED]
 
 
 def test_too_few_trials_make_no_forecast(tmp_path: Path) -> None:
