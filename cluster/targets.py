@@ -25,7 +25,6 @@ from cluster.resources import Capacity, Node
 ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # do not blank CUDA_VISIBLE_DEVICES for the driver
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # Tune would change the working folder of every trial
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # Tune's own CSV, JSON and TensorBoard files per trial
     "TUNE_WARN_THRESHOLD_S": "60",
     "RAY_USAGE_STATS_ENABLED": "0",

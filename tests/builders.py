@@ -11,7 +11,11 @@ def network(configuration: dict[str, Any], problem: Any) -> Any:
     import keras
 
     penalty = keras.regularizers.L2(configuration["l2"]) if "l2" in configuration else None
-    layers = [keras.Input(problem.input_shape), keras.layers.Flatten()]
+    layers = [keras.Input(problem.input_shape)]
+    if configuration.get("convolved"):
+        images = keras.layers.Reshape((*problem.input_shape, 1))
+        layers += [images, keras.layers.Conv2D(4, 3, padding="same", use_bias=False), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+    layers.append(keras.layers.Flatten())
     for _ in range(2):
         layers.append(keras.layers.Dense(8, activation="relu", kernel_regularizer=penalty, use_bias=not configuration.get("normalized")))
         if configuration.get("normalized"):

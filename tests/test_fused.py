@@ -1,11 +1,11 @@
-"""Fused update kernels against Keras's own steps."""
+"""Fused kernels against Keras's own steps and its own normalisation."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from search_spaces.fused import fuse
+from search_spaces.fused import fuse, fuse_normalization
 
 FUSED: dict[str, dict[str, Any]] = {
     "SGD": {},
@@ -79,3 +79,61 @@ def test_gradients_of_single_rows_go_to_keras() -> None:
     assert fuse(optimizer)
     optimizer.apply([tf.IndexedSlices(tf.ones((1, 2)), tf.constant([2]), tf.constant([4, 2]))])
     assert np.asarray(weight).tolist() == [[1, 1], [1, 1], [0.5, 0.5], [1, 1]]
+
+
+NORMALIZED: dict[str, dict[str, Any]] = {"usual": {}, "own numbers": {"momentum": 0.7, "epsilon": 0.01}, "neither scale nor shift": {"scale": False, "center": False}}
+
+
+def normalized(arguments: dict[str, Any], inputs: np.ndarray, *, fused: bool, dtype: str = "float32") -> list[np.ndarray]:
+    """Train a normalisation of images for two steps; return its outputs, its gradients, its variables, and its outputs for inference."""
+    import keras
+    import tensorflow as tf
+
+    layer = keras.layers.BatchNormalization(**arguments, dtype=dtype)
+    layer.build(inputs.shape)
+    layer.set_weights([np.linspace(0.5, 1.5, weight.shape[0]) for weight in layer.weights])
+    assert not fused or fuse_normalization(layer)
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            x = tf.constant(inputs)
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 3)
+        gradients = tape.gradient(loss, [x, *[weight.value for weight in layer.trainable_weights]])
+    assert y.dtype == layer.compute_dtype
+    return [np.asarray(value, "float32") for value in (y, *gradients, *layer.weights, layer(inputs, training=False))]
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_a_fused_normalisation_is_keras_own(name: str) -> None:
+    images = np.random.default_rng(0).normal(3.0, 2.0, (5, 4, 3, 6)).astype("float32")
+    ours, theirs = (normalized(NORMALIZED[name], images, fused=fused) for fused in (True, False))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
+
+
+def test_a_fused_normalisation_computes_in_single_precision_where_the_network_does_not() -> None:
+    images = np.random.default_rng(0).normal(3.0, 2.0, (5, 4, 3, 6)).astype("float32")
+    ours, theirs = (normalized({}, images, fused=fused, dtype="mixed_bfloat16") for fused in (True, False))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0.05, atol=0.05)
+
+
+def test_one_value_per_channel_is_normalised_as_by_keras() -> None:
+    images = np.ones((1, 1, 1, 3), "float32")
+    ours, theirs = (normalized({}, images, fused=fused) for fused in (True, False))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_other_normalisations_stay_with_keras() -> None:
+    import keras
+
+    class Own(keras.layers.BatchNormalization):
+        pass
+
+    layers = keras.layers
+    others = [(layers.BatchNormalization(), (5, 6)), (layers.BatchNormalization(axis=1), (5, 4, 3, 6)), (layers.BatchNormalization(epsilon=1e-6), (5, 4, 3, 6))]
+    for layer, shape in [*others, (Own(), (5, 4, 3, 6)), (layers.LayerNormalization(), (5, 4, 3, 6)), (layers.BatchNormalization(renorm=True), (5, 4, 3, 6))]:
+        layer.build(shape)
+        assert not fuse_normalization(layer)

@@ -1,5 +1,5 @@
-"""Manifests against schemas: Ray's own for `ray up`; Kubernetes' own for ConfigMaps and pods; for what KubeRay puts around them one that is written by hand
-after its published types, since its CRD is in no package."""
+"""Manifests against published schemas: Ray's own for `ray up`; Kubernetes' own for ConfigMaps and pods; for what KubeRay puts around them its CRD's, see
+`tests/kuberay.py`."""
 
 import json
 import os
@@ -16,67 +16,15 @@ import yaml
 from cluster import manifests
 from cluster.errors import ClusterError
 from cluster.resources import Resources
+from tests import kuberay
 from tests.test_cli import run
 from tuner import cli
 from tuner.commands import entry
 
-TEXT, WHOLE, FLAG = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
-WORDS = {"type": "object", "additionalProperties": TEXT}
-
-
-def table(required: list[str], **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
-
-
-def rows(of: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "minItems": 1, "items": of}
-
-
-# What Kubernetes runs is checked against the schema that it publishes, see `follows`.
-TEMPLATE = {"type": "object", "required": ["spec"]}
-GROUP = ["rayStartParams", "template"]
-# After ray-operator/apis/ray/v1/rayjob_types.go and raycluster_types.go of KubeRay; authOptions after its API reference, 1.6.2.
-CLUSTER = table(
-    ["headGroupSpec"],
-    rayVersion=TEXT,
-    authOptions=table([], mode={"enum": ["disabled", "token"]}, secretName=TEXT),
-    enableInTreeAutoscaling=FLAG,
-    autoscalerOptions=table([], upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]}, idleTimeoutSeconds=WHOLE),
-    headGroupSpec=table(GROUP, serviceType={"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}, rayStartParams=WORDS, template=TEMPLATE),
-    workerGroupSpecs=rows(
-        table(
-            ["groupName", "minReplicas", "maxReplicas", *GROUP],
-            groupName=TEXT,
-            replicas=WHOLE,
-            minReplicas=WHOLE,
-            maxReplicas=WHOLE,
-            rayStartParams=WORDS,
-            labels=WORDS,
-            template=TEMPLATE,
-        )
-    ),
-)
-RAYJOB = table(
-    ["apiVersion", "kind", "metadata", "spec"],
-    apiVersion={"const": "ray.io/v1"},
-    kind={"const": "RayJob"},
-    metadata=table(["name"], name={"type": "string", "pattern": "^[a-z]([-a-z0-9]*[a-z0-9])?$", "maxLength": 47}),
-    spec=table(
-        [],
-        entrypoint=TEXT,
-        runtimeEnvYAML=TEXT,
-        submissionMode={"enum": ["K8sJobMode", "HTTPMode", "InteractiveMode"]},
-        backoffLimit=WHOLE,
-        shutdownAfterJobFinishes=FLAG,
-        ttlSecondsAfterFinished=WHOLE,
-        rayClusterSpec=CLUSTER,
-    ),
-)
-
 
 def follows(files: dict[str, Any], job: dict[str, Any]) -> None:
     """Hold both objects of a manifest against their schemas, strictly: a word that a schema does not know is a mistake."""
-    jsonschema.validate(job, RAYJOB)
+    jsonschema.validate(job, kuberay.RAYJOB)
     cluster = job["spec"]["rayClusterSpec"]
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "pod"}, "template": group["template"]}
@@ -138,6 +86,33 @@ def test_rayjob_follows_the_schema_and_is_safe_to_be_run_again(spec: Path, tuner
         places = {mount["mountPath"]: files["data"][mount["subPath"]] for mount in mounts if mount["name"] == "files"}
         assert set(places) == {f"/sweep/files/{name}" for name in ("entry.py", "job.json", "nets/mine.py", "sweep.toml")}
         assert places["/sweep/files/sweep.toml"] == spec.read_text()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("spec.rayClusterSpec.workerGroupSpecs.0.replicas", "1"),
+        ("spec.rayClusterSpec.workerGroupSpecs.0.maxReplicas", 2**31),
+        ("spec.rayClusterSpec.workerGroupSpecs.0.minWorkers", 1),
+        ("spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus", 0),
+        ("spec.rayClusterSpec.authOptions.mode", "tokens"),
+        ("spec.rayClusterSpec.autoscalerOptions", {"upscalingMode": "Fast"}),
+        ("spec.rayClusterSpec.autoscalerOptions", {"env": []}),
+        ("spec.deletionStrategy", {"onSuccess": {"policy": "DeleteSelf"}}),
+        ("spec.retries", 1),
+        ("metadata.name", "My_Sweep"),
+    ],
+)
+def test_schema_of_kuberay_finds_mistakes(place: str, value: object, spec: Path, tuner: Callable) -> None:
+    _, job = yaml.safe_load_all(tuner("manifest", "kuberay", spec, "--image", "i", "--worker-gpus", 1)[1])
+    jsonschema.validate(job, kuberay.RAYJOB)
+    *path, last = place.split(".")
+    at = job
+    for name in path:
+        at = at[int(name)] if name.isdigit() else at[name]
+    at[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(job, kuberay.RAYJOB)
 
 
 def test_sweep_that_is_kept_in_a_bucket_needs_no_shared_volume_and_gets_its_credentials_from_a_secret(spec: Path, tuner: Callable) -> None:

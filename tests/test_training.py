@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tuner.datasets.scaling import Scaling
+from tuner.epoch import choose_rewriting
 from tuner.errors import TrialDiverged
 from tuner.training import Fold, Recipe, Training, fold_seed
 
@@ -69,6 +70,7 @@ def assert_equals_fit(configuration: dict[str, Any], x: np.ndarray, y: np.ndarra
         {"optimizer": "Adam", "l2": 0.01, "decays": True},
         {"optimizer": "RMSprop", "normalized": True},
         {"optimizer": "SGD", "dropped": 0.4},
+        {"optimizer": "SGD", "convolved": True},
         {"optimizer": "AdamW", "arguments": {"weight_decay": 0.1, "clipnorm": 0.5}},
         {"optimizer": "Lion", "rate": 1e-3},
     ],
@@ -266,6 +268,24 @@ def test_tensorflow_makes_functions_of_single_operations() -> None:
     from tensorflow.python.eager import context
 
     assert context.run_eager_op_as_function_enabled()
+
+
+def test_graphs_are_rewritten_where_that_pays() -> None:
+    import keras
+    import tensorflow as tf
+    from keras.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input
+
+    def small() -> Any:
+        return keras.Sequential([Input((10,)), Dense(100), BatchNormalization(), Dropout(0.5), Dense(10)])
+
+    try:
+        assert not choose_rewriting(small(), 50_000)
+        assert choose_rewriting(small(), 50_000_000)
+        assert not choose_rewriting(keras.Sequential([Input((10,)), small(), Dense(1)]), 50_000)
+        assert choose_rewriting(keras.Sequential([Input((5, 5, 1)), Conv2D(2, 3), Flatten(), Dense(10)]), 100)
+        assert choose_rewriting(keras.Sequential([Dense(10)]), 100)
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def test_layers_tell_what_the_network_consists_of(images: tuple[np.ndarray, np.ndarray]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from tuner import checkpoint
 from tuner.datasets.scaling import Scaling
 from tuner.datasets.stream import BATCH_ROWS, Stream
-from tuner.epoch import Epoch, hurry_single_operations, tensor_of
+from tuner.epoch import Epoch, choose_rewriting, hurry_single_operations, tensor_of
 from tuner.errors import TrialDiverged
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -115,6 +115,7 @@ class Training:
             keras.utils.set_random_seed(fold_seed(recipe.seed, number))
             self._runners.append(Epoch(self._network(recipe.precision), self._batch_size, scaling))
         model = self._runners[0].model
+        choose_rewriting(model, max(0 if train is None else len(train) for train, _, _ in self._folds))
         self.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
         self.path, self.reason = self._runners[0].path, self._runners[0].reason
 

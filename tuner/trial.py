@@ -86,6 +86,10 @@ class Trial(tune.Trainable):
     _unsaved_s: float
     _save_not_before: float
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # Ray Tune would change the working folder of a trial, which a builder may look for its files in
+        super().__init__(*arguments, **named)
+
     def setup(self, config: dict[str, Any], *, work: Work) -> None:  # type: ignore[override]  # tune.with_parameters hands it over
         self._work = work
         self._bucket = Storage(work.bucket) if work.bucket else None
