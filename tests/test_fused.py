@@ -85,7 +85,7 @@ NORMALIZED: dict[str, dict[str, Any]] = {"usual": {}, "own numbers": {"momentum"
 
 
 def normalized(arguments: dict[str, Any], inputs: np.ndarray, *, fused: bool, dtype: str = "float32") -> list[np.ndarray]:
-    """Train a normalisation of images for two steps; return its outputs, its gradients, its variables, and its outputs for inference."""
+    """Train a normalisation for two steps; return its outputs, its gradients, its variables, and its outputs for inference."""
     import keras
     import tensorflow as tf
 
@@ -93,37 +93,52 @@ def normalized(arguments: dict[str, Any], inputs: np.ndarray, *, fused: bool, dt
     layer.build(inputs.shape)
     layer.set_weights([np.linspace(0.5, 1.5, weight.shape[0]) for weight in layer.weights])
     assert not fused or fuse_normalization(layer)
-    for _ in range(2):
+    x = tf.constant(inputs)
+
+    @tf.function
+    def step() -> Any:
         with tf.GradientTape() as tape:
-            x = tf.constant(inputs)
             tape.watch(x)
             y = layer(x, training=True)
             loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 3)
-        gradients = tape.gradient(loss, [x, *[weight.value for weight in layer.trainable_weights]])
+        return y, tape.gradient(loss, [x, *[weight.value for weight in layer.trainable_weights]])
+
+    step()
+    y, gradients = step()
     assert y.dtype == layer.compute_dtype
     return [np.asarray(value, "float32") for value in (y, *gradients, *layer.weights, layer(inputs, training=False))]
 
 
+def inputs_of(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(3.0, 2.0, shape).astype("float32")
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3, 6), (7, 6), (1, 6), (1, 1, 1, 6)], ids=str)
 @pytest.mark.parametrize("name", NORMALIZED)
-def test_a_fused_normalisation_is_keras_own(name: str) -> None:
-    images = np.random.default_rng(0).normal(3.0, 2.0, (5, 4, 3, 6)).astype("float32")
-    ours, theirs = (normalized(NORMALIZED[name], images, fused=fused) for fused in (True, False))
+def test_a_fused_normalisation_is_keras_own(name: str, shape: tuple[int, ...]) -> None:
+    ours, theirs = (normalized(NORMALIZED[name], inputs_of(*shape), fused=fused) for fused in (True, False))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)
 
 
-def test_a_fused_normalisation_computes_in_single_precision_where_the_network_does_not() -> None:
-    images = np.random.default_rng(0).normal(3.0, 2.0, (5, 4, 3, 6)).astype("float32")
-    ours, theirs = (normalized({}, images, fused=fused, dtype="mixed_bfloat16") for fused in (True, False))
+@pytest.mark.parametrize("shape", [(5, 4, 3, 6), (7, 6)], ids=str)
+def test_a_fused_normalisation_computes_in_single_precision_where_the_network_does_not(shape: tuple[int, ...]) -> None:
+    ours, theirs = (normalized({}, inputs_of(*shape), fused=fused, dtype="mixed_bfloat16") for fused in (True, False))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=0.05, atol=0.05)
 
 
-def test_one_value_per_channel_is_normalised_as_by_keras() -> None:
-    images = np.ones((1, 1, 1, 3), "float32")
-    ours, theirs = (normalized({}, images, fused=fused) for fused in (True, False))
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+def test_frozen_normalisations_stay_as_they_are() -> None:
+    import keras
+
+    layer = keras.layers.BatchNormalization()
+    layer.build((7, 6))
+    assert fuse_normalization(layer)
+    layer.trainable = False
+    before = [np.asarray(weight) for weight in layer.weights]
+    np.testing.assert_allclose(layer(inputs_of(7, 6), training=True), layer(inputs_of(7, 6), training=False))
+    for weight, old in zip(layer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, old)
 
 
 def test_other_normalisations_stay_with_keras() -> None:
@@ -133,7 +148,7 @@ def test_other_normalisations_stay_with_keras() -> None:
         pass
 
     layers = keras.layers
-    others = [(layers.BatchNormalization(), (5, 6)), (layers.BatchNormalization(axis=1), (5, 4, 3, 6)), (layers.BatchNormalization(epsilon=1e-6), (5, 4, 3, 6))]
+    others = [(layers.BatchNormalization(), (5, 4, 6)), (layers.BatchNormalization(axis=1), (5, 4, 3, 6)), (layers.BatchNormalization(epsilon=1e-6), (5, 4, 3, 6))]
     for layer, shape in [*others, (Own(), (5, 4, 3, 6)), (layers.LayerNormalization(), (5, 4, 3, 6)), (layers.BatchNormalization(renorm=True), (5, 4, 3, 6))]:
         layer.build(shape)
         assert not fuse_normalization(layer)
