@@ -7,10 +7,13 @@ Owns every replacement of Ray's own parts at that moment; there are no options f
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+
+KNOWN_S = 30.0
 
 
 def hear_again() -> None:
@@ -66,6 +69,47 @@ def few_processes() -> Iterator[None]:
         _replaced(Node, start_monitor=nothing, start_log_monitor=nothing),
     ):
         yield
+
+
+class _GivenUp(BaseException):
+    """What was done meanwhile failed. Not an Exception, which Ray might take for a failure of its own."""
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Do something while the daemons of a Ray that is started come up, which takes a second of waiting. Where it fails, they end at once.
+
+    Raises:
+        Exception: what the work raised.
+    """
+    from ray._private.node import Node
+
+    start = Node.start_ray_processes
+
+    def started(node: Any) -> None:
+        start(node)
+        try:
+            work()
+            _wait_for(node)
+        except BaseException as error:
+            node.kill_all_processes(check_alive=False)
+            raise _GivenUp from error
+
+    try:
+        with _replaced(Node, start_ray_processes=started):
+            yield
+    except _GivenUp as end:
+        assert end.__cause__ is not None
+        raise end.__cause__ from None
+
+
+def _wait_for(node: Any) -> None:
+    """Wait until a node that was started is known to its head: Ray 2.60 itself looks once a second only. Where it takes too long, Ray will say so."""
+    until = time.monotonic() + KNOWN_S
+    while time.monotonic() < until:
+        if any(known.hex() == node._node_id for known in node.get_gcs_client().get_all_node_info()):
+            return
+        time.sleep(0.01)
 
 
 @contextmanager

@@ -83,28 +83,32 @@ class Cluster:
 
 
 @contextmanager
-def connect(section: ClusterSection) -> Iterator[Cluster]:
+def connect(section: ClusterSection, meanwhile: Callable[[], object] = lambda: None) -> Iterator[Cluster]:
     """Connect to the place that the section names, and leave it as it was found: a Ray of our own ends, another one is only left.
 
     This process too is left as it was found: its environment and its handlers of signals.
+
+    Args:
+        section: checked.
+        meanwhile: called once, while there is nothing to do but wait for a Ray of our own, else before; what it raises ends the attempt.
 
     Raises:
         ClusterError: the cluster cannot be reached or started.
     """
     try:
-        with _environment_restored(), _target(section) as cluster:
+        with _environment_restored(), _target(section, meanwhile) as cluster:
             yield cluster
     finally:
         beginning.hear_again()  # Ray 2.60 leaves SIGTERM without any handler
 
 
-def _target(section: ClusterSection) -> AbstractContextManager[Cluster]:
+def _target(section: ClusterSection, meanwhile: Callable[[], object]) -> AbstractContextManager[Cluster]:
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
-    return TARGETS[section.target](section)
+    return TARGETS[section.target](section, meanwhile)
 
 
 @contextmanager
-def _local(section: ClusterSection) -> Iterator[Cluster]:
+def _local(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterator[Cluster]:
     """A Ray of our own on this machine. Its folder is made here, so that nothing of it stays behind."""
     import ray
 
@@ -112,21 +116,22 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
         raise ClusterError(f"cluster.address: got {section.address!r} with target 'local'; say target = \"address\", or leave the address out")
     with leftovers.folder() as folder, tokens.own(folder):
         os.environ.update(OWN_RAY)
-        try:
-            with beginning.signals_kept(), beginning.few_processes():
-                ray.init(
-                    address="local",
-                    num_cpus=section.cpus or _usable_cpus(),
-                    num_gpus=section.gpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    configure_logging=True,
-                    logging_level=logging.ERROR,
-                    _temp_dir=folder,
-                    _system_config=OWN_CONFIG,
-                )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
+        with beginning.meanwhile(meanwhile):
+            try:
+                with beginning.signals_kept(), beginning.few_processes():
+                    ray.init(
+                        address="local",
+                        num_cpus=section.cpus or _usable_cpus(),
+                        num_gpus=section.gpus,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        configure_logging=True,
+                        logging_level=logging.ERROR,
+                        _temp_dir=folder,
+                        _system_config=OWN_CONFIG,
+                    )
+            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
         try:
             yield Cluster(capacity_now(), "this machine", f"{folder}/sweep")
         finally:
@@ -134,7 +139,7 @@ def _local(section: ClusterSection) -> Iterator[Cluster]:
 
 
 @contextmanager
-def _address(section: ClusterSection) -> Iterator[Cluster]:
+def _address(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterator[Cluster]:
     """A cluster that somebody else started, and will end."""
     import ray
 
@@ -143,6 +148,7 @@ def _address(section: ClusterSection) -> Iterator[Cluster]:
     if section.cpus is not None or section.gpus is not None:
         raise ClusterError("cluster.cpus and cluster.gpus: only for target 'local'; a cluster that runs brings its own")
     address = resolve(section.address)
+    meanwhile()
     guarded = tokens.check(address)
     with tokens.known(guarded):
         try:

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from tuner import database, opening
+from tuner import database
 from tuner import spec as specs
 from tuner.database import SweepDatabase
 from tuner.errors import SpecError, SweepError
@@ -107,7 +107,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             made.append(self)
             super().__init__(url)
 
-    monkeypatch.setattr(opening, "SweepDatabase", Kept)
+    monkeypatch.setattr(database, "SweepDatabase", Kept)
     yield
     for storage in made:
         if hasattr(storage, "engine"):

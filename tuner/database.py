@@ -6,7 +6,8 @@ record means.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from optuna.exceptions import StorageInternalError
@@ -86,7 +87,7 @@ class SweepDatabase(RDBStorage):
                     raise
                 if pause is None:
                     self._pauses = ()  # whoever asks now is tidying up, and need not wait as long again
-                    raise SweepError(f"{self.place}: the database is away ({reason(cause)}); bring it back, and run the same command again") from error
+                    raise SweepError(f"{self.place}: the database is away ({_reason(cause)}); bring it back, and run the same command again") from error
                 time.sleep(pause)
         raise AssertionError("the last pause is None")
 
@@ -138,13 +139,27 @@ def check(url: str) -> None:
         raise ValueError(f"got a URL with a password in it, which every record of the sweep would show; expected it in {where}")
 
 
+@contextmanager
+def told(url: str) -> Iterator[str]:
+    """Tell in one line why a study in a database cannot be opened; the context is what the database is called.
+
+    Raises:
+        SweepError: it cannot.
+    """
+    place = without_password(url)
+    try:
+        yield place
+    except (SQLAlchemyError, ImportError, StorageInternalError) as error:  # ImportError: the database's driver is not installed
+        raise SweepError(f"{place}: cannot be opened ({_reason(error)}); expected a database that SQLAlchemy can reach") from error
+
+
 def without_password(url: str) -> str:
     """Return a database's URL as it may be shown: without user, password and options."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
 
 
-def reason(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Say in one line why a database could not be opened, in the words of its driver, or that there is no such driver."""
     cause: BaseException | None = error
     while cause is not None:

@@ -9,11 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
-from sqlalchemy.exc import SQLAlchemyError
 
-from tuner.database import SweepDatabase, reason, without_password
 from tuner.errors import SweepError
 from tuner.journal import JournalDamaged, SweepJournal
 from tuner.objective import Objective
@@ -39,8 +36,7 @@ def open_study(location: str | Path, name: str, objective: Objective, sampler: o
     Raises:
         SweepError: the storage cannot be opened, or holds a study with another objective.
     """
-    place = without_password(str(location)) if "://" in str(location) else str(Path(location) / JOURNAL)
-    with _told(place, "expected a folder with write permission", "; restore it from a copy, or start in another folder"):
+    with _place(location, "expected a folder with write permission", "; restore it from a copy, or start in another folder") as place:
         storage = _open_storage(location)
         study = optuna.create_study(storage=storage, sampler=sampler, study_name=name, direction=objective.direction, load_if_exists=True)
     if study.direction.name.lower() != objective.direction:
@@ -61,20 +57,19 @@ def read_study(folder: str | Path) -> Study:
     if not journal.exists() and not place.exists():
         raise SweepError(f"{folder}: no sweep there ({JOURNAL} is missing); expected the folder of a sweep that `tuner run` has begun")
     expected, remedy = "expected a study with read permission", "; restore it from a copy"
-    if journal.exists():
-        shown = str(journal)
-    else:
+    location, name = str(folder), ""
+    if not journal.exists():
         with _told(str(place), expected, remedy):
             stated = json.loads(place.read_text(encoding="utf-8"))
-            url, name, shown = stated["url"], stated["name"], without_password(stated["url"])
-    with _told(shown, expected, remedy):
+            location, name = str(stated["url"]), stated["name"]
+    with _place(location, expected, remedy):
         if journal.exists():
             backend = SweepJournal(journal)
             storage: BaseStorage = JournalStorage(backend)
             backend.check_end()
             name = next((name for name in optuna.study.get_all_study_names(storage) if not name.endswith(KNOWN)), "")
         else:
-            storage = SweepDatabase(url)
+            storage = _open_storage(location)
         study = optuna.load_study(study_name=name, storage=storage)
         objective = Objective(**study.user_attrs["objective"])
     return Study(study, objective)
@@ -86,19 +81,34 @@ def note_database(folder: str | Path, url: str, name: str) -> None:
     write_whole(place, json.dumps({"url": url, "name": name}), private=True)
 
 
+def _is_database(location: str | Path) -> bool:
+    return "://" in str(location)
+
+
 @contextmanager
-def _told(place: str, expected: str, remedy: str) -> Iterator[None]:
-    """Tell in one line why the study at a place cannot be opened."""
+def _place(location: str | Path, expected: str, remedy: str) -> Iterator[str]:
+    """Tell in one line why the study at a location cannot be opened; the context is what the place is called."""
+    if not _is_database(location):
+        with _told(str(Path(location) / JOURNAL), expected, remedy) as place:
+            yield place
+        return
+    from tuner import database  # with SQLAlchemy, for which no other sweep has to wait
+
+    with database.told(str(location)) as place, _told(place, expected, remedy):
+        yield place
+
+
+@contextmanager
+def _told(place: str, expected: str, remedy: str) -> Iterator[str]:
+    """Tell in one line why what is stored at a place is no study."""
     try:
-        yield
+        yield place
     except OSError as error:
         raise SweepError(f"{place}: cannot be opened ({error.strerror or error}); {expected}") from error
     except JournalDamaged as error:
         raise SweepError(f"{error}{remedy}") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise SweepError(f"{place}: holds no sweep that has begun ({type(error).__name__}: {error}){remedy}") from error
-    except (SQLAlchemyError, ImportError, StorageInternalError) as error:  # ImportError: the database's driver is not installed
-        raise SweepError(f"{place}: cannot be opened ({reason(error)}); expected a database that SQLAlchemy can reach") from error
 
 
 def _open_storage(location: str | Path) -> BaseStorage:
@@ -106,7 +116,9 @@ def _open_storage(location: str | Path) -> BaseStorage:
 
     What a driver that was killed left half written in a journal is cut off.
     """
-    if "://" in str(location):
+    if _is_database(location):
+        from tuner.database import SweepDatabase
+
         return SweepDatabase(str(location))
     journal = Path(location) / JOURNAL
     journal.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from ray import tune
@@ -42,6 +44,9 @@ from tuner.trial import Trial, Work
 from tuner.writing import write_whole
 
 ANY = 10**6  # as many trials at a time as fit
+
+# Loads the data when it is first called.
+Load = Callable[[], tuple[data.Dataset, data.SealedTest]]
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,16 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
     folder = spec.sweep_folder
     check_installed(spec.trackers)
     with alone(folder) as lock, _kept(spec, view, interrupted):
-        view.stage("data", text=spec.dataset.source)
-        dataset, test = data.load(spec.dataset, spec.seed)
+
+        @cache
+        def load() -> tuple[data.Dataset, data.SealedTest]:
+            view.stage("data", text=spec.dataset.source)
+            return data.load(spec.dataset, spec.seed)
+
         # What a driver left that was killed can only be cleared away where the sweep runs; and trackers may have more to hear.
-        board = None if lock.before or spec.trackers else _finished(spec, dataset, search_path)
+        board = None if lock.before or spec.trackers else _finished(spec, load, search_path)
         if board is None:
-            board = _run(spec, dataset, test, lock=lock, view=view, interrupted=interrupted, search_path=search_path)
+            board = _run(spec, load, lock=lock, view=view, interrupted=interrupted, search_path=search_path)
             if interrupted.is_set():
                 return board
         if telling:
@@ -99,7 +108,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
     return board
 
 
-def _finished(spec: specs.SweepSpec, dataset: data.Dataset, search_path: tuple[str, ...]) -> Leaderboard | None:
+def _finished(spec: specs.SweepSpec, load: Load, search_path: tuple[str, ...]) -> Leaderboard | None:
     """Return the leaderboard of a sweep that has nothing left to do; None where something is left, or nothing is known of it."""
     try:
         study = read_study(spec.sweep_folder)
@@ -108,7 +117,7 @@ def _finished(spec: specs.SweepSpec, dataset: data.Dataset, search_path: tuple[s
     if study.facts.get("search_ended") is None:
         return None
     spec = facts.same_sweep(study, spec)
-    facts.record_beginning(study, spec, spec.search_space(), dataset, search_path)  # refuses other data
+    facts.record_beginning(study, spec, spec.search_space(), load()[0], search_path)  # refuses other data
     board, section = Leaderboard.of(study.trials(), study.objective, study.facts), spec.evaluation
     board.write(spec.sweep_folder)
     board.best  # noqa: B018  # raises where there is nothing to rank
@@ -122,8 +131,7 @@ def _finished(spec: specs.SweepSpec, dataset: data.Dataset, search_path: tuple[s
 
 def _run(
     spec: specs.SweepSpec,
-    dataset: data.Dataset,
-    test: data.SealedTest,
+    load: Load,
     *,
     lock: Lock,
     view: View,
@@ -134,7 +142,8 @@ def _run(
     with ExitStack() as held:
         if spec.cluster.target == "local":
             held.enter_context(starting.ahead())
-        cluster = held.enter_context(targets.connect(spec.cluster))
+        cluster = held.enter_context(targets.connect(spec.cluster, meanwhile=load))
+        dataset, test = load()
         allotment, slots = _fit(spec, cluster, lock, view, interrupted)
         study = _open(spec, spec.objective_for(dataset.task), held, interrupted)
         spec = facts.same_sweep(study, spec)
