@@ -68,9 +68,7 @@ CLUSTER = table(
         volumeMounts=UNCHECKED,
     ),
     enableInTreeAutoscaling=FLAG,
-    gcsFaultToleranceOptions=table(
-        "redisAddress", externalStorageNamespace=TEXT, redisAddress=TEXT, redisPassword=UNCHECKED, redisUsername=UNCHECKED
-    ),
+    gcsFaultToleranceOptions=table("redisAddress", externalStorageNamespace=TEXT, redisAddress=TEXT, redisPassword=UNCHECKED, redisUsername=UNCHECKED),
     headGroupSpec=table(
         "template",
         enableIngress=FLAG,

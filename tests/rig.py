@@ -9,6 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search_spaces.space import Condition, Parameter, SearchSpace
 from tuner.accounts import Accounts
+from tuner.ahead import Ahead
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
 from tuner.samplers.named import SearchSection, build_sampler
@@ -42,13 +43,22 @@ class RayTrial:
 
 class Rig:
     def __init__(
-        self, study: Study | None = None, *, space: SearchSpace = SPACE, sampler: str = "random", seed: int = 0, clock: Any = time.monotonic, **budget: Any
+        self,
+        study: Study | None = None,
+        *,
+        space: SearchSpace = SPACE,
+        sampler: str = "random",
+        seed: int = 0,
+        clock: Any = time.monotonic,
+        ahead: dict[str, Any] | None = None,
+        **budget: Any,
     ) -> None:
         self.section = SearchSection(sampler=sampler, **(budget or {"trials": 1000}))
         self.study = study or Study(optuna.create_study(direction="maximize"), ACCURACY)
         self.study.optuna.sampler = build_sampler(self.section, space, objective=ACCURACY, max_epochs=EPOCHS, seed=seed, trials=len(self.study.trials()))
         self.accounts = Accounts(self.study, max_epochs=EPOCHS, budget=self.section.budget, clock=clock)
-        self.searcher = StudySearcher(self.accounts, space, section=self.section, seed=seed)
+        self.ahead = None if ahead is None else Ahead(self.study.optuna, space, **ahead)
+        self.searcher = StudySearcher(self.accounts, space, section=self.section, seed=seed, ahead=self.ahead)
         self.scheduler = StudyScheduler(self.accounts, space, section=SchedulerSection(name="asha", audit=0.0), seed=seed)
         self._count = 0
 

@@ -20,7 +20,7 @@ FLOORS = [
     {"study", "failures", "datasets", "leaderboard", "console", "epoch", "checkpoint"},
     {"audit", "accounts", "confirm", "data", "opening"},
     {"samplers", "lock"},
-    {"rules", "shelf", "mirror"},
+    {"ahead", "rules", "shelf", "mirror"},
     {"scheduler"},
     {"searcher", "training", "trackers"},
     {"spec", "card", "child", "report", "warm"},

@@ -81,7 +81,7 @@ def test_gradients_of_single_rows_go_to_keras() -> None:
     assert np.asarray(weight).tolist() == [[1, 1], [1, 1], [0.5, 0.5], [1, 1]]
 
 
-NORMALIZED: dict[str, dict[str, Any]] = {"usual": {}, "own numbers": {"momentum": 0.7, "epsilon": 0.01}, "neither scale nor shift": {"scale": False, "center": False}}
+NORMALIZED: dict[str, dict[str, Any]] = {"usual": {}, "own numbers": {"momentum": 0.7, "epsilon": 0.01}, "plain": {"scale": False, "center": False}}
 
 
 def normalized(arguments: dict[str, Any], inputs: np.ndarray, *, fused: bool, dtype: str = "float32") -> list[np.ndarray]:
@@ -147,8 +147,8 @@ def test_other_normalisations_stay_with_keras() -> None:
     class Own(keras.layers.BatchNormalization):
         pass
 
-    layers = keras.layers
-    others = [(layers.BatchNormalization(), (5, 4, 6)), (layers.BatchNormalization(axis=1), (5, 4, 3, 6)), (layers.BatchNormalization(epsilon=1e-6), (5, 4, 3, 6))]
-    for layer, shape in [*others, (Own(), (5, 4, 3, 6)), (layers.LayerNormalization(), (5, 4, 3, 6)), (layers.BatchNormalization(renorm=True), (5, 4, 3, 6))]:
+    layers, images = keras.layers, (5, 4, 3, 6)
+    others = [layers.BatchNormalization(axis=1), layers.BatchNormalization(epsilon=1e-6), layers.BatchNormalization(renorm=True), layers.LayerNormalization()]
+    for layer, shape in [(layers.BatchNormalization(), (5, 4, 6)), (Own(), images), *((other, images) for other in others)]:
         layer.build(shape)
         assert not fuse_normalization(layer)

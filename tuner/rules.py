@@ -150,9 +150,10 @@ class Foresight:
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
         """Return the trial's chance if it is too small to go on."""
-        if epoch not in self._checks or not self.forecast.update(self._study.optuna) or not self.forecast.enough(self._grace):
+        belief = self.forecast.update(self._study.optuna) if epoch in self._checks else None
+        if belief is None or not belief.enough(self._grace):
             return None
-        chance = self.forecast.chance(number)
+        chance = belief.chance(number)
         if chance is None or chance >= self._least_chance:
             return None
         return f"a chance of {chance:.0%} at epoch {epoch} to end better than the trials that run on"

@@ -4,6 +4,7 @@ Owns how a suggestion comes about: trials that wait to be continued or were put 
 of them twice, until a budget is spent or a finite space is exhausted. Must not know Keras, nor what a configuration means.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from search_spaces.notebooks import BASELINES
 from search_spaces.space import SearchSpace
 from tuner import failures
 from tuner.accounts import Accounts, seed_of
+from tuner.ahead import Ahead, Drawn
 from tuner.here import Here
 from tuner.samplers.draft import Draft
 from tuner.samplers.named import SAMPLERS, SearchSection
@@ -37,11 +39,15 @@ class StudySearcher(Here, Searcher):
         section: how configurations are chosen.
         seed: of the sweep; a trial's own seed derives from it and the trial's number.
         known: trials of earlier sweeps, whose configurations are not run again.
+        ahead: draws the configurations, some of them ahead; the caller closes it. None: each is drawn when it is asked for.
     """
 
-    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int, known: Sequence[FrozenTrial] = ()) -> None:
+    def __init__(
+        self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int, known: Sequence[FrozenTrial] = (), ahead: Ahead | None = None
+    ) -> None:
         super().__init__()
         self.accounts = accounts
+        self._ahead = ahead or Ahead(accounts.study.optuna, space, noticeable=math.inf)
         self._study = accounts.study
         self._space = space
         self._section = section
@@ -63,11 +69,15 @@ class StudySearcher(Here, Searcher):
         if number is not None:
             configuration = self._configuration(self._study.resume(number))
         else:
-            reason = self._nothing_new()
-            drawn = None if reason else self._draw()
-            if reason or drawn is None:
-                return self._finish(reason or f"all {self._size} configurations of the space have been run")
-            number, configuration = drawn
+            if reason := self._nothing_new():
+                return self._finish(reason)
+            drawn = self._ahead.take(self._study.count(), wait=not self.accounts.running)
+            if drawn is None:
+                return None
+            drawn = self._unlike_any(drawn)
+            if drawn is None:
+                return self._finish(f"all {self._size} configurations of the space have been run")
+            number, configuration = self._record(drawn), drawn.configuration
         trial = self._study.trial(number)
         self._seen.add(key_of(configuration))
         self.accounts.begin(trial_id, number)
@@ -76,6 +86,8 @@ class StudySearcher(Here, Searcher):
             self._study.set_trial_fact(number, "configuration", configuration)
             self._study.set_trial_fact(number, "source", facts.get("source", "enqueued"))
             self._study.set_trial_fact(number, "seed", seed_of(self._seed, number))
+        if self._nothing_new() is None:
+            self._ahead.begin(self._study.count())
         return {
             "number": number,
             "configuration": configuration,
@@ -141,32 +153,36 @@ class StudySearcher(Here, Searcher):
         suggested = self._space.suggest(trial)
         return dict(stated) if stated is not None else suggested
 
-    def _draw(self) -> tuple[int, dict[str, Any]] | None:
-        """Record a new trial that is no duplicate; None where the space has no more."""
-        number = self._study.count()
+    def _unlike_any(self, drawn: Drawn) -> Drawn | None:
+        """Return what was drawn, or something else in its place if that has been run; None where the space has no more."""
+        number = drawn.draft.frozen.number
         for _ in range(REDRAWS):
+            if key_of(drawn.configuration) not in self._seen:
+                return drawn
             draft = Draft(self._study.optuna, number)
-            configuration = self._space.suggest(draft)
-            if key_of(configuration) not in self._seen:
-                return self._record(draft.frozen, configuration), configuration
+            drawn = Drawn(draft, self._space.suggest(draft))
         rest = list(self._unseen()) if self._size is not None else []
-        if self._size is not None and not rest:
+        if self._size is None:
+            return drawn
+        if not rest:
             return None
-        if rest:
-            configuration = rest[int(np.random.default_rng([self._seed, number]).integers(len(rest)))]
-            draft.frozen.system_attrs.pop(SOURCE, None)
-            draft.frozen.params = self._space.parameters_of(configuration)
-            draft.frozen.distributions = {name: self._space.parameters[name].distribution for name in draft.frozen.params}
-        return self._record(draft.frozen, configuration), configuration
+        configuration = rest[int(np.random.default_rng([self._seed, number]).integers(len(rest)))]
+        frozen = drawn.draft.frozen
+        frozen.system_attrs.pop(SOURCE, None)
+        frozen.params = self._space.parameters_of(configuration)
+        frozen.distributions = {name: self._space.parameters[name].distribution for name in frozen.params}
+        return Drawn(drawn.draft, configuration)
 
     def _source(self) -> str:
         """Say whether the configurations of a sampler that notes nothing come from a model yet."""
         startup = SAMPLERS[self._section.sampler].startup
         return "random" if startup is None or len(self._study.trials("complete", "pruned")) < (self._section.warm_up or startup) else "model"
 
-    def _record(self, frozen: FrozenTrial, configuration: Mapping[str, Any]) -> int:
+    def _record(self, drawn: Drawn) -> int:
+        """Record a new trial, and return its number."""
+        frozen = drawn.draft.frozen
         source = frozen.system_attrs.pop(SOURCE, None) or self._source()
-        frozen.user_attrs = {"configuration": dict(configuration), "seed": seed_of(self._seed, frozen.number), "source": source}
+        frozen.user_attrs = {"configuration": drawn.configuration, "seed": seed_of(self._seed, frozen.number), "source": source}
         self._study.optuna.add_trial(frozen)
         return frozen.number
 

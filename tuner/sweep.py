@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from search_spaces.space import SearchSpace
 from tuner import data, evaluate, facts, failures, findings, plan, starting, storage, warm
 from tuner import spec as specs
 from tuner.accounts import Accounts, epochs_s
+from tuner.ahead import Ahead
 from tuner.audit import audit_of
 from tuner.card import write_card
 from tuner.confirm import Race, candidates
@@ -256,10 +257,11 @@ def _search(sweep: _Sweep, slots: int) -> None:
 
     usual, rest = sweep.workers.allotment.usual, (spec.search.trials or ANY) - len(study.trials("complete", "pruned", "failed"))
     grows = spec.cluster.target != "local"
-    with waiting.wanted(usual, min(rest, spec.search.max_concurrent or ANY) if grows else 0) as ask_for_nodes:
+    most = min(rest, spec.search.max_concurrent or ANY) if grows else 0
+    with waiting.wanted(usual, most) as ask_for_nodes, closing(Ahead(study.optuna, space)) as ahead:
         dispatch(
             tune.with_parameters(Trial, work=sweep.work),
-            StudySearcher(accounts, space, section=spec.search, seed=spec.seed, known=known),
+            StudySearcher(accounts, space, section=spec.search, seed=spec.seed, known=known, ahead=ahead),
             StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed),
             allotment=sweep.workers.allotment,
             slots=slots,

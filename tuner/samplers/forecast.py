@@ -11,6 +11,7 @@ Snoek, Larochelle and Adams, NeurIPS 2012, divide expected improvement by expect
 """
 
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -79,51 +80,17 @@ class _Record:
         return self.costs[self.last]
 
 
-class Forecast:
-    """What trials and configurations will reach at the last epoch.
+@dataclass(frozen=True)
+class Belief:
+    """What a forecast believes at one moment. It does not change any more, and may be asked from any thread.
 
-    Args:
-        encoding: of the space.
-        objective: what is optimised.
-        max_epochs: number of epochs of a full training.
+    Attributes:
+        records: the trials that tell something, in their order.
+        process: a Gaussian process over configuration and epoch.
     """
 
-    def __init__(self, encoding: Encoding, objective: Objective, max_epochs: int) -> None:
-        self._encoding = encoding
-        self._objective = objective
-        self._max_epochs = max_epochs
-        self._kept = _kept_epochs(max_epochs)
-        self._known: dict[int, _Record] = {}
-        self._state: tuple[int, int] | None = None
-        self._parameters: np.ndarray | None = None
-        self._fitted = 0
-        self._records: list[_Record] = []
-
-    @_ONE_THREAD.wrap(limits=1)
-    def update(self, study: optuna.Study) -> bool:
-        """Take note of what the study has; return False while that is too little for a forecast."""
-        records = self._read(study)
-        if sum(record.state != TrialState.FAIL for record in records) < LEAST_TRIALS:
-            return False
-        self._records = records
-        state = len(records), sum(record.last for record in records)
-        if state == self._state:
-            return True
-        self._state = state
-        costs = np.array([record.cost for record in records])
-        finite = costs[np.isfinite(costs)]
-        best, median = float(finite.min()), float(np.median(finite))
-        span = max(median - best, 1e-9 * max(1.0, abs(best)))
-        used = _representative(records, costs)
-        x, t, y = self._observations(used)
-        y = np.log(NEAREST + np.clip((y - best) / span, 0.0, FARTHEST))
-        y = (y - y.mean()) / max(float(y.std()), 1e-6)
-        if self._parameters is None or len(y) >= min(1.2 * self._fitted, self._fitted + 30):
-            some = np.random.default_rng(len(y)).permutation(len(y))[:MOST_FOR_FITTING]
-            self._parameters = fit(x[some], t[some], y[some], start=self._parameters, iterations=ITERATIONS)
-            self._fitted = len(y)
-        self.process = CurveProcess(x, t, y, self._parameters)
-        return True
+    records: list[_Record]
+    process: CurveProcess
 
     def rivals(self, without: int | None = None) -> np.ndarray:
         """Return the expected ends, less is better, of the trials that run, or have run, to their end: those whose forecast will be, or is, a fact.
@@ -137,13 +104,13 @@ class Forecast:
     def rival_points(self, without: int | None = None) -> np.ndarray:
         """Return the points of the trials that `rivals` is about, float64 of shape (n, dimensions)."""
         alive = (TrialState.RUNNING, TrialState.COMPLETE)
-        return np.array([record.point for record in self._records if record.state in alive and record.number != without])
+        return np.array([record.point for record in self.records if record.state in alive and record.number != without])
 
     @_ONE_THREAD.wrap(limits=1)
     def chance(self, number: int) -> float | None:
         """Return the probability that a trial ends better than every rival is expected to; None where there is no rival."""
         rivals = self.rivals(without=number)
-        own = [record.point for record in self._records if record.number == number]
+        own = [record.point for record in self.records if record.number == number]
         if not len(rivals) or not own:
             return None
         mean, deviation = self.process.predict(np.array(own))
@@ -151,12 +118,12 @@ class Forecast:
 
     def enough(self, epoch: int) -> bool:
         """Say whether as many trials have reached an epoch as run at a time, or ENOUGH: before, a trial has hardly anyone to be compared with."""
-        running = sum(record.state == TrialState.RUNNING for record in self._records)
-        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self._records) >= min(ENOUGH, running)
+        running = sum(record.state == TrialState.RUNNING for record in self.records)
+        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self.records) >= min(ENOUGH, running)
 
     def best_points(self, count: int) -> np.ndarray:
         """Return the points with the best expected ends among the trials with the best values, float64 of shape (at most count, dimensions)."""
-        told = sorted((record for record in self._records if record.state != TrialState.FAIL), key=lambda record: record.cost)
+        told = sorted((record for record in self.records if record.state != TrialState.FAIL), key=lambda record: record.cost)
         points = np.array([record.point for record in told[: 5 * count]])
         return points[np.argsort(self.process.mean(points))[:count]]
 
@@ -166,7 +133,7 @@ class Forecast:
         Args:
             points: float64 of shape (n, dimensions).
         """
-        timed = [(record.point, record.seconds) for record in self._records if record.seconds]
+        timed = [(record.point, record.seconds) for record in self.records if record.seconds]
         if not timed:
             return np.ones(len(points))
 
@@ -186,6 +153,55 @@ class Forecast:
         if not len(points):
             return self.process
         return self.process.extended(points, np.ones(len(points)), self.process.mean(points))
+
+
+class Forecast:
+    """What trials and configurations will reach at the last epoch. Threads take turns.
+
+    Args:
+        encoding: of the space.
+        objective: what is optimised.
+        max_epochs: number of epochs of a full training.
+    """
+
+    def __init__(self, encoding: Encoding, objective: Objective, max_epochs: int) -> None:
+        self._encoding = encoding
+        self._objective = objective
+        self._max_epochs = max_epochs
+        self._kept = _kept_epochs(max_epochs)
+        self._known: dict[int, _Record] = {}
+        self._state: tuple[int, int] | None = None
+        self._parameters: np.ndarray | None = None
+        self._fitted = 0
+        self._process: CurveProcess | None = None
+        self._turn = threading.Lock()
+
+    @_ONE_THREAD.wrap(limits=1)
+    def update(self, study: optuna.Study) -> Belief | None:
+        """Take note of what the study has, and return what is to be believed; None while that is too little for a forecast."""
+        with self._turn:
+            records = self._read(study)
+            if sum(record.state != TrialState.FAIL for record in records) < LEAST_TRIALS:
+                return None
+            state = len(records), sum(record.last for record in records)
+            if self._process is None or state != self._state:
+                self._state, self._process = state, self._fit(records)
+            return Belief(records, self._process)
+
+    def _fit(self, records: list[_Record]) -> CurveProcess:
+        costs = np.array([record.cost for record in records])
+        finite = costs[np.isfinite(costs)]
+        best, median = float(finite.min()), float(np.median(finite))
+        span = max(median - best, 1e-9 * max(1.0, abs(best)))
+        used = _representative(records, costs)
+        x, t, y = self._observations(used)
+        y = np.log(NEAREST + np.clip((y - best) / span, 0.0, FARTHEST))
+        y = (y - y.mean()) / max(float(y.std()), 1e-6)
+        if self._parameters is None or len(y) >= min(1.2 * self._fitted, self._fitted + 30):
+            some = np.random.default_rng(len(y)).permutation(len(y))[:MOST_FOR_FITTING]
+            self._parameters = fit(x[some], t[some], y[some], start=self._parameters, iterations=ITERATIONS)
+            self._fitted = len(y)
+        return CurveProcess(x, t, y, self._parameters)
 
     def _read(self, study: optuna.Study) -> list[_Record]:
         """Return the trials that tell something, in their order; only those that changed are read again."""
@@ -256,17 +272,18 @@ class ForecastSampler(SpaceSampler):
         """Return the point of the next configuration."""
         random = self.generator(trial, attempt)
         by_lot = random.random() < DRAWN_BY_LOT
-        if trial.number < self._warm_up or by_lot or attempt > ATTEMPTS or not self.forecast.update(study):
+        belief = None if trial.number < self._warm_up or by_lot or attempt > ATTEMPTS else self.forecast.update(study)
+        if belief is None:
             return even_points(self.encoding.dimensions, trial.number + 1, seed=self._seed)[-1] if attempt == 0 else random.random(self.encoding.dimensions)
         study._storage.set_trial_system_attr(trial._trial_id, SOURCE, "model")
-        candidates = self._candidates(random)
+        candidates = self._candidates(belief, random)
         begun = study._storage.get_all_trials(study._study_id, deepcopy=False, states=(TrialState.RUNNING,))
         silent = [self.encoding.encode(other.params) for other in begun if not other.intermediate_values and other.number != trial.number]
-        process = self.forecast.believing(np.array(silent))
+        process = belief.believing(np.array(silent))
         mean, deviation = process.predict(candidates)
-        rivals = self.forecast.rival_points()
+        rivals = belief.rival_points()
         if not len(rivals):
-            rivals = self.forecast.best_points(1)
+            rivals = belief.best_points(1)
         ends = process.mean(rivals)
         if self._also_minimize is not None and (second := self._second(study)) is not None:
             weight = random.uniform(0.0, MOST_FOR_SECOND)
@@ -275,7 +292,7 @@ class ForecastSampler(SpaceSampler):
             deviation = (1 - weight) * deviation
         improvement = _expected_improvement(float(ends.min()), mean, deviation)
         if self._in_time:
-            improvement /= self.forecast.seconds(candidates) ** COST_WEIGHT
+            improvement /= belief.seconds(candidates) ** COST_WEIGHT
         return candidates[int(np.argmax(improvement))]
 
     def _second(self, study: optuna.Study) -> CurveProcess | None:
@@ -294,10 +311,10 @@ class ForecastSampler(SpaceSampler):
         self._second_parameters = fit(x, t, y, start=self._second_parameters, iterations=5 if self._second_parameters is not None else ITERATIONS)
         return CurveProcess(x, t, y, self._second_parameters)
 
-    def _candidates(self, random: np.random.Generator) -> np.ndarray:
+    def _candidates(self, belief: Belief, random: np.random.Generator) -> np.ndarray:
         """Return settled points: random ones, and the best ones with some of their coordinates moved a little."""
         everywhere = random.random((RANDOM_CANDIDATES, self.encoding.dimensions))
-        best = self.forecast.best_points(8)
+        best = belief.best_points(8)
         near = best[random.integers(len(best), size=LOCAL_CANDIDATES)]
         moved = random.random(near.shape) < 0.5
         step = random.normal(size=near.shape) * random.choice([0.02, 0.05, 0.15], size=(len(near), 1))
