@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 RAY = str(Path(sys.executable).with_name("ray"))
+FOLDERS: dict[str, Path] = {}  # a head's address -> where it keeps its logs
 
 
 def free_port() -> int:
@@ -52,6 +53,7 @@ def head(*options: str, environment: dict[str, str] | None = None, job_server: b
         fixed = ["--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--temp-dir={folder}"]
         with running(*fixed, *dashboard, *options, environment=environment) as process:
             wait_until(lambda: _listens(port), process)
+            FOLDERS[f"127.0.0.1:{port}"] = Path(folder)
             url = f"http://127.0.0.1:{server}" if job_server else ""
             if url:
                 wait_until(lambda: _serves(url), process)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cluster.errors import ClusterError
-from tests.heads import free_port, head, running, wait_until
+from tests.heads import FOLDERS, free_port, head, running, wait_until
 from tests.test_cli import run
 from tests.test_cluster_nodes import SleepingTrial
 from tests.test_storage import SECRET, bucket
@@ -96,6 +96,8 @@ def test_lost_machine_costs_nothing_that_the_bucket_has(
     assert Storage(f"{s3}/kept").get("leaderboard.parquet") == (tmp_path / "sweeps" / "kept" / "leaderboard.parquet").read_bytes()
     told = out + err + "".join(path.read_bytes().decode(errors="replace") for path in (tmp_path / "sweeps").rglob("*") if path.is_file())
     assert SECRET not in told + "".join((Storage(f"{s3}/kept").get(name) or b"").decode(errors="replace") for name in kept)
+    logs = [path.read_text(errors="replace") for path in FOLDERS[address].glob("session_*/logs/*") if path.is_file()]
+    assert any("runtime_env" in log for log in logs) and not any(SECRET in log for log in logs)
 
 
 DRIVER = """

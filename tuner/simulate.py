@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 
 from search_spaces.space import SearchSpace
 from tuner.accounts import Accounts
+from tuner.ahead import Ahead
 from tuner.errors import SweepError
 from tuner.objective import Objective
 from tuner.rules import SchedulerSection
@@ -158,6 +159,7 @@ def search(
     workers: int,
     seed: int,
     prepare: Callable[[Study], None] | None = None,
+    ahead: bool = False,
 ) -> tuple[Study, list[Event]]:
     """Simulate a whole search with a study in memory.
 
@@ -171,6 +173,7 @@ def search(
         workers: number of trials at a time.
         seed: of the sweep.
         prepare: puts trials into the study's queue before the search begins.
+        ahead: draw every configuration one ahead, as a driver does that has much to do.
 
     Returns:
         The study, and every epoch in the order of time.
@@ -184,8 +187,9 @@ def search(
         record.optuna.sampler = build_sampler(search, space, objective=objective, max_epochs=max_epochs, seed=seed)
         clock = VirtualClock()
         accounts = Accounts(record, max_epochs=max_epochs, budget=search.budget, clock=clock)
-        driven = StudySearcher(accounts, space, section=search, seed=seed), StudyScheduler(accounts, space, section=scheduler, seed=seed)
-        return record, simulate(*driven, curves, workers=workers, clock=clock)
+        drawing = Ahead(record.optuna, space, noticeable=0.0 if ahead else math.inf, at_once=True)
+        searcher = StudySearcher(accounts, space, section=search, seed=seed, ahead=drawing)
+        return record, simulate(searcher, StudyScheduler(accounts, space, section=scheduler, seed=seed), curves, workers=workers, clock=clock)
     finally:
         optuna.logging.set_verbosity(verbosity)
 
