@@ -211,6 +211,38 @@ def test_folds_report_means_and_spreads(images: tuple[np.ndarray, np.ndarray]) -
     assert "seconds_spread" not in both
 
 
+@pytest.mark.parametrize(
+    ("changes", "shared"),
+    [
+        ({"normalized": True, "dropped": 0.4}, True),
+        ({"optimizer": "RMSprop", "decays": True, "convolved": True}, True),
+        ({"optimizer": "SGD", "compile": {"run_eagerly": True}}, False),
+    ],
+    ids=str,
+)
+def test_folds_share_what_is_compiled_and_nothing_else(
+    changes: dict[str, Any], shared: bool, images: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = images
+    scalings = [Scaling(np.full(4, number, np.float32), np.full(4, 0.01, np.float32), np.zeros(4, np.float32)) for number in (100, 120, 140)]
+    folds: list[Fold] = [(np.delete(np.arange(130), part), part, scaling) for part, scaling in zip(np.array_split(np.arange(130), 3), scalings, strict=True)]
+    found = []
+    for alone in (False, True):
+        if alone:
+            monkeypatch.setattr("tuner.epoch.alike", lambda model, other: False)
+        training = Training(recipe(changes), x, y, folds)
+        reports = [training.run_epoch()]
+        training.save(tmp_path / str(alone))
+        training.run_epoch()
+        training.restore(tmp_path / str(alone))
+        reports.append(training.run_epoch())
+        assert [bool(runner._functions) for runner in training._runners] == [alone and shared] * 3
+        found.append(([{name: value for name, value in report.items() if name != "seconds"} for report in reports], weights_of(training)))
+    assert found[0][0] == found[1][0]
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_checkpoints_hold_every_fold(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     folds: list[Fold] = [(TRAIN, VALIDATION, BYTES), (np.arange(40, 130), np.arange(40), BYTES)]
     training, other = (Training(recipe(), *images, folds) for _ in range(2))

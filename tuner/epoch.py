@@ -7,11 +7,12 @@ Runs in a trial's process. Must not know where the data came from, what the netw
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from search_spaces.alike import alike
 from search_spaces.fused import fuse, fuse_normalization
 
 # TensorFlow rewrites every graph before it runs it, which takes 0.12 s of a trial's start (training and validation of two normalised layers). Dense layers
@@ -42,13 +43,14 @@ class Epoch:
         reason: why it is `fit`; empty otherwise.
     """
 
-    def __init__(self, model: Any, batch_size: int, scaling: Scaling) -> None:
+    def __init__(self, model: Any, batch_size: int, scaling: Scaling, stage: "Epoch | None" = None) -> None:
         """Prepare a model.
 
         Args:
             model: a compiled Keras model with one input.
             batch_size: rows per training step.
             scaling: what makes a network's input out of a row.
+            stage: of a network that is not trained for itself: one that is alike takes its place for every epoch, so that only the stage is compiled.
         """
         self.model = model
         self.batch_size = batch_size
@@ -57,6 +59,8 @@ class Epoch:
         self._scaling = scaling
         self._built = False
         self._functions: dict[str, Any] = {}
+        self._stage = stage if stage is not None and not self.reason and stage._serves(self) else None
+        self._holds: Epoch | None = None  # of a stage: whose values it has
 
     def train(self, x: Any, y: Any, order: np.ndarray) -> dict[str, float]:
         """Train on every row of `order` once, the last and smaller batch included.
@@ -112,20 +116,45 @@ class Epoch:
         return np.concatenate([np.asarray(self.model(self._scaled(chunk), training=False), dtype="float32") for chunk in chunks])
 
     def variables(self, x: Any, y: Any) -> list[Any]:
-        """Return everything that the next epoch depends on: weights, random states, optimizer; always in the same order."""
+        """Return everything that the next epoch depends on: weights, random states, optimizer; always in the same order. It may be changed by the caller."""
+        if self._stage is not None:
+            self._stage._holds = None
+        return self._variables(x, y)
+
+    def _variables(self, x: Any, y: Any) -> list[Any]:
         self._build(x, y)
         return [*self.model.variables, *(self.model.optimizer.variables if self.model.optimizer else ())]
 
     def _run(self, name: str, x: Any, y: Any, rows: np.ndarray, *, anew: bool = True) -> dict[str, float]:
         import tensorflow as tf
 
-        if name not in self._functions:
-            self._build(x, y)
-            step, size = (self.model.train_step, self.batch_size) if name == "train" else (self.model.test_step, EVALUATION_ROWS)
-            self._functions[name] = self._loop(step, size, x, y)
+        at = self._stage or self
+        if name not in at._functions:
+            at._build(x, y)
+            step, size = (at.model.train_step, at.batch_size) if name == "train" else (at.model.test_step, EVALUATION_ROWS)
+            at._functions[name] = at._loop(step, size, x, y)
+        if at is not self and at._holds is not self:
+            _copy(self._variables(x, y), at._variables(x, y))
+            at._holds = self
         if anew:
-            self.model.reset_metrics()
-        return {key: float(value) for key, value in self._functions[name](x, y, tf.constant(rows, tf.int64)).items()}
+            at.model.reset_metrics()
+        numbers = [tf.constant(number, tf.float32) for number in self._numbers()]
+        report = {key: float(value) for key, value in at._functions[name](x, y, tf.constant(rows, tf.int64), *numbers).items()}
+        if at is not self and name == "train":
+            _copy(at._variables(x, y), self._variables(x, y))
+        return report
+
+    def _serves(self, other: "Epoch") -> bool:
+        """Say whether the other network can take this one's place."""
+        return not self.reason and self._kind() == other._kind() and alike(self.model, other.model)
+
+    def _numbers(self) -> list[np.ndarray]:
+        return [np.asarray(number, np.float32) for number in (self._scaling.center, self._scaling.factor, self._scaling.fill)]
+
+    def _kind(self) -> tuple[Any, ...]:
+        """Return what of the scaling, but for its numbers, is compiled."""
+        center, factor, fill = self._numbers()
+        return bool(np.any(center)), bool(np.any(factor != 1)), center.shape, factor.shape, fill.shape
 
     def _build(self, x: Any, y: Any) -> None:
         """Create every variable now: none may be created inside the loop, nor after a checkpoint was read."""
@@ -152,7 +181,7 @@ class Epoch:
         if model.jit_compile:
             step = tf.function(step, jit_compile=True)
 
-        def epoch(x: Any, y: Any, rows: Any) -> Mapping[str, Any]:
+        def epoch(x: Any, y: Any, rows: Any, *numbers: Any) -> Mapping[str, Any]:
             count = tf.size(rows, out_type=tf.int64)
 
             def unfinished(start: Any, loss: Any) -> Any:
@@ -160,27 +189,29 @@ class Epoch:
 
             def batch(start: Any, loss: Any) -> Any:
                 chosen = rows[start : tf.minimum(start + size, count)]
-                logs = step((self._scaled(tf.gather(x, chosen)), tf.gather(y, chosen)))
+                logs = step((self._scaled(tf.gather(x, chosen), *numbers), tf.gather(y, chosen)))
                 return start + size, tf.cast(logs["loss"], tf.float32)
 
             tf.while_loop(unfinished, batch, [tf.constant(0, tf.int64), tf.constant(0.0)], parallel_iterations=1)
             return model.get_metrics_result()
 
         signature = [tf.TensorSpec([None, *x.shape[1:]], x.dtype), tf.TensorSpec([None, *y.shape[1:]], y.dtype), tf.TensorSpec([None], tf.int64)]
+        signature += [tf.TensorSpec(number.shape, tf.float32) for number in self._numbers()]
         return tf.function(epoch, input_signature=signature, autograph=False)
 
-    def _scaled(self, batch: Any) -> Any:
+    def _scaled(self, batch: Any, *numbers: Any) -> Any:
         import tensorflow as tf
 
-        scaling = self._scaling
+        center, factor, fill = numbers or self._numbers()
+        centers, scales, *_ = self._kind()
         whole = batch.dtype.is_integer
         batch = tf.cast(batch, tf.float32)
         if not whole:
-            batch = tf.where(tf.math.is_nan(batch), scaling.fill, batch)
-        if np.any(scaling.center):
-            batch = batch - scaling.center
-        if np.any(np.asarray(scaling.factor) != 1):
-            batch = batch * scaling.factor
+            batch = tf.where(tf.math.is_nan(batch), fill, batch)
+        if centers:
+            batch = batch - center
+        if scales:
+            batch = batch * factor
         return batch
 
     def _batches(self, x: Any, y: Any, rows: np.ndarray, size: int) -> Any:
@@ -188,6 +219,14 @@ class Epoch:
 
         batches = tf.data.Dataset.from_tensor_slices(tf.constant(rows, tf.int64)).batch(size)
         return batches.map(lambda chosen: (self._scaled(tf.gather(x, chosen)), tf.gather(y, chosen)))
+
+
+def _copy(source: Sequence[Any], target: Sequence[Any]) -> None:
+    """Give Keras variables the values of others."""
+    import tensorflow as tf
+
+    for one, other in zip(source, target, strict=True):
+        tf.raw_ops.AssignVariableOp(resource=other.value.handle, value=one.value.read_value())
 
 
 def obstacle(model: Any) -> str:

@@ -110,10 +110,13 @@ class Training:
         self._folds = list(folds)
         self._x, self._y = tensor_of(x), tensor_of(y)
         self._batch_size = network.batch_size(recipe.configuration)
-        self._runners = []
-        for number, (_, _, scaling) in enumerate(self._folds):
+        networks = []
+        for number in range(len(self._folds)):
             keras.utils.set_random_seed(fold_seed(recipe.seed, number))
-            self._runners.append(Epoch(self._network(recipe.precision), self._batch_size, scaling))
+            networks.append(self._network(recipe.precision))
+        # Compiling takes longer than many an epoch of a table: with folds it is done once, on a network that is none of theirs.
+        stage = Epoch(self._network(recipe.precision), self._batch_size, self._folds[0][2]) if len(networks) > 1 else None
+        self._runners = [Epoch(model, self._batch_size, scaling, stage) for model, (_, _, scaling) in zip(networks, self._folds, strict=True)]
         model = self._runners[0].model
         choose_rewriting(model, max(0 if train is None else len(train) for train, _, _ in self._folds))
         self.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
