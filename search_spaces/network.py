@@ -32,6 +32,7 @@ class Problem:
         outputs: how many classes, or how many targets.
         steps_per_epoch: batches in an epoch.
         epochs: the horizon of learning-rate schedules.
+        center, spread: the mean and the standard deviation of each target; empty: 0 and 1.
     """
 
     task: str
@@ -39,6 +40,8 @@ class Problem:
     outputs: int
     steps_per_epoch: int
     epochs: int
+    center: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -58,7 +61,8 @@ def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "
     """Return the compiled model of a configuration.
 
     A model that its builder has compiled stays so; any other gets the optimizer that the configuration describes (Adam where it describes none) and the
-    loss and metric of the task. Random weights follow Keras's global seed, which is the caller's.
+    loss and metric of the task. For regression it learns targets in units of their spread and answers in their own; its loss is in units of their
+    variance. Random weights follow Keras's global seed, which is the caller's.
 
     Args:
         builder: `module:function`; the function takes the configuration and the problem and returns a `keras.Model`.
@@ -76,8 +80,37 @@ def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "
     _check_shapes(builder, model, problem)
     if not model.compiled:
         loss, metric = TASKS[problem.task]
+        if problem.spread and (type(model) is keras.Sequential or type(model).__module__.startswith("keras.")):
+            model, loss = _in_units(model, problem), _relative_error(problem.spread)
         model.compile(optimizer=optimizer_of(configuration, problem), loss=loss, metrics=[metric])
     return model
+
+
+def _in_units(model: "keras.Model", problem: Problem) -> "keras.Model":
+    """Return a model whose last layer turns standardised outputs into targets.
+
+    A network's outputs begin around 0. Where targets lie around 1,000, it would take thousands of steps to get there, and those of SGD would be as large
+    as the targets' variance.
+    """
+    import keras
+
+    last = keras.layers.Rescaling(list(problem.spread), list(problem.center), dtype="float32", name="in_units")
+    return keras.Model(model.inputs, last(model.outputs[0]), name=model.name)
+
+
+def _relative_error(spread: Sequence[float]) -> Any:
+    """Return the mean squared error in units of the targets' variances: 1 for always answering with their means."""
+    import keras
+
+    class RelativeSquaredError(keras.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            scale = keras.ops.convert_to_tensor(spread, "float32")
+            return keras.losses.mean_squared_error(y_true / scale, y_pred / scale)
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "spread": list(spread)}
+
+    return RelativeSquaredError(name="relative_squared_error")
 
 
 def find(builder: str, search_path: Sequence[str | Path] = ()) -> Path:

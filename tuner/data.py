@@ -90,6 +90,15 @@ class Dataset:
         return 1 if self.y.ndim == 1 else int(self.y.shape[1])
 
     @property
+    def units(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The mean and the standard deviation of each target over `y`: what losses are measured in, the same for every trial and fold. Empty for classes."""
+        if self.task == "classification":
+            return (), ()
+        targets = self.y.reshape(len(self.y), -1).astype(np.float64)
+        spreads = targets.std(axis=0)
+        return tuple(map(float, targets.mean(axis=0))), tuple(float(spread) or 1.0 for spread in spreads)
+
+    @property
     def whole(self) -> Any:
         """What the final retraining trains on: all row numbers of the pool, or the stream of them."""
         return np.arange(len(self.y)) if self.survey is None else self.survey.whole

@@ -81,7 +81,7 @@ def make_plan(
             check_share(given.gpus)
         connected_s = time.monotonic() - began
         view.stage("cluster", text=f"{cluster.description}: {slots} trial{'s' * (slots != 1)} at a time, {allotment} each")
-        recipe = spec.recipe(dataset.task, dataset.outputs, search_path).of({}, seed_of(spec.seed, 0, "plan"))
+        recipe = spec.recipe(dataset, search_path).of({}, seed_of(spec.seed, 0, "plan"))
         fold = dataset.folds[0]
         share = min(1.0, ROWS_MEASURED / len(fold.train))
         part = (_part(fold.train, share), _part(fold.validation, share), dataset.scaling(fold.train))

@@ -19,7 +19,7 @@ from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.space import SearchSpace, space_of
 from search_spaces.spaces import SPACES
 from tuner import storage
-from tuner.data import DatasetSection
+from tuner.data import Dataset, DatasetSection
 from tuner.errors import SpecError
 from tuner.mistakes import one_line, shown
 from tuner.objective import Objective
@@ -145,24 +145,26 @@ class SweepSpec(BaseModel):
             database.check(url)
         return url
 
-    def recipe(self, task: str, outputs: int, search_path: tuple[str, ...]) -> Recipe:
+    def recipe(self, dataset: Dataset, search_path: tuple[str, ...]) -> Recipe:
         """Return what all trainings of this sweep have in common; configuration and seed are each one's own.
 
         Args:
-            task: `classification` or `regression`.
-            outputs: classes, or targets.
+            dataset: what they are about.
             search_path: folders where the builder's module is looked for.
         """
+        center, spread = dataset.units
         return Recipe(
             self.search_space().builder,
             {},
-            task,
-            outputs,
+            dataset.task,
+            dataset.outputs,
             epochs=self.training.max_epochs,
             seed=0,
             deterministic=self.training.deterministic,
             precision=self.training.precision,
             search_path=search_path,
+            center=center,
+            spread=spread,
         )
 
     def search_space(self) -> SearchSpace:

@@ -206,7 +206,7 @@ def _work(spec: specs.SweepSpec, space: SearchSpace, dataset: data.Dataset, *, s
         x=dataset.x,
         y=dataset.y,
         folds=tuple((fold.train, fold.validation, dataset.scaling(fold.train)) for fold in dataset.folds),
-        recipe=spec.recipe(dataset.task, dataset.outputs, search_path),
+        recipe=spec.recipe(dataset, search_path),
         scratch=scratch,
         checkpoints=f"{scratch}/{CHECKPOINTS}" if bucket else f"{spec.kept_at or spec.sweep_folder.resolve()}/{CHECKPOINTS}",
         bucket=bucket,

@@ -23,6 +23,8 @@ from tuner.epoch import Epoch, choose_rewriting, hurry_single_operations, tensor
 from tuner.errors import TrialDiverged
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# What of a recipe are tuples, and lists in JSON.
+_LISTS = ("search_path", "center", "spread")
 Fold = tuple[np.ndarray | Stream | None, np.ndarray | None, Scaling]
 
 
@@ -40,6 +42,7 @@ class Recipe:
         deterministic: whether TensorFlow must repeat itself bit by bit (6 to 10 % slower).
         precision: a Keras dtype policy, one of `PRECISIONS`.
         search_path: folders where the builder's module is looked for.
+        center, spread: for regression the mean and the standard deviation of each target, see `search_spaces.network.Problem`.
     """
 
     builder: str
@@ -51,6 +54,8 @@ class Recipe:
     deterministic: bool = False
     precision: str = "float32"
     search_path: tuple[str, ...] = ()
+    center: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -64,12 +69,12 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as JSON."""
-        return {**asdict(self), "search_path": list(self.search_path)}
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Recipe":
         """Return the recipe that `to_json` wrote."""
-        return cls(**{**value, "search_path": tuple(value["search_path"])})
+        return cls(**{**value, **{name: tuple(value[name]) for name in _LISTS}})
 
 
 class Training:
@@ -219,7 +224,8 @@ class Training:
 
         recipe = self.recipe
         steps = max(1, math.ceil(min(len(train) if train is not None else 0 for train, _, _ in self._folds) / self._batch_size))
-        problem = network.Problem(task=recipe.task, input_shape=tuple(self._x.shape[1:]), outputs=recipe.outputs, steps_per_epoch=steps, epochs=recipe.epochs)
+        shape = tuple(self._x.shape[1:])
+        problem = network.Problem(recipe.task, shape, recipe.outputs, steps_per_epoch=steps, epochs=recipe.epochs, center=recipe.center, spread=recipe.spread)
         keras.config.set_dtype_policy(precision)
         return network.build(recipe.builder, recipe.configuration, problem)
 
