@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -73,6 +74,46 @@ def test_ray_of_our_own_is_guarded_by_a_token_and_leaves_nothing_behind(tmp_path
         "token at home": False,
     }
     assert not run.stderr
+
+
+FAILING = """
+import glob, json, os, tempfile, time
+from cluster.targets import ClusterSection, connect
+
+def processes(folder):
+    found = []
+    for file in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            found.append(open(file, "rb").read().decode(errors="replace"))
+        except OSError:  # it has ended since
+            continue
+    return sum(folder in line for line in found)
+
+def work():
+    (folder,) = glob.glob(tempfile.gettempdir() + "/tuner-ray-*")
+    facts.update(folder=folder, begun=processes(folder) > 0)
+    raise LookupError("no data")
+
+facts = {}
+try:
+    with connect(ClusterSection(cpus=1), meanwhile=work):
+        facts["connected"] = True
+except LookupError as error:
+    facts["told"] = str(error)
+folder = facts.pop("folder")
+until = time.monotonic() + 30
+while processes(folder) and time.monotonic() < until:
+    time.sleep(0.1)
+print(json.dumps({**facts, "left": [processes(folder), os.path.exists(folder)]}))
+"""
+
+
+def test_what_fails_while_ray_starts_is_told_and_ends_its_daemons() -> None:
+    with tempfile.TemporaryDirectory(prefix="own-") as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        run = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, env=environment, cwd=Path(__file__).parent.parent, timeout=120)
+        assert run.returncode == 0, run.stderr
+        assert json.loads(run.stdout) == {"begun": True, "told": "no data", "left": [0, False]}
 
 
 @pytest.mark.parametrize(

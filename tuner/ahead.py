@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent import futures
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,9 +53,9 @@ class Ahead:
         self._space = space
         self._noticeable = noticeable
         self._at_once = at_once
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: futures.ThreadPoolExecutor | None = None
         self._limit: Any = None
-        self._next: Future[tuple[Drawn, float]] | None = None
+        self._next: futures.Future[tuple[Drawn, float]] | None = None
         self._taken: deque[tuple[float, float]] = deque(maxlen=RECENT)  # when a draw was handed out, and how long it took
 
     def take(self, number: int, *, wait: bool) -> Drawn | None:
@@ -65,15 +65,12 @@ class Ahead:
             number: of the next trial.
             wait: until it is there, however long that takes.
         """
-        ahead, self._next = self._next, None
-        try:
-            if ahead is None:
-                drawn, seconds = self._draw(self._study, number)
-            else:
-                drawn, seconds = ahead.result(None if wait else PATIENCE_S)
-        except TimeoutError:
-            self._next = ahead
+        ahead = self._next
+        if ahead is not None and not futures.wait([ahead], None if wait else PATIENCE_S).done:
             return None
+        self._next = None
+        try:
+            drawn, seconds = self._draw(self._study, number) if ahead is None else ahead.result()
         except _NotInSnapshot:  # a sampler that reads or writes more than trials is asked in time
             self._noticeable = math.inf
             drawn, seconds = self._draw(self._study, number)
@@ -90,11 +87,11 @@ class Ahead:
         snapshot = copy.copy(self._study)
         snapshot._storage = _Snapshot(self._study)  # type: ignore[assignment]
         if self._at_once:
-            self._next = Future()
+            self._next = futures.Future()
             self._next.set_result(self._draw(snapshot, number))
             return
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "ahead")
+            self._thread = futures.ThreadPoolExecutor(1, "ahead")
             # Two threads that each limit BLAS for a moment would undo each other's limits.
             self._limit = ThreadpoolController().limit(limits=1)
         self._next = self._thread.submit(self._draw, snapshot, number)

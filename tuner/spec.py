@@ -47,7 +47,11 @@ class ObjectiveSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    metric: str | None = Field(None, description="A metric of the epoch reports. none: val_accuracy for classification, val_loss for regression.")
+    metric: str | None = Field(
+        None,
+        description="A metric of the epoch reports. none: val_accuracy for classification, val_loss for regression, where 1 is as good as always answering "
+        "with the mean.",
+    )
     mode: Literal["max", "min"] | None = Field(None, description="Which direction is better. none: follows from the metric's name.")
 
 

@@ -96,7 +96,9 @@ def normalise(table: "pa.Table", kinds: Mapping[str, str]) -> "pa.Table":
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         values = values.cast(type_of(kinds[name]), safe=False)
-        found.append(pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values) if kinds[name] == "number" else values)
+        if kinds[name] == "number" and pc.any(nan := pc.is_nan(values)).as_py():  # a column that is normalised already is not copied
+            values = pc.if_else(nan, pa.scalar(None, pa.float64()), values)
+        found.append(values)
     return pa.table(found, names=table.column_names)
 
 
