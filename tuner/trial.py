@@ -34,8 +34,8 @@ from tuner.training import Fold, Recipe
 # for a million.
 SAVE_SHARE = 20.0
 FIRST_SAVE_S = 0.01
-# TensorFlow needs 0.3 to 0.5 s of processor time in each process before the first batch that it does not need again, and keeps a few megabytes of every
-# training: so many trials share a process.
+# TensorFlow needs 0.25 s of processor time in each process before the first batch that it does not need again, 4 s where a process is not forked (GPUs), and
+# keeps a few megabytes of every training: so many trials share a process.
 TRIALS_PER_PROCESS = 8
 # The reports of a trial's epochs, beside its checkpoint.
 REPORTS = "reports.json"
@@ -118,6 +118,10 @@ class Trial(tune.Trainable):
         except TrialDiverged as diverged:
             return self._report({}, ended={"kind": "diverged", "message": str(diverged), "details": ""})
         except ProcessDied as died:
+            if died.kind == "memory" and self._process is not None and self._process.trainings > 1:
+                # What the trials before it left behind in this process may be what it lacked: it goes on from its checkpoint in one of its own.
+                self._process, self._recorded = None, self._epoch
+                return self.step()
             # TensorFlow does not say reliably whose memory it was: a trial on a share of a GPU gets a larger share, once.
             kind = "share" if died.kind == "memory" and self._can_have_more else died.kind
             return self._report({}, ended={"kind": kind, "message": died.message, "details": died.details})
@@ -236,12 +240,12 @@ class Trial(tune.Trainable):
         return None
 
     def _end(self) -> None:
-        """Let go of this trial's process: it is the next trial's, unless it failed, has served enough, or holds GPUs, whose memory it would not give back."""
+        """Let go of this trial's process: it is the next trial's, unless it failed or has served enough. What it keeps of a GPU is this worker's own share."""
         process = self._process or self._spare
         self._process = self._spare = None
         if process is None:
             return
-        if self._failed or process.trainings >= TRIALS_PER_PROCESS or process.limits.gpus:
+        if self._failed or process.trainings >= TRIALS_PER_PROCESS:
             process.close()
         else:
             self._spare = process
