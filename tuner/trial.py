@@ -82,6 +82,7 @@ class Trial(tune.Trainable):
     """
 
     _epoch: int
+    _recorded: int
     _failed: bool
     _unsaved_s: float
     _save_not_before: float
@@ -148,7 +149,7 @@ class Trial(tune.Trainable):
         self._watch = failures.Watch(self._work.epoch_timeout_s, config["deadline_s"])
         self._larger_share: bool = config["larger_share"]
         self._can_have_more = False
-        self._recorded: int = config["epoch"]
+        self._recorded = config["epoch"]
         self._reports: dict[int, dict[str, float]] = {}
         self._unreported: list[int] = []
         self._epoch = 0
