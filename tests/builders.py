@@ -47,6 +47,21 @@ def own_step(configuration: dict[str, Any], problem: Any) -> Any:
     return model
 
 
+def subclassed(configuration: dict[str, Any], problem: Any) -> Any:
+    """A model of a class of its own, not compiled."""
+    import keras
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(problem.outputs)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    return Own()
+
+
 def huge_steps(configuration: dict[str, Any], problem: Any) -> Any:
     """A network whose loss is soon no number."""
     return network({"optimizer": "SGD", "rate": 1e30}, problem)

@@ -1,6 +1,5 @@
 """The built-in networks, their optimizers and schedules, and a user's own builder, with real Keras on tiny shapes."""
 
-import dataclasses
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
@@ -389,51 +388,3 @@ def test_find_says_what_is_wrong_with_a_builder(own: Path, builder: str, message
 def test_a_problem_cannot_be_wrong(fields: tuple[Any, ...], message: str) -> None:
     with pytest.raises(SearchSpaceError, match=message.replace("?", r"\?")):
         Problem(*fields)
-
-
-# ---- targets
-
-
-def far_away() -> tuple[Problem, np.ndarray, np.ndarray]:
-    """Two targets that depend on the first feature alone, around 1,000 and around -5."""
-    x = np.random.default_rng(0).normal(size=(200, 4)).astype("float32")
-    y = np.stack([1000 + 80 * x[:, 0], -5 + 0.1 * x[:, 0]], axis=1)
-    return dataclasses.replace(TABLE, center=tuple(y.mean(axis=0)), spread=tuple(y.std(axis=0))), x, y
-
-
-def test_networks_answer_in_the_targets_units_and_are_judged_in_their_spread(keras: Any) -> None:
-    problem, x, y = far_away()
-    model = build(MLP.builder, small(), problem)
-    outputs = model.predict(x, verbose=0)
-    assert np.abs((outputs - problem.center) / problem.spread).max() < 5
-    found = model.evaluate(x, y, verbose=0, return_dict=True)
-    assert found["loss"] == pytest.approx(np.mean(((outputs - y) / problem.spread) ** 2), rel=1e-4)
-    assert found["mae"] == pytest.approx(np.mean(np.abs(outputs - y)), rel=1e-4)
-    always_the_mean = np.mean(((np.array(problem.center) - y) / problem.spread) ** 2)
-    assert always_the_mean == pytest.approx(1.0, rel=1e-4)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_targets_that_are_far_away_are_learnt_at_once(optimizer: str, keras: Any) -> None:
-    problem, x, y = far_away()
-    keras.utils.set_random_seed(0)
-    model = build(MLP.builder, small(optimizer=optimizer, learning_rate=0.01, width=32), problem)
-    model.fit(x, y, batch_size=20, epochs=8, verbose=0)
-    assert model.evaluate(x, y, verbose=0, return_dict=True)["loss"] < 0.2
-
-
-def test_one_target_has_no_axis_of_its_own(keras: Any) -> None:
-    problem, x, y = far_away()
-    one = dataclasses.replace(problem, outputs=1, center=problem.center[:1], spread=problem.spread[:1])
-    model = build(MLP.builder, small(), one)
-    outputs = model.predict(x, verbose=0)[:, 0]
-    assert model.evaluate(x, y[:, 0], verbose=0, return_dict=True)["loss"] == pytest.approx(np.mean(((outputs - y[:, 0]) / one.spread) ** 2), rel=1e-4)
-
-
-def test_a_model_that_its_builder_has_compiled_keeps_its_own_units(own: Any) -> None:
-    problem, _, _ = far_away()
-    chosen = {"units": 2, "optimizer": "lion", "learning_rate": 0.25}
-    assert build("own_network:compiled", chosen, problem).layers[-1].name != "in_units"
-    assert not hasattr(build("own_network:subclassed", chosen, problem).layers[-1], "scale")
-    assert build("own_network:unbuilt", chosen, problem).layers[-1].name == "in_units"
-    assert build("own_network:plain", chosen, problem).layers[-1].name == "in_units"
