@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+# So long Ray 2.60 itself waits for a node that it has started.
 KNOWN_S = 30.0
 
 
@@ -77,7 +78,7 @@ class _GivenUp(BaseException):
 
 @contextmanager
 def meanwhile(work: Callable[[], object]) -> Iterator[None]:
-    """Do something while the daemons of a Ray that is started come up, which takes a second of waiting. Where it fails, they end at once.
+    """Do something while the daemons of a Ray that is started come up, and go on as soon as they have. Where it fails, they end at once.
 
     Raises:
         Exception: what the work raised.

@@ -80,7 +80,7 @@ def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "
     _check_shapes(builder, model, problem)
     if not model.compiled:
         loss, metric = TASKS[problem.task]
-        if problem.spread and (type(model) is keras.Sequential or type(model).__module__.startswith("keras.")):
+        if problem.spread and type(model).__module__.startswith("keras."):  # a class of one's own may do more than its layers
             model, loss = _in_units(model, problem), _relative_error(problem.spread)
         model.compile(optimizer=optimizer_of(configuration, problem), loss=loss, metrics=[metric])
     return model

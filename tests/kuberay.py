@@ -2,9 +2,9 @@
 
 Source: `spec.versions[v1].schema.openAPIV3Schema` of the CRD rayjobs.ray.io, which KubeRay publishes by itself in
 clients/python-client/python_client/models/generated_rayjob_schema.json (ray-project/kuberay, commit fde4dad1811e37fc635906bcb330f55e4a96fb80, read 2026-11-21).
-All its fields are here, whether our manifests use them or not, with their types, ranges, defaults left out. Where the CRD copies a type of Kubernetes, this
-file has `POD`, to be held against the schema that Kubernetes publishes, or `UNCHECKED`, which no manifest may use before a test holds it against something.
-A cluster drops fields that a CRD does not have; here they are mistakes.
+All its fields are here, whether our manifests use them or not, with their types and ranges, without their defaults. Where the CRD copies a type of
+Kubernetes, this file has `POD`, to be held against the schema that Kubernetes publishes, or `UNCHECKED`, which no manifest may use before a test holds it
+against something. A cluster drops fields that a CRD does not have; here they are mistakes.
 """
 
 from typing import Any

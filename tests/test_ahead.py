@@ -47,14 +47,6 @@ def rig() -> Iterator[Callable[..., Rig]]:
             one.ahead.close()
 
 
-def test_quick_draws_are_made_when_they_are_asked_for(rig: Callable[..., Rig]) -> None:
-    sampler = Held()
-    one = rig(sampler, ahead={"noticeable": math.inf})
-    for _ in range(4):
-        one.run(one.suggest()[0])
-    assert sampler.asked == ["driver"] * 4
-
-
 def test_share_of_the_time_decides(rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(room.time, "monotonic", lambda: now[0])
@@ -178,9 +170,22 @@ def test_no_configuration_is_run_twice(name: str, rig: Callable[..., Rig]) -> No
     assert len(keys) == len(set(keys)) == 6
 
 
-def test_trials_that_wait_come_first_and_nothing_drawn_is_lost(rig: Callable[..., Rig]) -> None:
+def test_trials_that_wait_come_first(rig: Callable[..., Rig]) -> None:
     one = rig(ahead={**ALWAYS, "at_once": True})
     first, _ = one.suggest()
     one.searcher.on_trial_complete(first, error=True)  # its worker was lost: it is tried again
     assert one.suggest()[1]["number"] == 0
     assert one.suggest()[1]["number"] == 1
+
+
+def test_draw_for_a_number_that_somebody_else_took_is_made_again(rig: Callable[..., Rig]) -> None:
+    sampler = Held()
+    sampler.let.set()
+    one = rig(sampler, ahead={**ALWAYS, "at_once": True})
+    one.suggest()
+    queued = SPACE.check({"kind": "plain", "rate": 0.5, "size": 2, "fixed": 5})
+    one.study.enqueue(SPACE.parameters_of(queued), {"configuration": queued})
+    assert one.suggest()[1]["configuration"] == queued
+    assert one.suggest()[1]["number"] == 2
+    assert [trial.number for trial in one.study.trials()] == [0, 1, 2]
+    assert len(sampler.asked) == 5  # for 0, in vain for 1, for 2, and ahead for 3

@@ -38,6 +38,12 @@ class Drawn:
     configuration: dict[str, Any]
 
 
+def draw(study: optuna.Study, space: SearchSpace, number: int) -> Drawn:
+    """Ask the study's sampler for a configuration for the trial of this number; nothing is recorded."""
+    draft = Draft(study, number)
+    return Drawn(draft, space.suggest(draft))
+
+
 class Ahead:
     """Draws configurations, one ahead where that pays.
 
@@ -74,7 +80,7 @@ class Ahead:
         except _NotInSnapshot:  # a sampler that reads or writes more than trials is asked in time
             self._noticeable = math.inf
             drawn, seconds = self._draw(self._study, number)
-        if drawn.draft.frozen.number != number:
+        if drawn.draft.frozen.number != number:  # somebody put a trial into the queue meanwhile
             drawn, seconds = self._draw(self._study, number)
         self._taken.append((time.monotonic(), seconds))
         drawn.draft.frozen.datetime_start = datetime.now()
@@ -112,8 +118,7 @@ class Ahead:
 
     def _draw(self, study: optuna.Study, number: int) -> tuple[Drawn, float]:
         began = time.monotonic()
-        draft = Draft(study, number)
-        return Drawn(draft, self._space.suggest(draft)), time.monotonic() - began
+        return draw(study, self._space, number), time.monotonic() - began
 
 
 class _NotInSnapshot(Exception):

@@ -199,8 +199,8 @@ def _fit(
     # Ray 2.60 counts the callbacks for its usage statistics, which are off, and loads MLflow and W&B for that where they are installed: 1.6 s, and two
     # temporary folders that a kill leaves behind.
     usage.tag_callbacks = lambda callbacks: False
-    # Ray Tune 2.60 starts trials in an environment of their own. It holds the driver's AWS credentials, which Ray writes into its logs and shows in the
-    # command lines of workers that start; and it keeps trials from the workers that stand ready, which have none.
+    # Ray Tune 2.60 starts trials in an environment of their own. It holds the driver's AWS credentials, which Ray then writes into its logs; and it keeps
+    # trials from the workers that stand ready, which have none.
     class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()
 
     # An actor is reused for trials that hold the same (Ray 2.60 keeps them by what they hold), and ends where one waits that holds something else.

@@ -248,8 +248,8 @@ def obstacle(model: Any) -> str:
     return ""
 
 
-def choose_rewriting(model: Any, rows: int) -> bool:
-    """Let TensorFlow rewrite the graphs of this process from now on, or not, whichever is sooner done for a model; say which.
+def choose_rewriting(model: Any, rows: int) -> None:
+    """Let TensorFlow rewrite the graphs of this process from now on, or not, whichever is sooner done for a model.
 
     Args:
         model: built or not.
@@ -263,7 +263,6 @@ def choose_rewriting(model: Any, rows: int) -> bool:
     small = model.built and model.count_params() * rows < REWRITTEN_FROM
     rewrites = not (simple and small) or bool(tf.config.get_visible_devices("GPU"))
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not rewrites})
-    return rewrites
 
 
 def tensor_of(array: np.ndarray) -> Any:

@@ -16,9 +16,8 @@ from search_spaces.notebooks import BASELINES
 from search_spaces.space import SearchSpace
 from tuner import failures
 from tuner.accounts import Accounts, seed_of
-from tuner.ahead import Ahead, Drawn
+from tuner.ahead import Ahead, Drawn, draw
 from tuner.here import Here
-from tuner.samplers.draft import Draft
 from tuner.samplers.named import SAMPLERS, SearchSection
 from tuner.samplers.plain import SOURCE
 from tuner.study import Study
@@ -159,11 +158,10 @@ class StudySearcher(Here, Searcher):
         for _ in range(REDRAWS):
             if key_of(drawn.configuration) not in self._seen:
                 return drawn
-            draft = Draft(self._study.optuna, number)
-            drawn = Drawn(draft, self._space.suggest(draft))
-        rest = list(self._unseen()) if self._size is not None else []
+            drawn = draw(self._study.optuna, self._space, number)
         if self._size is None:
             return drawn
+        rest = list(self._unseen())
         if not rest:
             return None
         configuration = rest[int(np.random.default_rng([self._seed, number]).integers(len(rest)))]

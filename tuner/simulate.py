@@ -187,7 +187,7 @@ def search(
         record.optuna.sampler = build_sampler(search, space, objective=objective, max_epochs=max_epochs, seed=seed)
         clock = VirtualClock()
         accounts = Accounts(record, max_epochs=max_epochs, budget=search.budget, clock=clock)
-        drawing = Ahead(record.optuna, space, noticeable=0.0 if ahead else math.inf, at_once=True)
+        drawing = Ahead(record.optuna, space, noticeable=0.0, at_once=True) if ahead else None
         searcher = StudySearcher(accounts, space, section=search, seed=seed, ahead=drawing)
         return record, simulate(searcher, StudyScheduler(accounts, space, section=scheduler, seed=seed), curves, workers=workers, clock=clock)
     finally:

@@ -2,8 +2,8 @@
 
 Measured from outside: `TrainingProcess(...)` and an epoch of one batch, without validation, of a network of two hidden layers on the shape of MNIST, in
 wall-clock seconds, and in seconds of processor time of the trial's process, which other work on the machine lengthens less. Ways take turns. Seven
-trials of eight are the next trial of a process, the eighth begins in a forked one. Beside it: a fresh Python that imports Keras, builds the same
-network and fits one batch, which is what a stock trial without actor reuse pays.
+trials of eight are the next trial of a process, the eighth begins in a forked one. `five folds` are five networks, each with rows of its own to validate on.
+Beside it: a fresh Python that imports Keras, builds the same network and fits one batch, which is what a stock trial without actor reuse pays.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,10 +22,11 @@ import numpy as np
 from tuner.datasets.scaling import Scaling
 from tuner.process import Limits, SharedData, TrainingProcess, store
 from tuner.starting import cool, warm
-from tuner.training import Recipe
+from tuner.training import Fold, Recipe
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDS = [(np.arange(128), None, Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)))]
+FIVE = [(np.arange(128), np.arange(128 * number, 128 * (number + 1)), FOLDS[0][2]) for number in range(1, 6)]
 RECIPE = Recipe("tests.benchmarks.networks:dense", {"widths": [256, 256]}, "classification", 10, 10, 0, search_path=(str(ROOT),))
 STOCK = """
 import keras, numpy as np
@@ -48,9 +49,9 @@ def forked(data: SharedData, recipe: Recipe, start: str = "auto") -> list[float]
     return [built - begun, trained - begun, time.perf_counter() - ended, used]
 
 
-def again(data: SharedData, recipe: Recipe) -> list[float]:
+def again(data: SharedData, recipe: Recipe, folds: Sequence[Fold] = FOLDS) -> list[float]:
     """Return the same for the next trial of a process that has trained another network before."""
-    with TrainingProcess(replace(recipe, configuration={**recipe.configuration, "widths": [128]}), data, folds=FOLDS, limits=Limits()) as process:
+    with TrainingProcess(replace(recipe, configuration={**recipe.configuration, "widths": [128]}), data, folds=folds, limits=Limits()) as process:
         process.run_epoch()
         before, begun = _used(process.pid), time.perf_counter()
         process.begin(recipe)
@@ -86,6 +87,7 @@ def main() -> None:
         ways: dict[str, Callable[[], list[float]]] = {
             "next trial of a process, dense network": lambda: again(data, RECIPE),
             "next trial, dropout and batch normalisation": lambda: again(data, rich),
+            "next trial, dense network, five folds": lambda: again(data, RECIPE, FIVE),
             "forked, dense network": lambda: forked(data, RECIPE),
             "forked, dropout and batch normalisation": lambda: forked(data, rich),
             "spawned (GPUs, other systems)": lambda: forked(data, RECIPE, "spawn"),
