@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SPEC ?= tuner/example.toml
+SPEC ?= tuner/spec/example.toml
 
 .PHONY: sweep test install check lock clean
 

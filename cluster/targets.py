@@ -17,7 +17,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster import beginning, leftovers, tokens
+from cluster import ray_patches as beginning
+from cluster import stale_sessions as leftovers
+from cluster import tokens
 from cluster.errors import ClusterError, one_line
 from cluster.resources import Capacity, Node
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from search_spaces.network import Problem
+    from search_spaces.problem import Problem
 
 # Every activation that Keras 3.15 knows by name and that needs no argument; `threshold` has two without a default. A test holds the table against Keras.
 ACTIVATIONS = (

@@ -15,7 +15,7 @@ from search_spaces.space import SearchSpace
 if TYPE_CHECKING:
     import keras
 
-    from search_spaces.network import Problem
+    from search_spaces.problem import Problem
 
 MAX_DEPTH = 10
 

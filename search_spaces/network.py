@@ -7,49 +7,18 @@ Must not know any space: the built-in networks and a user's own are built alike.
 import ast
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.optimizers import optimizer_of
+from search_spaces.problem import TASKS, Problem
 
 if TYPE_CHECKING:
     import keras
 
 # task -> (loss, metric) that an uncompiled model is given.
-TASKS = {"classification": ("sparse_categorical_crossentropy", "accuracy"), "regression": ("mean_squared_error", "mae")}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What a network must fit.
-
-    Attributes:
-        task: `classification` or `regression`.
-        input_shape: the shape of one example, without a batch axis: `(784,)`, `(28, 28)` or `(32, 32, 3)`.
-        outputs: how many classes, or how many targets.
-        steps_per_epoch: batches in an epoch.
-        epochs: the horizon of learning-rate schedules.
-        center, spread: the mean and the standard deviation of each target; empty: 0 and 1.
-    """
-
-    task: str
-    input_shape: tuple[int, ...]
-    outputs: int
-    steps_per_epoch: int
-    epochs: int
-    center: tuple[float, ...] = ()
-    spread: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise SearchSpaceError(f"task: unknown {self.task!r}; {nearest(self.task, TASKS)}")
-        sizes = {"outputs": self.outputs, "steps_per_epoch": self.steps_per_epoch, "epochs": self.epochs}
-        for name, size in {**sizes, **{f"input_shape[{axis}]": length for axis, length in enumerate(self.input_shape)}}.items():
-            if size < 1:
-                raise SearchSpaceError(f"{name}: got {size}; expected at least 1")
 
 
 def batch_size(configuration: Mapping[str, Any]) -> int:

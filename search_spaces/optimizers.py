@@ -12,7 +12,7 @@ from search_spaces.parameter import Condition, Parameter, choice, integer, real
 if TYPE_CHECKING:
     import keras
 
-    from search_spaces.network import Problem
+    from search_spaces.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search_spaces.space import Condition, Parameter, SearchSpace
-from tuner.accounts import Accounts
-from tuner.ahead import Ahead
-from tuner.objective import Objective
-from tuner.rules import SchedulerSection
-from tuner.samplers.named import SearchSection, build_sampler
-from tuner.scheduler import StudyScheduler
-from tuner.searcher import StudySearcher
-from tuner.study import STATES, Study
+from tuner.search.accounts import Accounts
+from tuner.search.prefetch import Prefetcher
+from tuner.search.rules import SchedulerSection
+from tuner.search.samplers.named import SearchSection, build_sampler
+from tuner.search.scheduler import StudyScheduler
+from tuner.search.searcher import StudySearcher
+from tuner.study.objective import Objective
+from tuner.study.record import STATES, Study
 
 SPACE = SearchSpace(
     "made up",
@@ -57,7 +57,7 @@ class Rig:
         self.study = study or Study(optuna.create_study(direction="maximize"), ACCURACY)
         self.study.optuna.sampler = build_sampler(self.section, space, objective=ACCURACY, max_epochs=EPOCHS, seed=seed, trials=len(self.study.trials()))
         self.accounts = Accounts(self.study, max_epochs=EPOCHS, budget=self.section.budget, clock=clock)
-        self.ahead = None if ahead is None else Ahead(self.study.optuna, space, **ahead)
+        self.ahead = None if ahead is None else Prefetcher(self.study.optuna, space, **ahead)
         self.searcher = StudySearcher(self.accounts, space, section=self.section, seed=seed, ahead=self.ahead)
         self.scheduler = StudyScheduler(self.accounts, space, section=SchedulerSection(name="asha", audit=0.0), seed=seed)
         self._count = 0

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner.leaderboard import Leaderboard, TrialRecord, rank_trials
-from tuner.objective import Objective
+from tuner.results.leaderboard import Leaderboard, TrialRecord, rank_trials
+from tuner.study.objective import Objective
 
 SPACE: dict[str, dict[str, Any]] = {
     "depth": {"low": 1, "high": 5, "log": False, "step": 1, "help": "hidden layers"},
@@ -296,7 +296,7 @@ def scribble(digit: int) -> list[list[int]]:
 
 
 if __name__ == "__main__":
-    from tuner.report import render
+    from tuner.report.formats import render
 
     Path(sys.argv[1]).write_text(render(sweep(int(sys.argv[2]) if len(sys.argv) > 2 else 60), "html"), encoding="utf-8")
 

@@ -9,8 +9,8 @@ import click
 import numpy as np
 import pytest
 
-from tuner import spec as specs
-from tuner.cli import cli
+from tuner.cli.main import cli
+from tuner.spec import sweep_spec as specs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,7 +23,8 @@ def test_every_spec_is_valid(text: str) -> None:
 
 
 def test_own_network_builds_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from search_spaces.network import Problem, build
+    from search_spaces.network import build
+    from search_spaces.problem import Problem
 
     (source,) = [text for language, text in BLOCKS if language == "python"]
     (spec,) = [text for language, text in BLOCKS if language == "toml" and "my_module:build_model" in text]
@@ -80,10 +81,10 @@ def test_map_of_the_house_names_every_room_and_no_other() -> None:
 def test_every_name_that_a_spec_can_choose_is_in_the_readme() -> None:
     from cluster.targets import TARGETS
     from search_spaces.spaces import SPACES
-    from tuner.data import SOURCES
-    from tuner.report import FORMATS
-    from tuner.rules import SCHEDULERS
-    from tuner.samplers.named import SAMPLERS
+    from tuner.data.dataset import SOURCES
+    from tuner.report.formats import FORMATS
+    from tuner.search.rules import SCHEDULERS
+    from tuner.search.samplers.named import SAMPLERS
 
     for table in (TARGETS, SPACES, SOURCES, FORMATS, SCHEDULERS, SAMPLERS):
         for name in table:

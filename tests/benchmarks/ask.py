@@ -15,14 +15,14 @@ import numpy as np
 
 from search_spaces.space import SearchSpace
 from search_spaces.spaces import SPACES
-from tuner.accounts import Accounts
-from tuner.objective import Objective
-from tuner.rules import SchedulerSection
-from tuner.samplers.encoding import Encoding
-from tuner.samplers.named import SAMPLERS, SearchSection, build_sampler
-from tuner.samplers.plain import even_points
-from tuner.searcher import StudySearcher
-from tuner.simulate import Curve, search
+from tuner.search.accounts import Accounts
+from tuner.search.rules import SchedulerSection
+from tuner.search.samplers.encoding import Encoding
+from tuner.search.samplers.named import SAMPLERS, SearchSection, build_sampler
+from tuner.search.samplers.plain import even_points
+from tuner.search.searcher import StudySearcher
+from tuner.search.simulate import Curve, search
+from tuner.study.objective import Objective
 
 OBJECTIVE = Objective("val_accuracy", "max")
 EPOCHS = 20

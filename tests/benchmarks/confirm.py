@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binom
 
-from tuner.confirm import Candidate, Race
-from tuner.objective import Objective
+from tuner.results.confirm import Candidate, Race
+from tuner.study.objective import Objective
 
 OBJECTIVE = Objective("val_accuracy", "max")
 

@@ -14,7 +14,7 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search_spaces.space import Parameter, SearchSpace
-from tuner.simulate import Curve
+from tuner.search.simulate import Curve
 
 EPOCHS = 30
 SPACE = SearchSpace(

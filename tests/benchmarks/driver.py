@@ -40,7 +40,7 @@ def report(epoch: int, number: int) -> dict[str, float]:
 class Nothing(tune.Trainable):
     """Tuner's side: reports as `tuner.trial.Trial` does."""
 
-    def setup(self, config: dict[str, Any], *, work: Any) -> None:  # type: ignore[override]
+    def setup(self, config: dict[str, Any], *, context: Any) -> None:  # type: ignore[override]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

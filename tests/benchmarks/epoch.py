@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner.datasets.scaling import Scaling
-from tuner.training import Recipe, Training
+from tuner.data.scaling import Scaling
+from tuner.training.trainer import Training, TrainingConfig
 
 SCALING = Scaling(np.float32(0), np.float32(1 / 255), np.float32(0))
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -73,9 +73,9 @@ def limit(widths: list[int]) -> float:
 def compare(name: str, x: np.ndarray, y: np.ndarray, rounds: int, precision: str = "float32") -> None:
     """Measure one network both ways, in turns, and print a line."""
     builder, configuration = CASES[name]
-    recipe = Recipe(f"tests.benchmarks.networks:{builder}", configuration, "classification", 10, 10, 0, precision=precision)
+    config = TrainingConfig(f"tests.benchmarks.networks:{builder}", configuration, "classification", 10, 10, 0, precision=precision)
     order = np.arange(70000)
-    ours, theirs = (Training(recipe, x, y, [(order[:60000], order[60000:], SCALING)]) for _ in range(2))
+    ours, theirs = (Training(config, x, y, [(order[:60000], order[60000:], SCALING)]) for _ in range(2))
     scaled = x.astype(np.float32) / np.float32(255)
     model = theirs._runners[0].model
 

@@ -23,15 +23,15 @@ import numpy as np
 import optuna
 
 from tests.benchmarks.lcbench import DEVELOPMENT_TASKS, EPOCHS, SPACE, Surrogate
-from tuner.costs import Measured, Sweep, expect
-from tuner.leaderboard import Leaderboard
-from tuner.objective import Objective
-from tuner.rules import SchedulerSection
-from tuner.samplers.named import SearchSection
-from tuner.simulate import search
+from tuner.results.leaderboard import Leaderboard
+from tuner.search.rules import SchedulerSection
+from tuner.search.samplers.named import SearchSection
+from tuner.search.simulate import search
+from tuner.study.objective import Objective
+from tuner.sweep.costs import CostInputs, Measured, expect
 
 OBJECTIVE = Objective("val_accuracy", "max")
-AT_ONCE = "from tuner import cli, outlook; outlook.EARLIEST_S = 0.0; cli.main()"
+AT_ONCE = "from tuner.cli import main; from tuner.sweep import eta; eta.EARLIEST_S = 0.0; main.main()"
 # Real sweeps: what differs from the spec below, by keys of sweep.toml; they go through them in turn, each time on another seed.
 REAL = [
     {},
@@ -120,7 +120,7 @@ def simulated_sweeps(folder: Path, first: int, sweeps: int, sampler: str) -> boo
         task = DEVELOPMENT_TASKS[index % len(DEVELOPMENT_TASKS)]
         trials, workers, rule = KINDS[index % len(KINDS)]
         section, scheduler = SearchSection(trials=trials, sampler=sampler), SchedulerSection(name=rule)
-        planned = Sweep(SPACE, OBJECTIVE, section, scheduler, max_epochs=EPOCHS, slots=workers)
+        planned = CostInputs(SPACE, OBJECTIVE, section, scheduler, max_epochs=EPOCHS, slots=workers)
         (stage,), _ = expect(planned, measured(surrogate, task, 1000 + index), seed=index)
         _, events = search(
             SPACE,

@@ -12,7 +12,7 @@ import numpy as np
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from search_spaces.space import Parameter, SearchSpace
-from tuner.simulate import Curve
+from tuner.search.simulate import Curve
 
 EPOCHS = 52
 DEVELOPMENT_TASKS = "3945 34539 126026 146212 167149 167161 167181 167185 167200 168329 168331 168868 168910 189862 189866 189905 189908".split()  # noqa: SIM905

@@ -24,17 +24,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tuner import data
-from tuner.child import limit_memory
+from tuner.data import dataset as data
 from tuner.errors import DatasetError
-from tuner.process import Limits, ProcessDied, TrainingProcess, store
-from tuner.starting import cool
-from tuner.training import Recipe
+from tuner.training.child import limit_memory
+from tuner.training.process import Limits, ProcessDied, TrainingProcess, store
+from tuner.training.starting import cool
+from tuner.training.trainer import TrainingConfig
 
 MB = 10**6
 COLUMNS, GROUP_ROWS, TRIALS = 64, 65_536, 4
 ROOT = Path(__file__).parent.parent.parent
-RECIPE = Recipe("tests.benchmarks.networks:dense", {"widths": [32], "batch_size": 512}, "classification", 2, 1, 0, search_path=(str(ROOT),))
+RECIPE = TrainingConfig("tests.benchmarks.networks:dense", {"widths": [32], "batch_size": 512}, "classification", 2, 1, 0, search_path=(str(ROOT),))
 
 
 def write(path: Path, megabytes: int) -> int:

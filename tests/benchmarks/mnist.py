@@ -32,9 +32,12 @@ from search_spaces.space import SearchSpace
 from search_spaces.spaces import SPACES
 from tests.benchmarks import sides
 from tests.benchmarks.sides import METRIC
-from tuner import data, spec, starting, sweep
-from tuner.console import QuietView
-from tuner.trial import Trial, Work
+from tuner.data import dataset as data
+from tuner.monitor.console import QuietView
+from tuner.spec import sweep_spec as spec
+from tuner.sweep import journey as sweep
+from tuner.training import starting
+from tuner.training.trial import Trial, TrialContext
 
 ARMS = ("forecast", "random-asha", "stock-ray")
 MAX_EPOCHS = 15
@@ -63,9 +66,9 @@ class Clock(QuietView):
 class StockTrial(Trial):
     """Tuner's trial, told its configuration as Ray's OptunaSearch tells it."""
 
-    def setup(self, config: dict[str, Any], *, work: Work, space: SearchSpace, seed: int) -> None:  # type: ignore[override]
+    def setup(self, config: dict[str, Any], *, context: TrialContext, space: SearchSpace, seed: int) -> None:  # type: ignore[override]
         self._space, self._stock_seed = space, seed
-        super().setup(self._told(config), work=work)
+        super().setup(self._told(config), context=context)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return super().reset_config(self._told(new_config))
@@ -103,10 +106,10 @@ def stock(folder: Path, checked: spec.SweepSpec) -> Clock:
     clock, space = Clock(), SPACES["mlp"]
     dataset, _ = data.load(checked.dataset, checked.seed)
     with starting.ahead(), targets.connect(checked.cluster) as cluster:
-        recipe = checked.recipe(dataset.task, dataset.outputs, ())
+        config = checked.training_config(dataset.task, dataset.outputs, ())
         folds = tuple((fold.train, fold.validation, dataset.scaling(fold.train)) for fold in dataset.folds)
-        work = Work(dataset.x, dataset.y, folds, recipe, cluster.scratch, str(folder / "checkpoints"))
-        trainable = tune.with_parameters(StockTrial, work=work, space=space, seed=checked.seed * 10_000)
+        context = TrialContext(dataset.x, dataset.y, folds, config, cluster.scratch, str(folder / "checkpoints"))
+        trainable = tune.with_parameters(StockTrial, context=context, space=space, seed=checked.seed * 10_000)
         clock.stage("search")
         sides.stock(
             str(folder),

@@ -29,7 +29,7 @@ LEAST_TRIALS_A_WORKER = 4
 class Sleeping(tune.Trainable):
     """Tuner's side: reports as `tuner.trial.Trial` does."""
 
-    def setup(self, config: dict[str, Any], *, work: Any) -> None:  # type: ignore[override]
+    def setup(self, config: dict[str, Any], *, context: Any) -> None:  # type: ignore[override]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -84,7 +84,7 @@ def one(asked: Mapping[str, Any]) -> dict[str, float]:
     """Run one side, and return what the table needs of it."""
     clock, workers, trials = Clock(), asked["workers"], asked["trials"]
     if asked["side"] == "ours":
-        from tuner import sweep
+        from tuner.sweep import journey as sweep
 
         sweep.starting.ahead = contextlib.nullcontext  # type: ignore[assignment]  # nothing here trains, so TensorFlow need not be loaded
         sections = {"search": {"trials": trials, "sampler": "random"}, "scheduler": {"name": "fifo", "grace_period": 1}}

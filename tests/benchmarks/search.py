@@ -27,11 +27,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Parameter, SearchSpace
 from tests.benchmarks import digits, lcbench
-from tuner.objective import Objective
-from tuner.rules import SchedulerSection
-from tuner.samplers import named
-from tuner.samplers.named import SearchSection
-from tuner.simulate import Curve, search
+from tuner.search.rules import SchedulerSection
+from tuner.search.samplers import named
+from tuner.search.samplers.named import SearchSection
+from tuner.search.simulate import Curve, search
+from tuner.study.objective import Objective
 
 BUDGETS = (0.5, 1.0, 2.0, 4.0)
 BASE = "random-asha"
@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     given = parser.parse_args()
-    named.SAMPLERS["stock-tpe"] = named.Row(lambda recipe: StockTpe(recipe.seed), "")
+    named.SAMPLERS["stock-tpe"] = named.Row(lambda config: StockTpe(config.seed), "")
     if given.lcbench:
         setting, tasks = f"lcbench {given.metric}", lcbench_tasks(given.lcbench, given.metric)
     else:

@@ -61,8 +61,9 @@ def nothing_trained(folder: str, trial: type, hear: Callable[[int], None], **sec
     Raises:
         RuntimeError: a trial is missing or failed.
     """
-    from tuner import spec, sweep
-    from tuner.console import QuietView
+    from tuner.monitor.console import QuietView
+    from tuner.spec import sweep_spec as spec
+    from tuner.sweep import journey as sweep
 
     class View(QuietView):
         def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
@@ -91,9 +92,9 @@ def stock(folder: str, trainable: Any, hear: Callable[[str, Mapping[str, Any]], 
     import ray
     from ray import tune
 
-    from tuner.here import Here
+    from tuner.search.not_pickled import NotPickled
 
-    class Heard(Here, tune.Callback):
+    class Heard(NotPickled, tune.Callback):
         def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict[str, Any], **info: Any) -> None:
             hear(trial.trial_id, result)
 

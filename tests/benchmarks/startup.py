@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tuner.datasets.scaling import Scaling
-from tuner.process import Limits, SharedData, TrainingProcess, store
-from tuner.starting import cool, warm
-from tuner.training import Fold, Recipe
+from tuner.data.scaling import Scaling
+from tuner.training.process import Limits, SharedData, TrainingProcess, store
+from tuner.training.starting import cool, warm
+from tuner.training.trainer import Fold, TrainingConfig
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDS = [(np.arange(128), None, Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)))]
 FIVE = [(np.arange(128), np.arange(128 * number, 128 * (number + 1)), FOLDS[0][2]) for number in range(1, 6)]
-RECIPE = Recipe("tests.benchmarks.networks:dense", {"widths": [256, 256]}, "classification", 10, 10, 0, search_path=(str(ROOT),))
+RECIPE = TrainingConfig("tests.benchmarks.networks:dense", {"widths": [256, 256]}, "classification", 10, 10, 0, search_path=(str(ROOT),))
 STOCK = """
 import keras, numpy as np
 x, y = np.zeros((128, 784), "float32"), np.zeros(128, "int32")
@@ -37,10 +37,10 @@ model.fit(x, y, batch_size=128, verbose=0)
 """
 
 
-def forked(data: SharedData, recipe: Recipe, start: str = "auto") -> list[float]:
+def forked(data: SharedData, config: TrainingConfig, start: str = "auto") -> list[float]:
     """Return the seconds until the networks are built, until the first batch is trained, of the closing, and of the processor until the first batch."""
     begun = time.perf_counter()
-    with TrainingProcess(recipe, data, folds=FOLDS, limits=Limits(), start=start) as process:
+    with TrainingProcess(config, data, folds=FOLDS, limits=Limits(), start=start) as process:
         built = time.perf_counter()
         process.run_epoch()
         trained = time.perf_counter()
@@ -49,12 +49,12 @@ def forked(data: SharedData, recipe: Recipe, start: str = "auto") -> list[float]
     return [built - begun, trained - begun, time.perf_counter() - ended, used]
 
 
-def again(data: SharedData, recipe: Recipe, folds: Sequence[Fold] = FOLDS) -> list[float]:
+def again(data: SharedData, config: TrainingConfig, folds: Sequence[Fold] = FOLDS) -> list[float]:
     """Return the same for the next trial of a process that has trained another network before."""
-    with TrainingProcess(replace(recipe, configuration={**recipe.configuration, "widths": [128]}), data, folds=folds, limits=Limits()) as process:
+    with TrainingProcess(replace(config, configuration={**config.configuration, "widths": [128]}), data, folds=folds, limits=Limits()) as process:
         process.run_epoch()
         before, begun = _used(process.pid), time.perf_counter()
-        process.begin(recipe)
+        process.begin(config)
         built = time.perf_counter()
         process.run_epoch()
         return [built - begun, time.perf_counter() - begun, 0.0, _used(process.pid) - before]

@@ -45,7 +45,7 @@ SIDES = {"tuner": "Tuner", "ray": "stock Ray", "hyperband": "KerasTuner Hyperban
 
 def spec_of(asked: Mapping[str, Any]) -> Any:
     """Return the spec that says which rows and which space all sides use."""
-    from tuner import spec
+    from tuner.spec import sweep_spec as spec
 
     budget = {"trials": asked["trials"]} if asked["part"] == "same" else {"seconds": asked["seconds"]}
     rules = {"sampler": "random"} if asked["part"] == "same" else {}
@@ -67,7 +67,7 @@ def spec_of(asked: Mapping[str, Any]) -> Any:
 
 def arrays(checked: Any) -> dict[str, np.ndarray]:
     """Return the rows of the spec as a user of Keras holds them: float32 from 0 to 1."""
-    from tuner import data
+    from tuner.data import dataset as data
 
     dataset, _ = data.load(checked.dataset, checked.seed)
     fold = dataset.folds[0]
@@ -79,7 +79,8 @@ def network(builder: str, configuration: Mapping[str, Any], seed: int, rows: Map
     """Return the compiled network of a configuration."""
     import keras
 
-    from search_spaces.network import Problem, build
+    from search_spaces.network import build
+    from search_spaces.problem import Problem
 
     keras.utils.set_random_seed(seed)
     steps = -(-len(rows["x"]) // configuration["batch_size"])
@@ -91,8 +92,8 @@ def network(builder: str, configuration: Mapping[str, Any], seed: int, rows: Map
 
 def tuner_side(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Run Tuner's own sweep; return its epochs, and what was trained."""
-    from tuner import starting
-    from tuner.console import QuietView
+    from tuner.monitor.console import QuietView
+    from tuner.training import starting
 
     checked, values = spec_of(asked), []
 
@@ -107,7 +108,7 @@ def tuner_side(asked: Mapping[str, Any]) -> dict[str, Any]:
             values.append((time.time() - BEGAN, value or 0.0))
 
     with open(os.devnull, "w") as nowhere, starting.ahead():  # as `tuner run` does
-        from tuner import sweep
+        from tuner.sweep import journey as sweep
 
         view = View(nowhere)
         board = sweep.run_sweep(checked, view=view, interrupted=threading.Event(), telling=False)
@@ -257,7 +258,7 @@ def one(side: str, asked: Mapping[str, Any]) -> dict[str, Any]:
 def same(asked: dict[str, Any], rounds: int) -> None:
     """Print both sides' wall clock on the same trials and epochs."""
     ratios = []
-    print(f"{'same work':<14}{'trials':>7}{'epochs':>7}{'whole, s':>10}{'search, s':>11}{'s per epoch':>13}{'best':>8}   (load {os.getloadavg()[0]:.1f})")
+    print(f"{'same context':<14}{'trials':>7}{'epochs':>7}{'whole, s':>10}{'search, s':>11}{'s per epoch':>13}{'best':>8}   (load {os.getloadavg()[0]:.1f})")
     for number in range(rounds):
         ours = one("tuner", asked | {"seed": asked["seed"] + number})
         trials = ours["trials"]

@@ -8,8 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuner.objective import Objective
 from tuner.report.markup import Markup, element, join
+from tuner.study.objective import Objective
 
 # With fewer scores than these, all of them are worth their room.
 LEAST_TO_FOCUS = 12

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.leaderboard import Leaderboard
 from tuner.report.importance import Importances
 from tuner.report.markup import Markup, element
+from tuner.results.leaderboard import Leaderboard
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuner.errors import SweepError
-from tuner.leaderboard import Leaderboard
 from tuner.report.discretion import discreet
 from tuner.report.numbers import MISSING, count, duration, number, scatter
 from tuner.report.summary import summarise
 from tuner.report.tables import escape_markdown, one_line
+from tuner.results.leaderboard import Leaderboard
 
 
 def compare(boards: Mapping[str, Leaderboard]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tuner.leaderboard import Leaderboard
 from tuner.report.lanes import named
+from tuner.results.leaderboard import Leaderboard
 
 HIDDEN = "(hidden)"
 # Facts for the drivers of a sweep: who holds it, and from where it was begun.

@@ -7,11 +7,11 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from tuner.leaderboard import Leaderboard, TrialRecord
 from tuner.report.importance import Importances, measure
 from tuner.report.schema import SCHEMA
 from tuner.report.summary import summarise
 from tuner.report.worth import verdicts
+from tuner.results.leaderboard import Leaderboard, TrialRecord
 
 
 def document(leaderboard: Leaderboard) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from tuner.leaderboard import Leaderboard
 from tuner.report.summary import summarise
 from tuner.report.tables import headlines
 from tuner.report.tables import text as table
+from tuner.results.leaderboard import Leaderboard
 
 
 def ending(leaderboard: Leaderboard, folder: Path) -> str:

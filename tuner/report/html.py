@@ -9,7 +9,6 @@ import hashlib
 from importlib.resources import files
 from typing import Any
 
-from tuner.leaderboard import Leaderboard, TrialRecord
 from tuner.report.importance import measure
 from tuner.report.markup import Markup, data_island, element, join
 from tuner.report.numbers import count, duration, number, setting
@@ -17,6 +16,7 @@ from tuner.report.reproduction import data_of
 from tuner.report.sections import SECTIONS, STATIC_ROWS, Material
 from tuner.report.summary import summarise
 from tuner.report.tables import columns
+from tuner.results.leaderboard import Leaderboard, TrialRecord
 
 # Beyond these the page would grow heavy: the learning curves of the best so many trials can be looked at one by one, and the best so many with all metrics.
 MOST_CURVES = 400

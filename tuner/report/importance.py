@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from tuner.leaderboard import Leaderboard, TrialRecord
+from tuner.results.leaderboard import Leaderboard, TrialRecord
 
 LEAST_TRIALS = 12
 MOST_TRIALS = 800

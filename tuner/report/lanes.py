@@ -6,7 +6,7 @@ A worker that takes the place of one that ended gets its name, so that a timelin
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tuner.leaderboard import TrialRecord
+from tuner.results.leaderboard import TrialRecord
 
 
 def named(records: Sequence[TrialRecord]) -> dict[str, str]:

@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tuner.leaderboard import Leaderboard, TrialRecord
 from tuner.report.axes import LEAST_TO_FOCUS, Scale, figure, focused, frame, legend, mark, polyline, shortened
 from tuner.report.markup import Markup, element, join
 from tuner.report.numbers import count, duration, number, seconds
+from tuner.results.leaderboard import Leaderboard, TrialRecord
 
 MOST_POINTS = 1200
 MOST_CURVES = 80

@@ -7,7 +7,6 @@ how the page around them is built.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from tuner.leaderboard import Leaderboard, TrialRecord
 from tuner.report import search_figures, space_figures
 from tuner.report.blocks import Material, figures, long, plain_table
 from tuner.report.markup import Markup, element, join
@@ -16,6 +15,7 @@ from tuner.report.numbers import MISSING, count, duration, number, percent, scat
 from tuner.report.reproduction import reproducibility
 from tuner.report.tables import columns
 from tuner.report.worth import span, verdicts
+from tuner.results.leaderboard import Leaderboard, TrialRecord
 
 STATIC_ROWS = 200
 MOST_OF_FRONT = 30

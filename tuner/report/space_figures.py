@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from tuner.leaderboard import Leaderboard
 from tuner.report.axes import Scale, figure, focused, frame, legend, mark, polyline, shortened
 from tuner.report.importance import Importances
 from tuner.report.markup import Markup, element, join
 from tuner.report.numbers import count, setting
 from tuner.report.search_figures import MOST_POINTS, classes_of, thin, thinned, told
+from tuner.results.leaderboard import Leaderboard
 
 MOST_LINES = 250
 MOST_AXES = 9

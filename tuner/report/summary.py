@@ -8,8 +8,8 @@ import math
 from collections import Counter
 from typing import Any
 
-from tuner.leaderboard import STATES, Leaderboard, TrialRecord
 from tuner.report.numbers import count, number, percent, setting
+from tuner.results.leaderboard import STATES, Leaderboard, TrialRecord
 
 # Two-sided 95 % quantile of the normal distribution.
 Z95 = 1.959964

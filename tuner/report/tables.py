@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.leaderboard import COLUMNS, Leaderboard, TrialRecord
 from tuner.report.numbers import MISSING, count, duration, number, scatter, seconds, setting, signed
 from tuner.report.summary import summarise
+from tuner.results.leaderboard import COLUMNS, Leaderboard, TrialRecord
 
 
 @dataclass(frozen=True)

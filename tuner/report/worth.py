@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tuner.leaderboard import Leaderboard
 from tuner.report.importance import Contest
 from tuner.report.numbers import count, duration, number, percent, signed
 from tuner.report.summary import Z95, epochs_saved, full_epochs
+from tuner.results.leaderboard import Leaderboard
 
 LEAST_PER_SIDE = 8
 # How a forecast is shown, by what it is of.

@@ -40,8 +40,8 @@ def main() -> None:
 def _play(arguments: argparse.Namespace) -> None:
     import ray.tune.search.optuna  # noqa: F401  # loaded once, before drivers are forked
 
-    import tuner.cli
-    import tuner.sweep  # noqa: F401
+    import tuner.cli.main
+    import tuner.sweep.journey  # noqa: F401
     from tests.benchmarks.chaos.play import play
     from tests.benchmarks.chaos.round import cluster
 

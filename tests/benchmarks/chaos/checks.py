@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from tests.benchmarks.chaos.round import TRIALS, Round, processes, text
-from tuner.leaderboard import Leaderboard
-from tuner.opening import JOURNAL, read_study
-from tuner.shelf import BEST_KEPT
+from tuner.results.leaderboard import Leaderboard
+from tuner.study.backends import JOURNAL, read_study
+from tuner.study.retention import BEST_KEPT
 
 # The kinds of violations, and what each means.
 MISSING = "trials missing, doubled or beyond the budget"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks.chaos.round import EPOCHS, Round, processes, raylets, text
-from tuner.opening import JOURNAL
+from tuner.study.backends import JOURNAL
 
 
 def kill_driver(round: Round) -> bool:

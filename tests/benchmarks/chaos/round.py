@@ -113,7 +113,7 @@ class Cluster:
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
     """Run a cluster for many rounds; temporary files of this process lie in its folder meanwhile."""
-    from tuner import starting
+    from tuner.training import starting
 
     with tempfile.TemporaryDirectory(prefix="c-", ignore_cleanup_errors=True) as home, contextlib.ExitStack() as stack:
         before = dict(os.environ), tempfile.tempdir
@@ -244,7 +244,7 @@ def tuner_runs(spec: Path) -> Callable[[], None]:
     """Return what a driver of Tuner does."""
 
     def run() -> None:
-        from tuner.cli import main
+        from tuner.cli.main import main
 
         sys.argv = ["tuner", "run", str(spec), "--json"]
         main()

@@ -26,10 +26,11 @@ from typing import Any
 from unittest import mock
 
 from tests.benchmarks.fuzz.subjects import Subject, subjects
-from tuner import cli as command_line
-from tuner import data, opening
-from tuner import spec as specs
-from tuner.objective import Objective
+from tuner.cli import main as command_line
+from tuner.data import dataset as data
+from tuner.spec import sweep_spec as specs
+from tuner.study import backends as opening
+from tuner.study.objective import Objective
 
 HANG_S = 60
 MEMORY_BYTES = 12 * 2**30  # of address space: a damaged length must not take the machine's memory
@@ -87,7 +88,7 @@ def violation_of_command(subject: Subject) -> tuple[str, str | None]:
     out, err = io.StringIO(), io.StringIO()
     try:
         with (
-            mock.patch.dict(sys.modules, {"tuner.sweep": SimpleNamespace(run_sweep=opened)}),
+            mock.patch.dict(sys.modules, {"tuner.sweep.journey": SimpleNamespace(run_sweep=opened)}),
             mock.patch.object(sys, "argv", ["tuner", *subject.command]),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),

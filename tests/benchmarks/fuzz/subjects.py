@@ -17,11 +17,14 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from tests.sweeps_made_up import sweep as made_up
-from tuner import checkpoint, data, opening, study
-from tuner import spec as specs
+from tuner.data import dataset as data
 from tuner.errors import EXPECTED
-from tuner.leaderboard import FILE, Leaderboard
-from tuner.objective import Objective
+from tuner.results.leaderboard import FILE, Leaderboard
+from tuner.spec import sweep_spec as specs
+from tuner.study import backends as opening
+from tuner.study import record as study
+from tuner.study.objective import Objective
+from tuner.training import checkpoint
 
 SPEC = """# A sweep of a table.
 name = "damaged"

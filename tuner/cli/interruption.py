@@ -1,0 +1,50 @@
+"""What the signals of a terminal, a scheduler or `ray job stop` mean to a running sweep."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cluster import stale_sessions as leftovers
+from tuner.errors import EXPECTED
+
+
+class Interruption:
+    """Which signal asked the sweep to stop, if any did."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.signal: int | None = None
+
+
+@contextmanager
+def signals() -> Iterator[Interruption]:
+    """Turn the first SIGINT or SIGTERM into a request to stop cleanly; a second one ends the program at once, and Tuner's own Ray with it.
+
+    Raises:
+        SystemExit: an expected error came after the signal: the exit code is the signal's.
+    """
+    interruption = Interruption()
+
+    def ask(number: int, frame: object) -> None:
+        if interruption.signal is not None:
+            leftovers.end()
+            os._exit(128 + number)
+        interruption.signal = number
+        interruption.event.set()
+        print("stopping after the epochs that are being trained; once more to stop at once", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
+    except EXPECTED as error:
+        if interruption.signal is None:
+            raise
+        # Whatever could not be brought to its end: it is because of the signal.
+        print(f"tuner: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(128 + interruption.signal) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,202 @@
+"""The command line: words in, one room called, exit code out.
+
+Owns commands, options, signals and exit codes; every decision is made in the rooms below. Exit codes:
+
+    0    done                           3    nothing to rank: no trial has a score
+    2    bad input, or a full disk      130  interrupted (Ctrl-C); 143: terminated. Run the same command again to go on.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from tuner.cli import again, doctor, jobs, manifest
+from tuner.cli.compare import compare
+from tuner.cli.interruption import signals
+from tuner.cli.plan import plan
+from tuner.cli.running import run_to_end
+from tuner.cli.simulate import simulate
+from tuner.errors import EXPECTED, REFUSALS, NothingToRank
+from tuner.study.writing import cannot_write
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, one object a line.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="keras-sweep-tuner", prog_name="tuner")
+def cli() -> None:
+    """Search the hyperparameters of Keras networks, on a laptop, on several GPUs, or on a Ray cluster.
+
+    \b
+    tuner init sweep.toml          write a commented example
+    tuner plan sweep.toml          what it will take, before anything is paid
+    tuner run sweep.toml           search, rank, retrain the best, test it
+    tuner resume DIR               go on with one that was interrupted
+    tuner extend DIR --trials +50  give it more to spend
+    tuner leaderboard DIR          read the result
+    tuner compare DIR DIR          lay several side by side
+    """
+
+
+@cli.command()
+@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the spec, such as --set search.trials=50. Repeatable.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only the result.")
+@JSON_OPTION
+def run(spec: Path, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Run the sweep that SPEC (a TOML file) describes.
+
+    Run it again after an interruption, and it goes on where it stopped. Everything is written to the sweep's folder: the study's journal,
+    leaderboard.parquet, model.keras, its card, and report.html.
+    """
+    from tuner.spec import sweep_spec as specs
+
+    run_to_end(specs.load(spec, overrides), (str(spec.resolve().parent),), again=f"tuner run {spec}", quiet=quiet, as_json=as_json)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="sweep.toml")
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+def init(path: Path, force: bool) -> None:
+    """Write a commented example of a sweep to PATH (default: sweep.toml)."""
+    from tuner.spec import sweep_spec as specs
+
+    if path.exists() and not force:
+        raise specs.SpecError(f"{path}: exists already; --force replaces it")
+    if not path.parent.is_dir():
+        raise specs.SpecError(f"{path.parent}: no such folder")
+    path.write_text(specs.EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    click.echo(f"{path}: written; `tuner run {path}` runs it")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON schema of sweep.toml, for editors and other programs."""
+    from tuner.spec import sweep_spec as specs
+
+    click.echo(json.dumps(specs.schema(), indent=2))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="How many rows.")
+@JSON_OPTION
+def leaderboard(folder: Path, top: int, as_json: bool) -> None:
+    """Show the leaderboard of the sweep in FOLDER (or of a leaderboard.parquet)."""
+    from tuner.report.formats import render
+    from tuner.report.tables import text
+    from tuner.results.leaderboard import Leaderboard
+
+    board = Leaderboard.read(folder)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(render(board, "json") if as_json else text(board, top=top, width=width), nl=not as_json)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--format", "form", default="md", show_default=True, help="md, csv, json, latex or html.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of printing.")
+@click.option("--reveal", is_flag=True, help="Also show folders and user names, which a report hides.")
+@click.option("--schema", "as_schema", is_flag=True, help="Print the JSON schema of --format json instead.")
+def report(folder: Path | None, form: str, output: Path | None, reveal: bool, as_schema: bool) -> None:
+    """Write a report of the sweep in FOLDER: a view of its leaderboard, which is never changed by it."""
+    from tuner.report.formats import render
+    from tuner.report.schema import SCHEMA
+    from tuner.results.leaderboard import Leaderboard
+
+    if as_schema:
+        click.echo(json.dumps(SCHEMA, indent=2))
+        return
+    if folder is None:
+        raise click.UsageError("FOLDER is missing; expected the folder of a sweep, or --schema")
+    text = render(Leaderboard.read(folder), form, revealing=reveal)
+    if output is None:
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        output.write_text(text, encoding="utf-8")
+        click.echo(f"{output}: written", err=True)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the predictions: .csv or .parquet. Default: CSV, printed."
+)
+def predict(folder: Path, data: Path, output: Path | None) -> None:
+    """Write the predictions of the sweep's saved model (FOLDER/model.keras) for DATA.
+
+    DATA is a table, or an .npz with x, in the shape of the sweep's own; a target column is not needed. A network of your own is built anew by your
+    module: run this in its folder.
+    """
+    from tuner.results.prediction import predict as write
+
+    write(folder, data, output, search_path=(str(Path.cwd()),))
+
+
+@cli.command()
+@click.option("--data", type=click.Path(dir_okay=False, path_type=Path), help="An mnist.npz; default: Keras's own copy, downloaded once.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this baseline. Repeatable.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How often each is trained.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What all their seeds derive from.")
+@click.option("--grid/--no-grid", default=True, show_default=True, help="Also the grid search over optimizers with 4-fold cross-validation.")
+@JSON_OPTION
+def baselines(data: Path | None, only: tuple[str, ...], seeds: int, seed: int, grid: bool, as_json: bool) -> None:
+    """Train the hand-tuned networks that Tuner grew out of, as they were trained, and compare with what was published."""
+    from tuner.monitor.console import view_for
+    from tuner.sweep import baselines as reproductions
+
+    view = view_for(as_json=as_json)
+    with signals() as interruption:
+        networks = reproductions.reproduce(data, only=only, seeds=seeds, seed=seed, view=view, interrupted=interruption.event)
+        optimizers = reproductions.reproduce_grid(data, seeds=seeds, seed=seed, view=view, interrupted=interruption.event) if grid else []
+    text = reproductions.table(networks, "network")
+    if optimizers:
+        text += "\n\n" + reproductions.table(optimizers, "grid search, 4 folds")
+    view.result(text, {"baselines": reproductions.to_json(networks), "grid_search": reproductions.to_json(optimizers)})
+
+
+cli.add_command(again.resume)
+cli.add_command(again.extend)
+cli.add_command(again.fork)
+cli.add_command(compare)
+cli.add_command(plan)
+cli.add_command(simulate)
+for command in (*jobs.COMMANDS, doctor.doctor, manifest.manifest):
+    cli.add_command(command)
+
+
+def _printable(error: Exception) -> str:
+    """Return the message as one line: what a damaged file holds must not steer a terminal."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in str(error))
+
+
+def main() -> None:
+    """Run the command line: expected errors become one line and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        raise SystemExit(130) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(2) from None
+    except NothingToRank as error:
+        click.echo(f"tuner: {_printable(error)}", err=True)
+        raise SystemExit(3) from None
+    except EXPECTED as error:
+        click.echo(f"tuner: {_printable(error)}", err=True)
+        raise SystemExit(2) from None
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        click.echo(f"tuner: {_printable(cannot_write(error.filename or 'a file', error))}", err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,60 @@
+"""`tuner simulate`: a finished sweep, replayed on a virtual clock under other rules."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--sampler", help="Another sampler; its suggestions do as the sweep's nearest configuration did. Default: the sweep's own order.")
+@click.option("--scheduler", help="Another scheduler.")
+@click.option("--grace-period", type=int, help="Another first epoch at which a trial may be stopped.")
+@click.option("--reduction-factor", type=float, help="Another factor between rungs.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many trials run at a time.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of the replay; default: the sweep's.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def simulate(
+    folder: Path,
+    sampler: str | None,
+    scheduler: str | None,
+    grace_period: int | None,
+    reduction_factor: float | None,
+    workers: int,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Replay the sweep in FOLDER under another searcher, scheduler or number of workers: a simulation, in seconds instead of hours.
+
+    It drives the very objects that a sweep runs on. An epoch that the sweep never trained (a trial was stopped before it) counts as guessed: the value of
+    the trial's last epoch is taken to stay.
+    """
+    from tuner.search.simulate import replay
+    from tuner.spec import sweep_spec as specs
+    from tuner.study.backends import read_study
+    from tuner.sweep.reopen import recorded
+
+    begun = recorded(folder).spec
+    changed = {"name": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor}
+    values = specs.to_json(begun)
+    values["scheduler"] |= {name: value for name, value in changed.items() if value is not None}
+    if sampler is not None:
+        values["search"] |= {"sampler": sampler, "trials": begun.search.trials or len(read_study(folder).trials())}
+    spec = specs.check(values)
+    found = replay(
+        read_study(folder),
+        spec.search_space(),
+        search=None if sampler is None else spec.search,
+        scheduler=spec.scheduler,
+        max_epochs=spec.training.max_epochs,
+        workers=workers,
+        seed=spec.seed if seed is None else seed,
+    )
+    if as_json:
+        click.echo(json.dumps(vars(found)))
+        return
+    rules = f"{sampler or 'its own configurations'}, {spec.scheduler.name}, {workers} worker{'s' * (workers != 1)}"
+    click.echo(f"simulated: {folder} with {rules}")
+    click.echo(f"  would have chosen trial {found.chosen} of the sweep, seen at {found.value:.4f}")
+    click.echo(f"  {found.trials} trials, {found.epochs} epochs ({found.guessed} of them guessed), {found.seconds:.1f} s")

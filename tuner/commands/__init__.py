@@ -1,1 +1,0 @@
-"""Commands of the command line, a file per subject; cli.py hangs them up."""

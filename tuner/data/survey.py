@@ -1,0 +1,348 @@
+"""The first pass over a table that is streamed: what its columns hold, how they are scaled, and the rows that are kept apart.
+
+Owns what has to be known before an epoch can be read: kinds, categories, classes, means and deviations by split, the content's hash; and the rows of
+validation and test, the only ones that stay in memory. One pass, a few thousand rows at a time. Must not know who asks, nor how rows are mixed later.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tuner.data import columns, hashes, scaling, stream
+from tuner.data import targets as targets_room
+from tuner.data.columns import Column
+from tuner.data.features import Features
+from tuner.data.moments import Moments
+from tuner.data.scaling import Scaling
+from tuner.data.section import DEFAULT_SHARE, DatasetSection
+from tuner.data.stream import TEST, TRAIN, VALIDATION, Draw, Piece, Stream
+from tuner.data.tables import Table
+from tuner.data.targets import Targets
+from tuner.data.values import FILLED
+from tuner.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Validation and test rows stay in memory: unless the spec asks for more, at most so many each.
+MOST_KEPT = 100_000
+MOST_CLASSES = 10_000
+
+
+@dataclass
+class Kept:
+    """Rows of a split that stay in memory.
+
+    Attributes:
+        tables: parts of the table, wanted columns only.
+        rows: their row numbers.
+    """
+
+    tables: "list[pa.Table]" = field(default_factory=list)
+    rows: list[np.ndarray] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the first pass found.
+
+    Attributes:
+        features, targets: how rows and labels become numbers.
+        train: the rows to train on.
+        whole: the same and those of validation, for the final training.
+        x, y, rows: of each kept split (VALIDATION, TEST), by its number.
+        content_hash: as of a table that is read at once.
+        total: rows of the table.
+        counts: rows of train and validation by class; empty for regression.
+    """
+
+    features: Features
+    targets: Targets
+    train: Stream
+    whole: Stream
+    x: Mapping[int, np.ndarray]
+    y: Mapping[int, np.ndarray]
+    rows: Mapping[int, np.ndarray]
+    content_hash: str
+    total: int
+    counts: Mapping[str, int]
+    moments: Mapping[int, Moments]
+    method: str
+
+    def scaling(self, rows: Any) -> Scaling:
+        """Return the scaling fitted on the rows to train on, or (None) on those and the validation rows."""
+        gathered = Moments(len(self.moments[TRAIN].mean))
+        for split in (TRAIN,) if rows is not None else (TRAIN, VALIDATION):
+            gathered.merge(self.moments[split])
+        found, fill = gathered.filled(self.features.missing)
+        deviation = np.sqrt(np.divide(found.squares, found.count, out=np.zeros(len(found.mean)), where=found.count > 0))
+        width, plain = self.features.shape[0], self.features.plain
+        numbers = {"mean": found.mean, "deviation": deviation, "low": found.low, "high": found.high, "fill": fill}
+        spread = {name: np.zeros(width) for name in numbers}
+        at, index = 0, 0
+        for column in self.features.columns:
+            if column.kind != "category":
+                for name, values in numbers.items():
+                    spread[name][at] = values[index] if found.count[index] else 0.0
+                index += 1
+            at += len(column.outputs)
+        return scaling.from_statistics(self.method, plain=plain, **spread)
+
+
+def survey(section: DatasetSection, table: Table, features: Sequence[str], seed: int) -> Survey:
+    """Pass once over a table.
+
+    Args:
+        section: `[dataset]`.
+        table: Parquet, Feather or Arrow.
+        features: the columns to predict from.
+        seed: of the splits.
+
+    Raises:
+        DatasetError: a column or the target cannot be used, or a split would be empty.
+    """
+    total = table.count()
+    draw = _draw(section, total, seed)
+    names = section.targets
+    gatherer = _Gatherer(section, tuple(features), names, draw, total)
+    pieces = []
+    first = 0
+    for file in table.files:
+        for number in range(stream.count_pieces(table.path, table.system, table.format, file)):
+            begin = first
+            for part in stream.read(table.path, table.system, table.format, file, number, [*features, *names]):
+                gatherer.add(part, first)
+                first += part.num_rows
+            pieces.append(Piece(file, number, begin, first - begin))
+    return gatherer.result(table, tuple(pieces), first)
+
+
+def _draw(section: DatasetSection, total: int, seed: int) -> Draw:
+    def share(value: float | int | None, key: str) -> float:
+        if value is None:
+            return min(DEFAULT_SHARE, MOST_KEPT / total)
+        found = value if isinstance(value, float) else value / total
+        if not 0 < found < 1:
+            raise DatasetError(f"dataset.{key}: got {value:g} of {total} rows; expected at least 1 row, and at least 1 left")
+        return found
+
+    test = 0.0 if section.test_path else share(section.test, "test")
+    validation = share(section.validation, "validation")
+    if test + validation >= 1:
+        raise DatasetError(f"dataset.validation: with the test split it takes {test + validation:.3g} of {total} rows; expected less than all")
+    return Draw(seed, validation, test)
+
+
+class _Gatherer:
+    """Takes in a table part by part."""
+
+    def __init__(self, section: DatasetSection, features: tuple[str, ...], names: tuple[str, ...], draw: Draw, total: int) -> None:
+        self._section, self._names, self._features, self._draw = section, names, features, draw
+        self._kinds: dict[str, str] = {}
+        self._hash = hashes.TableHash((*features, *names), total)
+        self._words: dict[str, set[str]] = {}
+        self._holes: Counter[str] = Counter()
+        self._kept = {VALIDATION: Kept(), TEST: Kept()}
+        self._moments: dict[int, Moments] = {}
+        self._rows: Counter[int] = Counter()
+        self._task: str | None = None
+        self._labels: dict[int, Counter[Any]] = {TRAIN: Counter(), VALIDATION: Counter(), TEST: Counter()}
+        self._bounds = [np.inf, -np.inf]
+
+    def add(self, part: "pa.Table", first: int) -> None:
+        """Take in the rows from number `first` on."""
+        if not self._kinds:
+            self._begin(part)
+        self._hash.add(part)
+        x = columns.normalise(part.select(self._features), self._kinds)
+        numbers = np.arange(first, first + part.num_rows)
+        splits = self._draw.splits(numbers)
+        whole = columns.holes(part) == 0
+        if self._section.missing == "drop":
+            part, x, numbers, splits = part.filter(whole), x.filter(whole), numbers[whole], splits[whole]
+        elif self._section.missing == "error":
+            self._check_no_holes(x, first)
+        if not len(numbers):
+            return
+        values = self._numbers(x, numbers)
+        y = self._labelled(part, numbers)
+        for split in (TRAIN, VALIDATION, TEST):
+            own = splits == split
+            self._rows[split] += int(own.sum())
+            if split != TEST:
+                self._moments[split].add(values[own])
+            self._count(y[own], split)
+            if split != TRAIN and own.any():
+                self._kept[split].tables.append(part.filter(own))
+                self._kept[split].rows.append(numbers[own])
+        pool = x.filter(splits != TEST)
+        for name, column in zip(pool.column_names, pool.columns, strict=True):
+            self._holes[name] += column.null_count
+            if self._kinds[name] == "category":
+                self._words[name].update(word for word in column.unique().to_pylist() if word is not None)
+                self._check_words(name)
+
+    def result(self, table: Table, pieces: tuple[Piece, ...], total: int) -> Survey:
+        for split, key in ((TRAIN, "train"), (VALIDATION, "validation"), *(() if self._section.test_path else ((TEST, "test"),))):
+            if not self._rows[split]:
+                raise DatasetError(f"{table.path}: no row of {total} fell to {key}; expected more rows, or a larger share")
+        features = self._fitted()
+        targets = self._targets()
+        kept = {split: _Encoded.of(each, features, targets, self._names) for split, each in self._kept.items()}
+        buffer_rows = min(self._section.shuffle_buffer, self._rows[TRAIN] + self._rows[VALIDATION])
+        train = Stream(
+            table.absolute, table.format, pieces, features, targets, self._names, self._draw, (TRAIN,), rows=self._rows[TRAIN], buffer_rows=buffer_rows
+        )
+        whole = Stream(**{**vars(train), "splits": (TRAIN, VALIDATION), "rows": self._rows[TRAIN] + self._rows[VALIDATION]})
+        counts = {}
+        if targets.task == "classification":
+            pool = self._labels[TRAIN] + self._labels[VALIDATION]
+            counts = {name: pool[label] for name, label in zip(targets.classes, targets.labels.tolist(), strict=True)}
+        method = "standard" if self._section.scaling == "auto" else self._section.scaling
+        return Survey(
+            features=features,
+            targets=targets,
+            train=train,
+            whole=whole,
+            x={split: each.x for split, each in kept.items()},
+            y={split: each.y for split, each in kept.items()},
+            rows={split: each.rows for split, each in kept.items()},
+            content_hash=self._hash.hexdigest(),
+            total=total,
+            counts=counts,
+            moments=self._moments,
+            method=method,
+        )
+
+    def _begin(self, part: "pa.Table") -> None:
+        self._kinds = columns.kinds_of(part.select(self._features))
+        columns.check_targets(part.select(self._names))
+        self._words = {name: set() for name, kind in self._kinds.items() if kind == "category"}
+        width = len(self._kinds) - len(self._words)
+        self._moments = {TRAIN: Moments(width), VALIDATION: Moments(width)}
+        kind = columns.kind_of(part.schema.field(self._names[0]).type)
+        whole = kind == "number" and not str(part.schema.field(self._names[0]).type).startswith(("float", "double", "half", "decimal"))
+        # Whole numbers: classes, unless there turn out to be many.
+        self._task = self._section.task or ("regression" if len(self._names) > 1 or (kind == "number" and not whole) else "classification")
+
+    def _labelled(self, part: "pa.Table", numbers: np.ndarray) -> np.ndarray:
+        """Return the labels or targets; all of them are there, and what the task can use."""
+        import pyarrow.compute as pc
+
+        for name in self._names:
+            missing = pc.is_null(part.column(name), nan_is_null=True).to_numpy()
+            if missing.any():
+                row = numbers[int(np.argmax(missing))]
+                raise DatasetError(f'target {name!r}: the value of row {row} is missing; expected one in every row, or dataset.missing = "drop"')
+        y = columns.targets(part.select(self._names), self._names)
+        if self._task == "regression":
+            with np.errstate(over="ignore"):
+                wrong = y.dtype.kind not in "iuf" or np.isinf(np.asarray(y, dtype=np.float32)).any()
+            if wrong:
+                raise DatasetError(f"target {self._names[0]!r}: expected finite numbers within float32's range, because the task is regression")
+        elif y.dtype.kind == "f" and (y != np.round(y)).any():
+            row = numbers[int(np.argmax(y != np.round(y)))]
+            raise DatasetError(f'target {self._names[0]!r}: row {row} holds no whole number; expected classes, or dataset.task = "regression"')
+        return y
+
+    def _numbers(self, x: "pa.Table", numbers: np.ndarray) -> np.ndarray:
+        import pyarrow as pa
+
+        found = np.zeros((x.num_rows, len(self._kinds) - len(self._words)))
+        names = [name for name, kind in self._kinds.items() if kind != "category"]
+        for index, name in enumerate(names):
+            column = x.column(name)
+            found[:, index] = (column.cast(pa.uint8()) if self._kinds[name] == "boolean" else column).cast(pa.float64()).to_numpy()
+        with np.errstate(over="ignore"):
+            infinite = np.argwhere(np.isinf(found.astype(np.float32)))
+        if len(infinite):
+            row, index = infinite[0]
+            raise DatasetError(f"column {names[index]!r}: row {numbers[row]} holds {found[row, index]}; expected finite numbers within float32's range")
+        return found
+
+    def _check_no_holes(self, x: "pa.Table", first: int) -> None:
+        for name, column in zip(x.column_names, x.columns, strict=True):
+            if column.null_count:
+                row = first + int(np.argmax(column.is_null().to_numpy()))
+                raise DatasetError(
+                    f'column {name!r}: the value of row {row} is missing; expected none (dataset.missing = "error"; "mean" and "zero" fill, '
+                    '"drop" leaves such rows out of training)'
+                )
+
+    def _check_words(self, name: str) -> None:
+        if len(self._words[name]) > self._section.max_categories:
+            raise DatasetError(
+                f"column {name!r}: more than {self._section.max_categories} distinct words, each of which becomes a feature; exclude = [{name!r}], or raise "
+                "dataset.max_categories"
+            )
+
+    def _count(self, y: np.ndarray, split: int) -> None:
+        if not len(y):
+            return
+        if self._task == "regression":
+            self._bounds = [min(self._bounds[0], float(y.min())), max(self._bounds[1], float(y.max()))]
+            return
+        labels, counts = np.unique(y, return_counts=True)
+        self._labels[split].update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
+        distinct = len(set().union(*self._labels.values()))
+        if self._section.task is None and y.dtype.kind in "iu" and distinct > targets_room.MAX_INFERRED_CLASSES:
+            self._task = "regression"
+            known = set().union(*self._labels.values())
+            self._bounds = [float(min(known)), float(max(known))]
+        elif distinct > MOST_CLASSES:
+            raise DatasetError(f'dataset.target: more than {MOST_CLASSES} distinct labels; expected classes, or dataset.task = "regression"')
+
+    def _fitted(self) -> Features:
+        found, index = [], 0
+        gathered = Moments(len(self._moments[TRAIN].mean))
+        for moments in self._moments.values():
+            gathered.merge(moments)
+        rows = self._rows[TRAIN] + self._rows[VALIDATION]
+        for name, kind in self._kinds.items():
+            if self._holes[name] == rows:
+                raise DatasetError(f"column {name!r}: holds no value in the rows to train on; exclude = [{name!r}] leaves it out")
+            holes = self._section.missing in FILLED and self._holes[name] > 0
+            if kind == "category":
+                columns.check_slips(name, sorted(self._words[name]))
+                found.append(Column(name, kind, tuple(sorted(self._words[name])), holes))
+                continue
+            deviation = float(np.sqrt(gathered.squares[index] / gathered.count[index]))
+            if kind == "number" and gathered.high[index] > gathered.low[index] and gathered.lost[index] > 0.01 * deviation:
+                near = f"values near {gathered.mean[index]:g} with a deviation of {deviation:.3g} lose their differences in float32"
+                raise DatasetError(f"column {name!r}: {near}; subtract a constant first, or exclude = [{name!r}]")
+            found.append(Column(name, kind, (), holes and self._section.missing_indicators))
+            index += 1
+        return Features((sum(len(column.outputs) for column in found),), "float32", tuple(found), self._section.missing)
+
+    def _targets(self) -> Targets:
+        if self._task == "regression":
+            if self._bounds[0] == self._bounds[1]:
+                raise DatasetError("targets: every row has the same value; there is nothing to learn")
+            return Targets("regression", (), np.zeros(0))
+        labels = set().union(*self._labels.values())
+        if len(labels) < 2:
+            raise DatasetError(f"labels: every row has the class {next(iter(labels))!s}; expected at least two classes")
+        for split, key in ((TRAIN, "train"), (VALIDATION, "validation")):
+            if missing := labels - set(self._labels[split]):
+                mend = "leave the class out, merge it with another, or bring more rows"
+                raise DatasetError(f"dataset.target: class {min(missing, key=str)!s} has no row in {key}; {mend}")
+        return targets_room.fit(np.array(sorted(labels)), "classification")
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    x: np.ndarray
+    y: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, kept: Kept, features: Features, targets: Targets, names: tuple[str, ...]) -> "_Encoded":
+        if not kept.tables:
+            none = np.zeros(0, np.int32 if targets.task == "classification" else np.float32)
+            return cls(np.zeros((0, *features.shape), np.float32), none, np.zeros(0, np.int64))
+        x = [features.encode(table) for table in kept.tables]
+        y = [targets.encode(columns.targets(table, names), "labels") for table in kept.tables]
+        return cls(np.concatenate(x), np.concatenate(y), np.concatenate(kept.rows))

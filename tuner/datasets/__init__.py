@@ -1,1 +1,0 @@
-"""Where data come from and how they become numbers: sources, tables, columns, splits, scaling."""

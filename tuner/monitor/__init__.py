@@ -1,0 +1,1 @@
+"""What people see meanwhile: the console and trackers."""

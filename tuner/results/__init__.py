@@ -1,0 +1,1 @@
+"""After the search: ranking, confirmation, retraining, test metrics, the model card and prediction."""

@@ -1,0 +1,77 @@
+"""`tuner predict`: the saved model of a sweep, applied to new data.
+
+The network is rebuilt from the model card and given the weights of model.keras, in a process of its own; no code in either file is run. Owns how
+predictions are written.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from cluster import stale_sessions as leftovers
+from search_spaces.errors import nearest
+from tuner.data.dataset import Features, Scaling, read_for_prediction
+from tuner.errors import SweepError
+from tuner.results.card import read_card
+from tuner.training.process import Limits, ProcessDied, TrainingProcess, store
+from tuner.training.trainer import TrainingConfig
+
+WRITERS = {".csv": pa.csv.write_csv, ".parquet": pa.parquet.write_table}
+
+
+def predict(folder: Path, source: Path, target: Path | None, *, search_path: tuple[str, ...] = ()) -> pa.Table:
+    """Predict the rows of a data file, and write one row of predictions for each.
+
+    Args:
+        folder: of a sweep that has ended.
+        source: a table, or an `.npz` with `x`, in the shape of the sweep's own data; a target column is not needed.
+        target: `.csv` or `.parquet`; None: CSV to standard output.
+        search_path: folders in which the sweep's own builder is looked for.
+
+    Returns:
+        What was written: for classes, `predicted` and one `probability of <class>` each; for targets, `predicted` or `predicted_<n>`.
+
+    Raises:
+        SweepError: there is no model, or the target's ending is unknown.
+        DatasetError: the data are not what the model was trained on.
+    """
+    if target is not None and target.suffix not in WRITERS:
+        raise SweepError(f"{target}: cannot write {target.suffix or 'a file without ending'}; {nearest(target.suffix, WRITERS)}")
+    card = read_card(folder)
+    dataset = card["dataset"]
+    x = read_for_prediction(str(source), Features.from_json(card["features"]), format=dataset.get("format"), separator=dataset.get("separator") or ",")
+    predictions = _outputs(folder / card["model"], card, x, search_path)
+    table = _table(predictions, card["classes"])
+    if target is None:
+        pa.csv.write_csv(table, sys.stdout.buffer)
+    else:
+        WRITERS[target.suffix](table, str(target))
+    return table
+
+
+def _outputs(model: Path, card: dict, x: np.ndarray, search_path: tuple[str, ...]) -> np.ndarray:
+    config = TrainingConfig.from_json({**card["recipe"], "search_path": search_path})
+    scaling = Scaling.from_json(card["scaling"])
+    with leftovers.folder() as scratch:
+        labels = np.zeros(len(x), np.int32 if config.task == "classification" else np.float32)
+        pool = store(scratch, x, labels)
+        try:
+            with TrainingProcess(config, pool, folds=((None, np.arange(len(x)), scaling),), limits=Limits()) as process:
+                process.load_weights(model)
+                return process.predict(x)
+        except (ProcessDied, OSError, ValueError) as error:
+            raise SweepError(f"{model}: cannot be used ({error}); expected the model that Tuner wrote beside its card") from error
+
+
+def _table(predictions: np.ndarray, classes: list[str]) -> pa.Table:
+    if classes:
+        columns = {"predicted": pa.array([classes[index] for index in predictions.argmax(axis=1)])}
+        return pa.table(columns | {f"probability of {name}": predictions[:, index] for index, name in enumerate(classes)})
+    values = predictions.reshape(len(predictions), -1)
+    if values.shape[1] == 1:
+        return pa.table({"predicted": values[:, 0]})
+    return pa.table({f"predicted_{index}": values[:, index] for index in range(values.shape[1])})

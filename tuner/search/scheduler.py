@@ -1,0 +1,160 @@
+"""Early stopping in Ray Tune: every epoch is recorded, and then the rule says whether the trial goes on.
+
+Owns the order of that, and the audit: a small random share of the trials that a rule would stop runs on to the end, so that the price of stopping can be
+told. Must not know the rules (rules.py), nor how configurations are chosen.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+
+from search_spaces.errors import nearest
+from search_spaces.space import SearchSpace
+from tuner.search.accounts import Accounts, cause_of, metrics_of
+from tuner.search.not_pickled import NotPickled
+from tuner.search.rules import SCHEDULERS, Circumstances, SchedulerSection
+from tuner.study.record import STATES, Cause
+from tuner.study.seeds import seed_of
+
+
+class StudyScheduler(NotPickled, TrialScheduler):
+    """Records each epoch in the study, and stops a trial where the rule or the budget says so.
+
+    Trials with the fact `baseline` run to their end, and so do those that the audit's lot falls on.
+
+    Args:
+        accounts: what is spent and running; shared with the searcher.
+        space: what is searched.
+        section: the rule and its numbers.
+        seed: of the sweep, for the audit's lot.
+    """
+
+    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SchedulerSection, seed: int) -> None:
+        super().__init__()
+        self.accounts = accounts
+        self._section = section
+        self._seed = seed
+        study = accounts.study
+        self.rule = SCHEDULERS[section.name].build(Circumstances(study.objective, accounts.max_epochs, section, study, space))
+        self._audited_epochs = 0
+        for enter, trials in ((self._rebuild, study.trials()), (self._decide_again, study.trials("waiting"))):
+            for trial in trials:
+                enter(trial)
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Do nothing: the searcher has begun the trial."""
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Record an epoch, and return whether the trial goes on."""
+        with self.accounts.study.together():
+            return self._hear(trial, result)
+
+    def _hear(self, trial: Trial, result: dict[str, Any]) -> str:
+        number = self.accounts.number_of(trial.trial_id)
+        if number is None or not self.accounts.is_running(number):
+            return TrialScheduler.STOP
+        if self.accounts.exceeds(number, result):
+            self.accounts.end(number, "pruned", Cause("budget", str(self.accounts.overspent())))
+            return TrialScheduler.STOP
+        known = self.accounts.epochs
+        epoch = self.accounts.report(number, result)
+        cause = cause_of(result)
+        if epoch is None and cause is None:
+            metric = self.accounts.study.objective.metric
+            cause = Cause("error", f"its reports hold no {metric}; {nearest(metric, metrics_of(result))}")
+        if epoch is None or cause is not None:
+            self.accounts.end(number, "failed", cause)
+            return TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if self._goes_on(number, epoch, result, self.accounts.epochs > known) else TrialScheduler.STOP
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Record the last result of a trial that has stopped, and its end."""
+        number = self.accounts.number_of(trial.trial_id)
+        if number is not None and self.accounts.is_running(number):
+            self.accounts.conclude(number, result)
+            self.rule.decide(number, int(result.get("epoch") or 0), self.accounts.history(number))
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Do nothing: Ray tells the searcher next, once it has given the trial up."""
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Let a trial wait that Ray removed before it ran."""
+        number = self.accounts.number_of(trial.trial_id)
+        if number is not None:
+            self.accounts.release(number)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return None: Ray starts pending trials in their order, and this scheduler pauses none."""
+        return None
+
+    def debug_string(self) -> str:
+        """Return the rule's name."""
+        return f"early stopping: {self._section.name}"
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the study is the record, and Ray's snapshots are never read back."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing; see `save`."""
+
+    def _goes_on(self, number: int, epoch: int, result: Mapping[str, Any], new: bool) -> bool:
+        """Decide after a recorded epoch, and record the end of a trial that stops here."""
+        accounts = self.accounts
+        value = float(result[accounts.study.objective.metric])
+        if not math.isfinite(value):
+            accounts.end(number, "failed", Cause("diverged", f"{accounts.study.objective.metric} is {value} at epoch {epoch}"))
+            return False
+        facts = accounts.study.trial(number).user_attrs
+        audited = "audit" in facts
+        self._audited_epochs += audited and new
+        reason = None if audited else self.rule.decide(number, epoch, accounts.history(number))
+        if epoch >= accounts.max_epochs:
+            accounts.end(number, "complete")
+            return False
+        if spent := accounts.overspent():
+            accounts.end(number, "pruned", Cause("budget", spent))
+            return False
+        # An epoch trained again after an interruption was decided upon when it was recorded: the trial went on.
+        if reason is None or not new or "baseline" in facts:
+            return True
+        return not self._stop(number, epoch, reason)
+
+    def _stop(self, number: int, epoch: int, reason: str) -> bool:
+        """End a trial, or let it run on under audit where the lot says so; return whether it ended."""
+        if self._audits(number, epoch):
+            self.accounts.study.set_trial_fact(number, "audit", {"epoch": epoch, "reason": reason})
+            return False
+        self.accounts.end(number, "pruned", Cause("scheduler", reason))
+        self.accounts.study.finish(number, "pruned", Cause("scheduler", reason))  # nothing where that has ended it; a trial of an earlier run is in no account
+        return True
+
+    def _audits(self, number: int, epoch: int) -> bool:
+        """Draw the lot: one in four, as long as all audits together stay within their share of the epochs."""
+        rest = self.accounts.max_epochs - epoch
+        if self._audited_epochs + rest > self._section.audit * self.accounts.epochs:
+            return False
+        return seed_of(self._seed, number, "audit") % 4 == 0
+
+    def _rebuild(self, trial: FrozenTrial) -> None:
+        """Enter a trial of an earlier run: a value counts at its own epoch only, and none that the audit's lot let the trial reach."""
+        audited = trial.user_attrs.get("audit", {}).get("epoch", math.inf)
+        known = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= audited}
+        if STATES[trial.state] == "waiting" and math.isinf(audited):
+            known.pop(max(known, default=0), None)  # `_decide_again` enters it
+        self.rule.record(trial.number, known)
+        self._audited_epochs += sum(epoch > audited for epoch in trial.intermediate_values)
+
+    def _decide_again(self, trial: FrozenTrial) -> None:
+        """Decide upon the newest epoch of a trial that an earlier run left: its driver may have died between the record and the decision."""
+        epoch = max(trial.intermediate_values, default=0)
+        if not epoch or "audit" in trial.user_attrs:
+            return
+        reason = self.rule.decide(trial.number, epoch, trial.intermediate_values)
+        if epoch >= self.accounts.max_epochs:
+            self.accounts.study.finish(trial.number, "complete")
+        elif reason is not None and "baseline" not in trial.user_attrs:
+            self._stop(trial.number, epoch, reason)

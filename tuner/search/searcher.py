@@ -1,0 +1,217 @@
+"""What is tried next: the searcher that hands a sampler's configurations to Ray Tune.
+
+Owns how a suggestion comes about: trials that wait to be continued or were put in the queue come first, then new configurations from the sampler, none
+of them twice, until a budget is spent or a finite space is exhausted. Must not know Keras, nor what a configuration means.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, Trial
+from ray.tune.search import Searcher
+
+from search_spaces.notebooks import BASELINES
+from search_spaces.space import SearchSpace
+from tuner.search.accounts import Accounts
+from tuner.search.not_pickled import NotPickled
+from tuner.search.prefetch import Drawn, Prefetcher, draw
+from tuner.search.samplers.named import SAMPLERS, SearchSection
+from tuner.search.samplers.plain import SOURCE
+from tuner.study import failures
+from tuner.study.record import Study
+from tuner.study.seeds import seed_of
+
+REDRAWS = 100
+
+
+class StudySearcher(NotPickled, Searcher):
+    """Hands the study's waiting trials, and then new ones, to Ray Tune.
+
+    A suggestion is `{"number", "configuration", "seed", "epoch", "pause_s", "deadline_s", "larger_share"}`: `epoch` is the last one recorded (0 for a new
+    trial), `pause_s` how long to wait before it is tried again, `deadline_s` how long an epoch may take (None: not known yet), `larger_share` whether
+    its share of a GPU was too small.
+
+    Args:
+        accounts: what is spent and running; shared with the scheduler. Its study has the sampler.
+        space: what is searched.
+        section: how configurations are chosen.
+        seed: of the sweep; a trial's own seed derives from it and the trial's number.
+        known: trials of earlier sweeps, whose configurations are not run again.
+        ahead: draws the configurations, some of them ahead; the caller closes it. None: each is drawn when it is asked for.
+    """
+
+    def __init__(
+        self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int, known: Sequence[FrozenTrial] = (), ahead: Prefetcher | None = None
+    ) -> None:
+        super().__init__()
+        self.accounts = accounts
+        self._ahead = ahead or Prefetcher(accounts.study.optuna, space, noticeable=math.inf)
+        self._study = accounts.study
+        self._space = space
+        self._section = section
+        self._seed = seed
+        self._size = space.size()
+        self._seen: set[tuple[tuple[str, str], ...]] = {key_of(trial.user_attrs["configuration"]) for trial in known}
+        self._read = 0
+        self._read_seen()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """Return what the trial of Ray with this id is to train; None for not now, FINISHED for never again."""
+        with self._study.together():
+            return self._suggest(trial_id)
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.accounts.overspent():
+            return Searcher.FINISHED
+        number = self._study.waiting()
+        if number is not None:
+            configuration = self._configuration(self._study.resume(number))
+        else:
+            if reason := self._nothing_new():
+                return self._finish(reason)
+            drawn = self._ahead.take(self._study.count(), wait=not self.accounts.running)
+            if drawn is None:
+                return None
+            drawn = self._unlike_any(drawn)
+            if drawn is None:
+                return self._finish(f"all {self._size} configurations of the space have been run")
+            number, configuration = self._record(drawn), drawn.configuration
+        trial = self._study.trial(number)
+        self._seen.add(key_of(configuration))
+        self.accounts.begin(trial_id, number)
+        facts = trial.user_attrs
+        if "seed" not in facts:
+            self._study.set_trial_fact(number, "configuration", configuration)
+            self._study.set_trial_fact(number, "source", facts.get("source", "enqueued"))
+            self._study.set_trial_fact(number, "seed", seed_of(self._seed, number))
+        if self._nothing_new() is None:
+            self._ahead.begin(self._study.count())
+        return {
+            "number": number,
+            "configuration": configuration,
+            "seed": facts.get("seed", seed_of(self._seed, number)),
+            "epoch": max(trial.intermediate_values, default=0),
+            "pause_s": failures.pause_s(sum(entry["epoch"] >= max(trial.intermediate_values, default=0) for entry in facts.get("retried", []))),
+            "deadline_s": self.accounts.deadline_s,
+            "larger_share": any(entry["kind"] == "share" for entry in facts.get("retried", [])),
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Do nothing: the scheduler has recorded the epoch by now."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Record the end of a trial, where the scheduler has not done so."""
+        number = self.accounts.number_of(trial_id)
+        if number is None:
+            return
+        with self._study.together():
+            if error:
+                self.accounts.lose(number)
+            else:
+                self.accounts.conclude(number, result or {})
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the study is the record, and Ray's snapshots are never read back."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing; see `save`."""
+
+    def _nothing_new(self) -> str | None:
+        """Say why no new trial may begin; None if one may."""
+        self._read_seen()
+        limit = self.accounts.budget.trials
+        if limit is not None and self._study.count() >= limit:
+            return f"the budget of {limit} trials is spent"
+        if self._size is not None and len(self._seen) >= self._size and sum(1 for _ in self._unseen()) == 0:
+            return f"all {self._size} configurations of the space have been run"
+        return None
+
+    def _finish(self, reason: str) -> str | None:
+        # A trial that runs may yet be lost and wait again: as long as one does, the answer is "not now".
+        if self.accounts.running:
+            return None
+        self._study.set_fact("search_ended", reason)
+        return Searcher.FINISHED
+
+    def _read_seen(self) -> None:
+        for number in range(self._read, self._study.count()):
+            trial = self._study.trial(number)
+            self._seen.add(key_of(trial.user_attrs.get("configuration", trial.params)))
+        self._read = self._study.count()
+
+    def _unseen(self) -> Any:
+        return (configuration for configuration in self._space.grid() if key_of(configuration) not in self._seen)
+
+    def _configuration(self, trial: Trial) -> dict[str, Any]:
+        """Return the configuration of a trial that waited; one outside the space is in its facts only."""
+        frozen = self._study.trial(trial.number)
+        stated = frozen.user_attrs.get("configuration")
+        if stated is not None and (frozen.params or not frozen.system_attrs.get("fixed_params")):
+            return dict(stated)
+        suggested = self._space.suggest(trial)
+        return dict(stated) if stated is not None else suggested
+
+    def _unlike_any(self, drawn: Drawn) -> Drawn | None:
+        """Return what was drawn, or something else in its place if that has been run; None where the space has no more."""
+        number = drawn.draft.frozen.number
+        for _ in range(REDRAWS):
+            if key_of(drawn.configuration) not in self._seen:
+                return drawn
+            drawn = draw(self._study.optuna, self._space, number)
+        if self._size is None:
+            return drawn
+        rest = list(self._unseen())
+        if not rest:
+            return None
+        configuration = rest[int(np.random.default_rng([self._seed, number]).integers(len(rest)))]
+        frozen = drawn.draft.frozen
+        frozen.system_attrs.pop(SOURCE, None)
+        frozen.params = self._space.parameters_of(configuration)
+        frozen.distributions = {name: self._space.parameters[name].distribution for name in frozen.params}
+        return Drawn(drawn.draft, configuration)
+
+    def _source(self) -> str:
+        """Say whether the configurations of a sampler that notes nothing come from a model yet."""
+        startup = SAMPLERS[self._section.sampler].startup
+        return "random" if startup is None or len(self._study.trials("complete", "pruned")) < (self._section.warm_up or startup) else "model"
+
+    def _record(self, drawn: Drawn) -> int:
+        """Record a new trial, and return its number."""
+        frozen = drawn.draft.frozen
+        source = frozen.system_attrs.pop(SOURCE, None) or self._source()
+        frozen.user_attrs = {"configuration": drawn.configuration, "seed": seed_of(self._seed, frozen.number), "source": source}
+        self._study.optuna.add_trial(frozen)
+        return frozen.number
+
+
+def enqueue_first(study: Study, space: SearchSpace, section: SearchSection, known: Sequence[FrozenTrial] = ()) -> None:
+    """Let the named baselines be the first trials of a new study, and then, for a sampler that learns, the space's default configuration.
+
+    Baselines of another builder than the space's are left out. One that lies outside the (narrowed) space is trained all the same; samplers do not learn
+    from it.
+
+    Args:
+        study: has no trials yet; else nothing happens.
+        space: what is searched.
+        section: names baselines and sampler.
+        known: trials of earlier sweeps, whose configurations are not run again.
+    """
+    if study.trials():
+        return
+    wanted = list(BASELINES) if section.baselines is True else section.baselines or []
+    for name in wanted:
+        baseline = BASELINES[name]
+        if baseline.space == space.name:
+            configuration = dict(baseline.configuration)
+            parameters = space.parameters_of(configuration) if space.contains(configuration) else {}
+            study.enqueue(parameters, {"configuration": configuration, "baseline": name})
+    default = space.default() if SAMPLERS[section.sampler].learns else None
+    if default is not None and all(key_of(default) != key_of(trial.user_attrs["configuration"]) for trial in (*study.trials(), *known)):
+        study.enqueue(space.parameters_of(default), {"configuration": default, "source": "default"})
+
+
+def key_of(configuration: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return what tells two configurations apart: 1, 1.0 and True are three values."""
+    return tuple(sorted((name, repr(value)) for name, value in configuration.items()))

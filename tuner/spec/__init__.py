@@ -1,0 +1,1 @@
+"""From sweep.toml to checked values."""

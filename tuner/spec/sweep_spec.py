@@ -1,0 +1,315 @@
+"""From sweep.toml to checked values: every name and number is checked here, before any process starts.
+
+Owns the top level of the spec, the sections that no single room owns, what must hold between sections, and how a mistake is put into one line.
+The sections themselves are declared in the rooms that use them. Must not start anything, read data or build a network.
+"""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cluster.resources import ResourcesSection
+from cluster.targets import ClusterSection
+from search_spaces import network
+from search_spaces.errors import SearchSpaceError, nearest
+from search_spaces.space import SearchSpace, space_of
+from search_spaces.spaces import SPACES
+from tuner.data.dataset import Dataset, DatasetSection
+from tuner.errors import SpecError
+from tuner.monitor.trackers.named import Trackers
+from tuner.search.rules import SchedulerSection
+from tuner.search.samplers.named import SearchSection
+from tuner.spec.mistakes import one_line, shown
+from tuner.study import storage
+from tuner.study.objective import Objective
+from tuner.training.trainer import TrainingConfig
+
+EXAMPLE = Path(__file__).with_name("example.toml")
+# What trials tell of themselves besides their metrics, and what one may want to be small.
+SECOND = ("parameters",)
+
+
+class SpaceSection(BaseModel):
+    """`[space]`: what is searched. Every other key narrows a hyperparameter: a table is a range, a list a choice, a bare value fixed."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    name: str | None = Field(None, description=f"A space that comes with Tuner: {', '.join(SPACES)}.")
+    builder: str | None = Field(None, description='Your own network instead: "my_module:build_model", found beside the spec or among the installed packages.')
+
+
+class ObjectiveSection(BaseModel):
+    """`[objective]`: what trials are compared by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    metric: str | None = Field(
+        None,
+        description="A metric of the epoch reports. none: val_accuracy for classification, val_loss for regression, where 1 is as good as always answering "
+        "with the mean.",
+    )
+    mode: Literal["max", "min"] | None = Field(None, description="Which direction is better. none: follows from the metric's name.")
+
+
+class TrainingSection(BaseModel):
+    """`[training]`: how a trial trains."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    max_epochs: int = Field(20, ge=1, le=100_000, description="Epochs of a trial that is never stopped; learning-rate schedules span as many.")
+    deterministic: bool = Field(False, description="TensorFlow's deterministic operations: the same bits again for the same seed, 6-10 % slower on a CPU.")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="Keras's dtype policy for the networks.")
+    epoch_timeout_s: float | None = Field(
+        None, gt=0, description="Seconds after which an epoch is hung and its process ended. none: 20 times the median epoch of the sweep, at least 60."
+    )
+
+    checkpoint_gb: float = Field(
+        20.0,
+        gt=0,
+        description="Disk for the states of trials, in GB. The 3 best and the trials that may go on keep theirs; where that is too much, those that rank worst "
+        "lose theirs first, and begin again if they are interrupted.",
+    )
+
+
+class EvaluationSection(BaseModel):
+    """`[evaluation]`: what happens to the best configuration after the search."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seeds: int = Field(3, ge=1, le=100, description="How often the best is retrained, each time on a fresh seed, for the mean and spread of its test score.")
+    enabled: bool = Field(True, description="false: search only; the test split stays sealed.")
+    confirm: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="How many of the best are trained again on 2 to 5 fresh seeds each, on the training rows, before the winner is chosen by their "
+        "validation scores; of those within one standard error of the first, the smallest network wins. 0 or 1: the best of the search wins.",
+    )
+    confirm_budget: float = Field(
+        0.5,
+        gt=0,
+        le=100,
+        description="What confirming may cost at most, as a share of the epochs that the search trained. Where that is not 2 seeds for each of the best, "
+        "fewer are confirmed; where it is not 2 seeds for two of them, none is, and the sweep says so.",
+    )
+
+
+class SweepSpec(BaseModel):
+    """A sweep: data, space, search, scheduler, resources and what is done with the best."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="The sweep's name; letters, digits, '.', '_' and '-'.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Everything random derives from it.")
+    folder: str | None = Field(None, description="Where everything of this sweep is written. none: sweeps/<name>.")
+    storage: str | None = Field(
+        None,
+        description="A bucket (s3://bucket/path or gs://bucket/path) or a folder that all nodes share (an absolute path): the states of trials, a copy of the "
+        "journal, leaderboard, model and reports are kept in <storage>/<name> as well, and another machine can go on from there. Credentials and endpoints "
+        "are the environment's, on every node: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...",
+    )
+    database: str | None = Field(
+        None,
+        description="A database URL for the study instead of a journal in the folder, such as postgresql+psycopg://user@host/db; its password is no part of "
+        "it: PGPASSWORD or ~/.pgpass.",
+    )
+    trackers: Trackers = Field(
+        default_factory=list,
+        description="Where the sweep is shown as well while it runs: mlflow, tensorboard, wandb. Each needs its package: pip install "
+        "'keras-sweep-tuner[mlflow]'. Addresses and credentials are the environment's, as each tracker has them (MLFLOW_TRACKING_URI, WANDB_MODE, ...); "
+        "without them everything stays in the sweep's folder.",
+    )
+    dataset: DatasetSection = Field(default_factory=DatasetSection)
+    space: SpaceSection = Field(default_factory=lambda: SpaceSection(name="mlp"))
+    objective: ObjectiveSection = Field(default_factory=ObjectiveSection)
+    search: SearchSection = Field(default_factory=lambda: SearchSection(trials=50))
+    scheduler: SchedulerSection = Field(default_factory=SchedulerSection)
+    training: TrainingSection = Field(default_factory=TrainingSection)
+    resources: ResourcesSection = Field(default_factory=ResourcesSection)
+    cluster: ClusterSection = Field(default_factory=ClusterSection)
+    evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+
+    @field_validator("storage")
+    @classmethod
+    def _is_a_place(cls, place: str | None) -> str | None:
+        if place is not None:
+            storage.check(place)
+        return place
+
+    @field_validator("database")
+    @classmethod
+    def _is_a_database(cls, url: str | None) -> str | None:
+        if url is not None:
+            from tuner.study import database  # with SQLAlchemy, for which no other spec has to wait
+
+            database.check(url)
+        return url
+
+    def training_config(self, dataset: Dataset, search_path: tuple[str, ...]) -> TrainingConfig:
+        """Return what all trainings of this sweep have in common; configuration and seed are each one's own.
+
+        Args:
+            dataset: what they are about.
+            search_path: folders where the builder's module is looked for.
+        """
+        center, spread = dataset.units
+        return TrainingConfig(
+            self.search_space().builder,
+            {},
+            dataset.task,
+            dataset.outputs,
+            epochs=self.training.max_epochs,
+            seed=0,
+            deterministic=self.training.deterministic,
+            precision=self.training.precision,
+            search_path=search_path,
+            center=center,
+            spread=spread,
+        )
+
+    def search_space(self) -> SearchSpace:
+        """Return the space that `[space]` describes.
+
+        Raises:
+            SpecError: a hyperparameter is unknown, or its range impossible.
+        """
+        narrowed = dict(self.space.model_extra or {})
+        try:
+            if self.space.builder is not None:
+                if self.space.name is not None:
+                    raise SearchSpaceError(f"name: got {self.space.name!r} beside a builder; expected one of the two")
+                return space_of(self.space.builder, narrowed)
+            name = self.space.name or "mlp"
+            if name not in SPACES:
+                raise SearchSpaceError(f"name: unknown space {name!r}; {nearest(name, SPACES)}")
+            return SPACES[name].narrow(narrowed)
+        except SearchSpaceError as error:
+            raise SpecError(f"space.{error}") from error
+
+    def objective_for(self, task: str) -> Objective:
+        """Return the objective for a task (`classification` or `regression`)."""
+        default = "val_accuracy" if task == "classification" else "val_loss"
+        return Objective.of(self.objective.metric or default, self.objective.mode)
+
+    @property
+    def sweep_folder(self) -> Path:
+        return Path(self.folder or Path("sweeps") / self.name)
+
+    @property
+    def kept_at(self) -> str | None:
+        """Where the storage keeps this sweep; None without one."""
+        return None if self.storage is None else f"{self.storage.rstrip('/')}/{self.name}"
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Read a spec and check all of it.
+
+    Args:
+        path: a TOML file.
+        overrides: `key=value` each, with dots in the key (`search.trials=50`) and a TOML value; a value that is no TOML is a string.
+
+    Raises:
+        SpecError: one line that names the key, what arrived, what was expected and the nearest valid word.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_bytes().decode())  # as text, its lone carriage returns would become lines
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; `tuner init {path.name}` writes an example") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read ({_reason(error)}); expected a TOML file in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not TOML: {error}") from error
+    for override in overrides:
+        _override(values, override)
+    try:
+        spec = check(values)
+        if spec.space.builder is not None:
+            network.find(spec.space.builder, (str(path.resolve().parent),))
+    except SearchSpaceError as error:
+        raise SpecError(f"{path}: space.builder: {error}") from error
+    except SpecError as error:
+        raise SpecError(f"{path}{' with --set' if overrides else ''}: {error}") from None
+    return spec
+
+
+def check(values: dict[str, Any]) -> SweepSpec:
+    """Return the spec made of these values, as `load` does of a file's.
+
+    Raises:
+        SpecError: see `load`.
+    """
+    try:
+        spec = SweepSpec.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(one_line(error, SweepSpec)) from None
+    spec.search_space()
+    _check_between(spec)
+    return spec
+
+
+def to_json(spec: SweepSpec) -> dict[str, Any]:
+    """Return the spec as plain JSON values, every default written out."""
+    return json.loads(spec.model_dump_json())
+
+
+def with_defaults(recorded: dict[str, Any]) -> dict[str, Any]:
+    """Return a recorded spec with the keys that Tuner has learnt since at their defaults; as it is where it is no valid spec any more."""
+    try:
+        return to_json(check(recorded))
+    except SpecError:
+        return recorded
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Return what differs between two specs as JSON, one `key: old -> new` each."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [line for key in dict.fromkeys([*old, *new]) for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)]
+    return [] if old == new else [f"{path}: {shown(old)} -> {shown(new)}"]
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of sweep.toml (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SweepSpec.model_json_schema()}
+
+
+def _check_between(spec: SweepSpec) -> None:
+    """Check what must hold between sections."""
+    if spec.scheduler.grace_period > spec.training.max_epochs:
+        raise SpecError(f"scheduler.grace_period: got {spec.scheduler.grace_period}; expected at most training.max_epochs ({spec.training.max_epochs})")
+    if spec.search.epochs is not None and spec.search.epochs < spec.training.max_epochs:
+        raise SpecError(f"search.epochs: got {spec.search.epochs}; expected at least training.max_epochs ({spec.training.max_epochs}), one full training")
+    second = spec.search.also_minimize
+    if second is not None and second not in SECOND:
+        raise SpecError(f"search.also_minimize: got {second!r}, which no trial tells; {nearest(second, SECOND)}")
+    spec.resources.check(spec.search_space().parameters)
+    if spec.search.sampler == "grid" and spec.search_space().size() is None:
+        raise SpecError('search.sampler: "grid" needs a finite space; give every continuous hyperparameter a list of choices, or a range with a step')
+
+
+# ---- overrides from the command line
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise SpecError(f"--set {override}: expected key=value, such as --set search.trials=50")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    target = values
+    for part in parts[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise SpecError(f"--set {override}: {part} is a value, not a section")
+    target[parts[-1]] = value
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -1,0 +1,9 @@
+"""Seeds: every random draw of a sweep follows from its spec's one number, by name of what it is drawn for."""
+
+import hashlib
+
+
+def seed_of(sweep_seed: int, number: int, purpose: str = "trial") -> int:
+    """Return the seed of a trial: the first 31 bits of SHA-256 over `<purpose>/<sweep seed>/<number>`."""
+    digest = hashlib.sha256(f"{purpose}/{sweep_seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -1,0 +1,119 @@
+"""A sweep that exists, opened again by its folder alone: to go on with it as it was begun, or to give it more to spend.
+
+Owns what is read from the record for that, and how a recorded budget grows. Must not run anything.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tuner.errors import SpecError, SweepError
+from tuner.spec import sweep_spec as specs
+from tuner.study.backends import read_study
+from tuner.study.lock import exclusive_driver
+from tuner.study.record import Study
+
+BUDGETS = ("trials", "epochs", "seconds")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How a sweep was begun.
+
+    Attributes:
+        spec: as it is recorded, its folder where it lies now.
+        search_path: folders in which the spec's own builder is looked for.
+        place: the working folder that relative paths in the spec start from.
+    """
+
+    spec: specs.SweepSpec
+    search_path: tuple[str, ...]
+    place: Path
+
+
+def recorded(folder: str | Path) -> Recorded:
+    """Return how the sweep in a folder was begun.
+
+    Raises:
+        SweepError: there is none, or it was killed before it began.
+    """
+    study = read_study(folder)
+    facts = study.facts
+    if "dataset" not in facts:  # what is recorded last of a beginning
+        raise SweepError(f"{folder}: was interrupted before it began; run its spec again")
+    begun = facts["begun_in"]
+    spec = specs.check({**facts["spec"], "folder": str(Path(folder).resolve())})
+    return Recorded(spec, tuple(begun["search_path"]), Path(begun["folder"]))
+
+
+def extend(folder: str | Path, **amounts: str | None) -> list[str]:
+    """Raise the recorded budgets of a sweep, and let its search go on.
+
+    Args:
+        folder: of the sweep.
+        amounts: for `trials`, `epochs`, `seconds`: `+50` is so much more, `50` so much in all; None leaves it.
+
+    Returns:
+        One line per budget that changed.
+
+    Raises:
+        SpecError: an amount is no number, no more than before, or for a budget that the sweep does not have.
+        SweepError: there is no sweep, it is running, or another budget would still end it at once.
+    """
+    read_study(folder)  # before a lock makes the folder
+    with exclusive_driver(folder):
+        study = read_study(folder)
+        search = dict(study.facts["spec"]["search"])
+        changes = []
+        for name, text in amounts.items():
+            if text is not None:
+                new = _raised(name, search.get(name), text)
+                changes.append(f"search.{name}: {search[name]:g} -> {new:g}")
+                search[name] = new
+        if not changes:
+            raise SpecError("extend: nothing to add; expected --trials, --epochs or --seconds, such as --trials +50")
+        _check_enough(study, search)
+        if "spec_as_begun" not in study.facts:
+            study.set_fact("spec_as_begun", study.facts["spec"])
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        study.set_fact("extensions", [*study.facts.get("extensions", []), {"at": at, "changes": changes}])
+        # In this order: killed in between, the search ends again at once, and nothing is lost but the extension.
+        study.set_fact("search_ended", None)
+        study.set_fact("confirmed", None)
+        study.set_fact("spec", {**study.facts["spec"], "search": search})
+    return changes
+
+
+def _raised(name: str, before: float | None, text: str) -> float:
+    kind = float if name == "seconds" else int
+    try:
+        amount = kind(text)
+    except ValueError:
+        amount = math.nan
+    if not 0 < amount < math.inf:
+        raise SpecError(f"--{name} {text}: not an amount; expected so much more, such as +50, or so much in all")
+    if before is None:
+        raise SpecError(f"--{name} {text}: this sweep has no budget of {name}; expected one that it has")
+    new = before + amount if text.startswith("+") else amount
+    if new <= before:
+        raise SpecError(f"--{name} {text}: no more than before ({before:g}); expected +{text} for so much more")
+    return new
+
+
+def _check_enough(study: Study, search: dict) -> None:
+    """Refuse an extension that another budget would end at once."""
+    spent = {
+        "trials": len(study.trials()) if not study.trials("waiting", "running") else 0,
+        "epochs": sum(len(trial.intermediate_values) for trial in study.trials()),
+        "seconds": float(study.facts.get("search_seconds", 0.0)),
+    }
+    for name in BUDGETS:
+        if search.get(name) is not None and spent[name] >= search[name]:
+            raise SweepError(f"search.{name}: {spent[name]:g} of {search[name]:g} are spent; give --{name} as well")
+
+
+def begun_in(search_path: tuple[str, ...]) -> dict:
+    """Return what `recorded` needs besides the spec, as JSON."""
+    return {"folder": os.getcwd(), "search_path": [str(Path(folder).resolve()) for folder in search_path]}

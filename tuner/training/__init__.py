@@ -1,0 +1,1 @@
+"""A trial's process, from its start to its checkpoint."""

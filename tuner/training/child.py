@@ -1,0 +1,217 @@
+"""The child's side of process.py: takes its limits upon itself, then trains as it is asked, one answer to one request.
+
+Runs in a process of its own and never returns. Must not know who asks, or how the process was started.
+"""
+
+import contextlib
+import faulthandler
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+import warnings
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tuner.data.scaling import Scaling
+from tuner.data.stream import Stream
+from tuner.errors import REFUSALS, TrialDiverged
+from tuner.training.trainer import Fold, Training, TrainingConfig
+
+_HERE = Path(__file__).resolve().parent.parent
+# Frames of these folders are not the user's: Tuner's own packages, and where Keras and all other packages are installed.
+_NOT_THE_USERS = (f"{_HERE}{os.sep}", f"{_HERE.parent / 'search_spaces'}{os.sep}", f"{Path(np.__file__).resolve().parent.parent}{os.sep}", "<frozen ")
+_INSTALLED = (*_NOT_THE_USERS, f"{Path(os.__file__).resolve().parent}{os.sep}")
+
+
+def serve(requests: int, log: int) -> NoReturn:
+    """Answer requests until the other end is closed.
+
+    Args:
+        requests: file descriptor of the connection to whoever asks.
+        log: file descriptor of the file that standard output and error go to.
+    """
+    connection = Connection(requests)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    faulthandler.enable(file=2)
+    # Ctrl-C reaches every process of a terminal: what it means is for the parent alone to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    training: Training | None = None
+    pool: _Pool | None = None
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            request = json.loads(connection.recv_bytes())
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("default")
+                # These are for the authors of libraries.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.simplefilter("ignore", PendingDeprecationWarning)
+                try:
+                    if training is not None and "do" in request:
+                        answer = _do(training, request)
+                    else:
+                        if pool is None:
+                            pool = _prepare(request)
+                        else:
+                            training = None
+                            _forget(pool)
+                        training, answer = _begin(request, pool)
+                except BaseException as error:
+                    answer = {"refused": _refusal(request, error)}
+            said = [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+            connection.send_bytes(json.dumps({**answer, "epoch": training.epoch if training else 0, "warnings": said}).encode())
+    # Not sys.exit: there is nothing to save, and TensorFlow takes its time to clean up.
+    os._exit(0)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What the trainings of a process share, and the modules that were there before the first of them."""
+
+    x: np.ndarray
+    y: np.ndarray
+    folds: list[Fold]
+    modules: frozenset[str]
+
+
+def _prepare(request: dict[str, Any]) -> _Pool:
+    limits = request["limits"]
+    # Before TensorFlow first looks at its devices.
+    os.environ["OMP_NUM_THREADS"] = str(limits["threads"])
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(limits["gpus"]) or "-1"
+    import tensorflow as tf
+
+    use_devices(tf, limits["threads"], limits["gpus"], limits["gpu_memory_bytes"])
+    folder = Path(request["data"])
+    # "c": TensorFlow takes over only memory that is writable. Nothing ever writes to it, so all processes share its pages.
+    x, y = (np.load(folder / name, mmap_mode="c", allow_pickle=False) for name in ("x.npy", "y.npy"))
+    return _Pool(x, y, _folds(Path(request["folds"])), frozenset(sys.modules))
+
+
+def _forget(pool: _Pool) -> None:
+    """Leave nothing of the training before: its networks, Keras's names and random states, the state of the user's own modules."""
+    import keras
+
+    keras.backend.clear_session(free_memory=True)
+    for name in sys.modules.keys() - pool.modules:
+        place = getattr(sys.modules[name], "__file__", None)
+        if place and not place.startswith(_INSTALLED):
+            del sys.modules[name]
+
+
+def _begin(request: dict[str, Any], pool: _Pool) -> tuple[Training, dict[str, Any]]:
+    if request["limits"]["memory_bytes"] is not None:
+        limit_memory(request["limits"]["memory_bytes"])
+    training = Training(TrainingConfig.from_json(request["recipe"]), pool.x, pool.y, pool.folds)
+    return training, {"parameters": training.parameters, "path": training.path, "reason": training.reason, "layers": training.layers()}
+
+
+def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:
+    verb = request["do"]
+    if verb == "run_epoch":
+        return {"report": training.run_epoch()}
+    if verb == "save":
+        training.save(request["folder"])
+    elif verb == "restore":
+        training.restore(request["folder"])
+    elif verb == "export":
+        training.export(request["path"])
+    elif verb == "load_weights":
+        training.load_weights(request["path"])
+    elif verb == "evaluate":
+        report, outputs = training.evaluate()
+        np.save(Path(request["folder"]) / "outputs.npy", outputs, allow_pickle=False)
+        return {"report": report}
+    elif verb == "predict":
+        outputs = training.predict(np.load(Path(request["folder"]) / "x.npy", allow_pickle=False))
+        np.save(Path(request["folder"]) / "outputs.npy", outputs, allow_pickle=False)
+    else:
+        raise ValueError(f"request: unknown {verb!r}")
+    return {}
+
+
+def use_devices(tf: Any, threads: int, gpus: list[str], gpu_memory_bytes: int | None) -> None:
+    """Bind TensorFlow to a trial's devices; it must not have looked at them yet.
+
+    Args:
+        tf: the module `tensorflow`.
+        threads: CPUs to compute on; TensorFlow takes no notice of OMP_NUM_THREADS.
+        gpus: ids of the GPUs that CUDA_VISIBLE_DEVICES leaves visible.
+        gpu_memory_bytes: what may be taken of each; None: as much as is needed, growing, so that trials can share a card.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if not gpus:
+        tf.config.set_visible_devices([], "GPU")
+        return
+    found = tf.config.list_physical_devices("GPU")
+    if len(found) != len(gpus):
+        raise ValueError(f"gpus: got {', '.join(gpus)}, but TensorFlow sees {len(found)}; expected tensorflow[and-cuda] and working drivers")
+    for gpu in found:
+        if gpu_memory_bytes is None:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        else:
+            limit = tf.config.LogicalDeviceConfiguration(memory_limit=gpu_memory_bytes / 2**20)
+            tf.config.set_logical_device_configuration(gpu, [limit])
+
+
+def limit_memory(memory_bytes: int) -> None:
+    """Let this process allocate so many more bytes than it has now; an allocation beyond fails in it, before the system runs short.
+
+    RLIMIT_AS would count what TensorFlow only reserves; RLIMIT_DATA counts private memory that can be written to.
+    """
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        now = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = now + memory_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+
+
+def _folds(path: Path) -> list[Fold]:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    count = 1 + max(int(name.partition("_")[0]) for name in arrays)
+    return [
+        (
+            Stream.from_json(json.loads(arrays[f"{number}_stream"].tobytes())) if f"{number}_stream" in arrays else arrays.get(f"{number}_train"),
+            arrays.get(f"{number}_validation"),
+            Scaling(*(arrays[f"{number}_{name}"] for name in ("center", "factor", "fill"))),
+        )
+        for number in range(count)
+    ]
+
+
+# What CUDA's libraries say where a card is full; TensorFlow calls these internal errors.
+_GPU_FULL = ("CUDA_ERROR_OUT_OF_MEMORY", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory")
+
+
+def _refusal(request: dict[str, Any], error: BaseException) -> dict[str, Any]:
+    name = type(error).__name__
+    message = f"{name}: {str(error).strip() or 'without a message'}".splitlines()[0]
+    verb = request.get("do", "build")
+    if isinstance(error, TrialDiverged):
+        return {"kind": "diverged", "message": str(error)}
+    if isinstance(error, MemoryError) or name == "ResourceExhaustedError" or any(sign in message for sign in _GPU_FULL):
+        return {"kind": "memory", "message": message, "details": _traceback(error)}
+    if isinstance(error, OSError) and (error.errno in REFUSALS or verb in ("save", "restore", "load_weights", "export")):
+        return {"kind": "storage", "message": error.strerror or str(error), "number": error.errno, "file": str(error.filename or "")}
+    if isinstance(error, ValueError) and verb in ("restore", "load_weights", "evaluate", "predict", "export"):
+        return {"kind": "value", "message": str(error)}
+    return {"kind": "error", "message": message, "details": _traceback(error)}
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback without the frames that are not the user's; all of it where there are no others."""
+    shown = traceback.TracebackException.from_exception(error)
+    frames = [frame for frame in shown.stack if not frame.filename.startswith(_NOT_THE_USERS)]
+    if frames:
+        shown.stack = traceback.StackSummary.from_list(frames)
+    return "".join(shown.format())

@@ -1,0 +1,352 @@
+"""A process of its own for one training: started, bounded, asked, ended.
+
+Owns the limits of a trial (threads, memory, GPUs, time), how data reaches it, and what its death means. Parent and child (child.py) speak JSON, strictly one
+answer to one request; arrays lie in files that every child of a node maps. Must not know Ray or the search, nor how a process is started (starting.py).
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from tuner.data.stream import Stream
+from tuner.errors import TrialDiverged
+from tuner.training import forkserver, starting
+from tuner.training.trainer import Fold, TrainingConfig
+
+SLICE_S = 0.1
+LOG_TAIL = 1 << 15
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a trial's process may use.
+
+    Attributes:
+        threads: CPUs that it computes on.
+        memory_bytes: what it may allocate beside TensorFlow itself and the data; None: no limit. Linux only.
+        gpus: ids of the GPUs that it sees; the others are hidden from it.
+        gpu_memory_bytes: what it may take of each of them; None: as much as it needs, growing.
+    """
+
+    threads: int = 1
+    memory_bytes: int | None = None
+    gpus: tuple[str, ...] = ()
+    gpu_memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "memory_bytes", "gpu_memory_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"limits.{name}: got {value}; expected at least 1")
+
+
+class ProcessDied(RuntimeError):
+    """A trial's process could not go on.
+
+    Attributes:
+        kind: `error` (Python), `memory`, `crash`, `deadline` or `cancelled`.
+        message: one line for people.
+        details: the traceback in the user's own code, or the last lines that the process wrote.
+    """
+
+    def __init__(self, kind: str, message: str, details: str = "") -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+        self.details = details
+
+
+# ---- the data of a node
+
+
+@dataclass(frozen=True)
+class SharedData:
+    """Arrays in files, which every process of a node maps instead of copying."""
+
+    folder: Path
+
+    def with_folds(self, folds: Sequence[Fold]) -> Path:
+        """Write which rows each network gets, once, and return the file."""
+        arrays: dict[str, np.ndarray] = {}
+        for number, (train, validation, scaling) in enumerate(folds):
+            rows = {"train": train, "validation": validation}
+            if isinstance(train, Stream):
+                rows["train"] = None
+                arrays[f"{number}_stream"] = np.frombuffer(json.dumps(train.to_json()).encode(), np.uint8)
+            arrays |= {f"{number}_{name}": np.asarray(value, np.int64) for name, value in rows.items() if value is not None}
+            arrays |= {f"{number}_{name}": np.asarray(getattr(scaling, name), np.float32) for name in ("center", "factor", "fill")}
+        content = hashlib.sha256()
+        for name, array in arrays.items():
+            content.update(f"{name}{array.shape}".encode())
+            content.update(array.tobytes())
+        path = self.folder / f"folds-{content.hexdigest()[:16]}.npz"
+        if not path.exists():
+            with _whole(path) as aside:
+                np.savez(aside, allow_pickle=False, **arrays)
+        return path
+
+
+def store(folder: str | Path, x: np.ndarray, y: np.ndarray) -> SharedData:
+    """Write arrays where the processes of this node map them. Once: whoever comes later finds them, or waits until they are whole.
+
+    Args:
+        folder: for these arrays alone; it is the caller's to remove.
+        x: `(rows, *input_shape)`, uint8 or float32.
+        y: labels or targets of as many rows.
+
+    Raises:
+        ValueError: the folder holds other arrays.
+        OSError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        for name, array in (("x.npy", x), ("y.npy", y)):
+            path = folder / name
+            if not path.exists():
+                with _whole(path) as aside:
+                    np.save(aside, np.ascontiguousarray(array), allow_pickle=False)
+                continue
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+            if found.shape != array.shape or found.dtype != array.dtype:
+                raise ValueError(f"{path}: holds {found.dtype} {found.shape}; expected {array.dtype} {array.shape}, or an empty folder")
+    return SharedData(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+# ---- the parent's side
+
+
+class TrainingProcess:
+    """A `Training` in a process of its own, and more of them one after another. Use it in a `with` block, or close it.
+
+    After any exception but TrialDiverged and a plain refusal (ValueError, OSError) the process is gone.
+
+    Attributes:
+        epoch: epochs that are done.
+        parameters: trainable parameters of one network.
+        pid: of the process.
+        limits: what it may use.
+        trainings: that it has begun.
+        path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
+        warnings: what Python warned of in the process.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        data: SharedData,
+        *,
+        folds: Sequence[Fold],
+        limits: Limits,
+        start: str = "auto",
+        timeout_s: float | None = 300.0,
+    ) -> None:
+        """Start the process and build the networks in it.
+
+        Args:
+            recipe: what to train.
+            data: the pool.
+            folds: for each network its training rows, its validation rows and its scaling.
+            limits: what the process may use.
+            start: `fork`, `spawn`, or `auto`: fork where that is safe.
+            timeout_s: how long building the networks may take.
+
+        Raises:
+            ProcessDied: the networks could not be built.
+        """
+        self.epoch = 0
+        self.warnings: list[str] = []
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._oom_kills = _oom_kills()
+        try:
+            self._connection, self._child = starting.start(self._log.fileno(), gpus=bool(limits.gpus), way=start)
+        except forkserver.ServerLost as lost:
+            self._log.close()
+            raise ProcessDied("crash", str(lost)) from lost
+        except BaseException:
+            self._log.close()
+            raise
+        self.pid = self._child.pid
+        self._given = {"limits": asdict(limits), "data": str(data.folder), "folds": str(data.with_folds(folds))}
+        self.limits = limits
+        self.trainings = 0
+        self.begin(config, timeout_s=timeout_s)
+
+    def begin(self, config: TrainingConfig, *, timeout_s: float | None = 300.0) -> None:
+        """Build the networks of another recipe, on the same data and under the same limits; those before are gone.
+
+        They are trained bit by bit as in a new process, and begin sooner: TensorFlow has done by then what it does once in every process.
+
+        Args:
+            recipe: what to train.
+            timeout_s: how long building the networks may take.
+
+        Raises:
+            ProcessDied: the networks could not be built.
+        """
+        self.warnings = []
+        built = self._ask({"recipe": config.to_json(), **self._given}, timeout_s)
+        self.trainings += 1
+        self.parameters: int = built["parameters"]
+        self.path: str = built["path"]
+        self.reason: str = built["reason"]
+        self._layers: list[dict[str, Any]] = built["layers"]
+
+    def run_epoch(self, timeout_s: float | None = None, *, cancelled: Callable[[], bool] | None = None) -> dict[str, float]:
+        """Train and validate for one epoch and return what `Training.run_epoch` returns.
+
+        Args:
+            timeout_s: after so many seconds the process is killed; None: never.
+            cancelled: asked ten times a second; once it says yes, the process is killed.
+
+        Raises:
+            TrialDiverged: a loss is no finite number.
+            ProcessDied: it failed, died, ran out of memory or of time, or was cancelled.
+            OSError: storage refused, and the epoch was broken off.
+        """
+        return self._ask({"do": "run_epoch"}, timeout_s, cancelled)["report"]
+
+    def save(self, folder: str | Path) -> None:
+        """Write a checkpoint. Raises OSError where the storage refuses; the process lives on."""
+        self._ask({"do": "save", "folder": os.path.abspath(folder)})
+
+    def restore(self, folder: str | Path) -> None:
+        """Continue from a checkpoint. Raises OSError where there is none, ValueError where it is damaged or of another network."""
+        self._ask({"do": "restore", "folder": os.path.abspath(folder)})
+
+    def export(self, path: str | Path) -> None:
+        """Write the network as a Keras file for inference."""
+        self._ask({"do": "export", "path": os.path.abspath(path)})
+
+    def load_weights(self, path: str | Path) -> None:
+        """Take the weights of a network that `export` wrote. Raises OSError where there is none, ValueError where it is of another network."""
+        self._ask({"do": "load_weights", "path": os.path.abspath(path)})
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return what `Training.layers` returns."""
+        return self._layers
+
+    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
+        """Return loss and metrics on the validation rows, and the network's outputs for them, float32."""
+        answer, outputs = self._ask_for_array({"do": "evaluate"})
+        return answer["report"], outputs
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the network's outputs for rows as the pool holds them, float32."""
+        return self._ask_for_array({"do": "predict"}, x)[1]
+
+    def close(self) -> None:
+        """End the process; it is gone when this returns. Closing twice is fine."""
+        if not self._log.closed:
+            self._child.kill()
+            self._child.status(10.0)
+            self._child.close()
+            self._connection.close()
+            self._log.close()
+
+    def __enter__(self) -> "TrainingProcess":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _ask_for_array(self, request: dict[str, Any], x: np.ndarray | None = None) -> tuple[dict[str, Any], np.ndarray]:
+        with tempfile.TemporaryDirectory(dir=str(self._given["data"])) as folder:  # there, it is removed with the data if this process is killed
+            if x is not None:
+                np.save(Path(folder) / "x.npy", x, allow_pickle=False)
+            answer = self._ask({**request, "folder": folder})
+            return answer, np.load(Path(folder) / "outputs.npy", allow_pickle=False)
+
+    def _ask(self, request: dict[str, Any], timeout_s: float | None = None, cancelled: Callable[[], bool] | None = None) -> dict[str, Any]:
+        if self._log.closed:
+            raise ProcessDied("crash", "the process is closed")
+        try:
+            answer = self._answer(request, timeout_s, cancelled)
+        except BaseException:
+            # Whoever was interrupted while waiting has lost step with the child, which cannot be asked again.
+            self.close()
+            raise
+        self.epoch = answer["epoch"]
+        self.warnings += answer["warnings"]
+        if os.fstat(self._log.fileno()).st_size > 32 * LOG_TAIL:
+            self._log.truncate(0)
+        refused = answer.get("refused")
+        if refused is None:
+            return answer
+        if refused["kind"] == "diverged":
+            raise TrialDiverged(refused["message"])
+        if refused["kind"] == "storage":
+            raise OSError(refused["number"], refused["message"], refused["file"] or None)
+        if refused["kind"] == "value":
+            raise ValueError(refused["message"])
+        self.close()
+        raise ProcessDied(**refused)
+
+    def _answer(self, request: dict[str, Any], timeout_s: float | None, cancelled: Callable[[], bool] | None) -> dict[str, Any]:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            self._connection.send_bytes(json.dumps(request).encode())
+            while not wait([self._connection, self._child.fileno()], SLICE_S):
+                if cancelled is not None and cancelled():
+                    raise ProcessDied("cancelled", "the process was stopped in the middle of an epoch")
+                if deadline is not None and time.monotonic() > deadline:
+                    raise ProcessDied("deadline", f"no answer within {timeout_s:g} s", self._last_words())
+            return json.loads(self._connection.recv_bytes())
+        except (EOFError, ConnectionError) as error:
+            raise self._died() from error
+
+    def _died(self) -> ProcessDied:
+        words = self._last_words()
+        status = self._child.status(10.0)
+        how = f"was killed by {signal.Signals(-status).name}" if status is not None and status < 0 else f"ended with exit code {status}"
+        if status == -signal.SIGKILL and _oom_kills() > self._oom_kills:
+            return ProcessDied("memory", "the kernel ran out of memory and killed the process", words)
+        if any(sign in words for sign in ("bad_alloc", "out of memory", "Out of memory", "Cannot allocate memory")):
+            return ProcessDied("memory", f"the process ran out of memory and {how}", words)
+        return ProcessDied("crash", f"the process {how}", words)
+
+    def _last_words(self) -> str:
+        size = os.fstat(self._log.fileno()).st_size
+        lines = os.pread(self._log.fileno(), LOG_TAIL, max(0, size - LOG_TAIL)).decode(errors="replace").splitlines()
+        # Python's own account of a crash ends with the names of all extension modules, which help nobody.
+        return "\n".join(line for line in lines if not line.startswith("Extension modules: ")).strip()
+
+
+def _oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory since it started; 0 where it does not say."""
+    with contextlib.suppress(OSError, StopIteration):
+        return next(int(line.split()[1]) for line in Path("/proc/vmstat").read_text().splitlines() if line.startswith("oom_kill "))
+    return 0

@@ -1,0 +1,263 @@
+"""Training inside a trial's process: one network, or one per fold in lock-step, epoch by epoch.
+
+Owns seeding, precision, what a checkpoint holds and what an epoch reports. Must not know Ray, the search, or the process it runs in.
+Every random draw follows from the recipe's seed: the shuffle of an epoch from (seed, fold, epoch), everything else from Keras's own seeded state.
+"""
+
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.data.scaling import Scaling
+from tuner.data.stream import BATCH_ROWS, Stream
+from tuner.errors import TrialDiverged
+from tuner.training import checkpoint
+from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations, tensor_of
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+# What of a recipe are tuples, and lists in JSON.
+_LISTS = ("search_path", "center", "spread")
+Fold = tuple[np.ndarray | Stream | None, np.ndarray | None, Scaling]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What to train; nothing in it but JSON.
+
+    Attributes:
+        builder: `module:function` that makes the network.
+        configuration: the hyperparameters.
+        task: `classification` or `regression`.
+        outputs: classes, or targets.
+        epochs: the epochs that learning-rate schedules are stretched over.
+        seed: everything random follows from it, from 0 to 2**32 - 1.
+        deterministic: whether TensorFlow must repeat itself bit by bit (6 to 10 % slower).
+        precision: a Keras dtype policy, one of `PRECISIONS`.
+        search_path: folders where the builder's module is looked for.
+        center, spread: for regression the mean and the standard deviation of each target, see `search_spaces.problem.Problem`.
+    """
+
+    builder: str
+    configuration: dict[str, Any]
+    task: str
+    outputs: int
+    epochs: int
+    seed: int
+    deterministic: bool = False
+    precision: str = "float32"
+    search_path: tuple[str, ...] = ()
+    center: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision: got {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+        if self.epochs < 1 or not 0 <= self.seed < 2**32:
+            raise ValueError(f"recipe: got epochs {self.epochs} and seed {self.seed}; expected at least 1 epoch and a seed from 0 to 2**32 - 1")
+
+    def of(self, configuration: Mapping[str, Any], seed: int) -> "TrainingConfig":
+        """Return the same recipe for another configuration and seed."""
+        return replace(self, configuration=dict(configuration), seed=seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as JSON."""
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "TrainingConfig":
+        """Return the recipe that `to_json` wrote."""
+        return cls(**{**value, **{name: tuple(value[name]) for name in _LISTS}})
+
+
+class Training:
+    """One network, or k of them in lock-step, one per fold.
+
+    Attributes:
+        recipe: what is trained.
+        epoch: epochs that are done.
+        parameters: trainable parameters of one network.
+        path: how an epoch is run: `compiled epoch` or `fit`.
+        reason: why it is `fit`; empty otherwise.
+    """
+
+    def __init__(self, config: TrainingConfig, x: np.ndarray, y: np.ndarray, folds: Sequence[Fold]) -> None:
+        """Build the networks.
+
+        Args:
+            recipe: what to train.
+            x: the pool, `(rows, *input_shape)`, uint8 or float32; writable, so that TensorFlow can use it as it lies, and never changed.
+            y: labels or targets of as many rows.
+            folds: for each network its training rows (None: it is only evaluated; a stream: they are not in the pool), its validation rows (None: no
+                validation) and its scaling.
+
+        Raises:
+            SearchSpaceError: the builder or its configuration is wrong.
+        """
+        import keras
+        import tensorflow as tf
+
+        sys.path[:0] = [folder for folder in config.search_path if folder not in sys.path]
+        from search_spaces import network
+
+        if config.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        hurry_single_operations(tf)
+        self.config = config
+        self.epoch = 0
+        self._folds = list(folds)
+        self._x, self._y = tensor_of(x), tensor_of(y)
+        self._batch_size = network.batch_size(config.configuration)
+        networks = []
+        for number in range(len(self._folds)):
+            keras.utils.set_random_seed(fold_seed(config.seed, number))
+            networks.append(self._network(config.precision))
+        # Compiling takes longer than many an epoch of a table: with folds it is done once, on a network that is none of theirs.
+        stage = Epoch(self._network(config.precision), self._batch_size, self._folds[0][2]) if len(networks) > 1 else None
+        self._runners = [Epoch(model, self._batch_size, scaling, stage) for model, (_, _, scaling) in zip(networks, self._folds, strict=True)]
+        model = self._runners[0].model
+        choose_rewriting(model, max(0 if train is None else len(train) for train, _, _ in self._folds))
+        self.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+        self.path, self.reason = self._runners[0].path, self._runners[0].reason
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train and validate every network for one epoch.
+
+        Returns:
+            `loss`, the compiled metrics, the same with `val_` before them, and `seconds`. Over folds: means, and `<metric>_spread`, the
+            sample standard deviation.
+
+        Raises:
+            TrialDiverged: a loss is no finite number.
+        """
+        started = time.perf_counter()
+        reports = []
+        for number, (runner, (train, validation, _)) in enumerate(zip(self._runners, self._folds, strict=True)):
+            if train is None:
+                raise ValueError("run_epoch: got no training rows; expected some in every fold")
+            shuffle = np.random.default_rng([self.config.seed, number, self.epoch])
+            if isinstance(train, Stream):
+                size = self._batch_size * max(1, BATCH_ROWS // self._batch_size)
+                report = runner.train_chunks(train.chunks(shuffle, size), len(train))
+            else:
+                report = runner.train(self._x, self._y, shuffle.permutation(train))
+            self._check(report["loss"], "loss")
+            if validation is not None:
+                found = runner.evaluate(self._x, self._y, validation)
+                self._check(found["loss"], "val_loss")
+                report |= {f"val_{name}": value for name, value in found.items()}
+            reports.append(report)
+        self.epoch += 1
+        return {**_over_folds(reports), "seconds": time.perf_counter() - started}
+
+    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
+        """Return the only network's loss and metrics on its validation rows, and its outputs for them, float32, in their order."""
+        runner, (_, rows, _) = self._only("evaluate")
+        if rows is None:
+            raise ValueError("evaluate: got no validation rows; expected some")
+        return runner.evaluate(self._x, self._y, rows), runner.predict(self._x, rows)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the only network's outputs for rows as the pool holds them, float32."""
+        runner, _ = self._only("predict")
+        return runner.predict(tensor_of(np.array(x)), np.arange(len(x)))
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return the network layer by layer: `name`, `type` (its class), `shape` (of an output, without batch axis) and `parameters`."""
+        return [_layer(layer) for layer in self._runners[0].model.layers]
+
+    def export(self, path: str | Path) -> None:
+        """Write the only network as a Keras file for inference: float32, without optimizer; whole or not at all."""
+        runner, _ = self._only("export")
+        plain = self._network("float32")
+        if not plain.built:
+            plain(np.zeros((1, *self._x.shape[1:]), "float32"))
+        for ours, trained in zip(plain.weights, runner.model.weights, strict=True):
+            ours.assign(trained)
+        plain.compiled, plain.optimizer = False, None
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{os.getpid()}-{path.name}")
+        with warnings.catch_warnings():
+            # Keras 3.15 hands its variables to numpy 2.4 in a way that is deprecated; `test_keras_warns_when_it_saves` fails once it no longer does.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            plain.save(aside)
+        os.replace(aside, path)
+
+    def load_weights(self, path: str | Path) -> None:
+        """Give the only network the weights of one that `export` wrote; nothing in the file is executed.
+
+        Raises:
+            ValueError: the file is damaged, or of another network.
+        """
+        runner, _ = self._only("load_weights")
+        runner.model.load_weights(path)
+
+    def save(self, folder: str | Path) -> None:
+        """Write weights, optimizer, random state and epoch into a folder; an older checkpoint there stays whole until the new one is.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        checkpoint.write(folder, self.epoch, [runner.variables(self._x, self._y) for runner in self._runners])
+
+    def restore(self, folder: str | Path) -> None:
+        """Continue from what `save` wrote.
+
+        Raises:
+            ValueError: the checkpoint is damaged, or of another network.
+            OSError: there is none.
+        """
+        self.epoch = checkpoint.read(folder, [runner.variables(self._x, self._y) for runner in self._runners])
+
+    def _network(self, precision: str) -> Any:
+        import keras
+
+        from search_spaces import network
+        from search_spaces.problem import Problem
+
+        config = self.config
+        steps = max(1, math.ceil(min(len(train) if train is not None else 0 for train, _, _ in self._folds) / self._batch_size))
+        shape = tuple(self._x.shape[1:])
+        problem = Problem(config.task, shape, config.outputs, steps_per_epoch=steps, epochs=config.epochs, center=config.center, spread=config.spread)
+        keras.config.set_dtype_policy(precision)
+        return network.build(config.builder, config.configuration, problem)
+
+    def _only(self, verb: str) -> tuple[Epoch, Fold]:
+        if len(self._runners) != 1:
+            raise ValueError(f"{verb}: got {len(self._runners)} networks; expected one")
+        return self._runners[0], self._folds[0]
+
+    def _check(self, loss: float, name: str) -> None:
+        if not math.isfinite(loss):
+            raise TrialDiverged(f"{name} is {loss} in epoch {self.epoch + 1}")
+
+
+def fold_seed(seed: int, fold: int) -> int:
+    """Return the seed of a fold's network: the recipe's own for the first."""
+    return seed if fold == 0 else int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
+
+
+def _over_folds(reports: Sequence[dict[str, float]]) -> dict[str, float]:
+    if len(reports) == 1:
+        return dict(reports[0])
+    values = {name: [report[name] for report in reports] for name in reports[0]}
+    means = {name: float(np.mean(found)) for name, found in values.items()}
+    return means | {f"{name}_spread": float(np.std(found, ddof=1)) for name, found in values.items()}
+
+
+def _layer(layer: Any) -> dict[str, Any]:
+    shape = getattr(getattr(layer, "output", None), "shape", None) if layer.built else None
+    return {
+        "name": layer.name,
+        "type": type(layer).__name__,
+        "shape": "unknown" if shape is None else " x ".join(str(length) for length in shape[1:]),
+        "parameters": int(layer.count_params()) if layer.built else 0,
+    }
