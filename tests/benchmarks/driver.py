@@ -38,7 +38,7 @@ def report(epoch: int, number: int) -> dict[str, float]:
 
 
 class Nothing(tune.Trainable):
-    """Tuner's side: reports as `tuner.trial.Trial` does."""
+    """Tuner's side: reports as `tuner.training.trial.Trial` does."""
 
     def setup(self, config: dict[str, Any], *, context: Any) -> None:  # type: ignore[override]
         self.reset_config(config)

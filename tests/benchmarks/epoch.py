@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
+from tuner.data.splits import Fold
 from tuner.training.trainer import Training, TrainingConfig
 
 SCALING = Scaling(np.float32(0), np.float32(1 / 255), np.float32(0))
@@ -75,7 +77,7 @@ def compare(name: str, x: np.ndarray, y: np.ndarray, rounds: int, precision: str
     builder, configuration = CASES[name]
     config = TrainingConfig(f"tests.benchmarks.networks:{builder}", configuration, "classification", 10, 10, 0, precision=precision)
     order = np.arange(70000)
-    ours, theirs = (Training(config, x, y, [(order[:60000], order[60000:], SCALING)]) for _ in range(2))
+    ours, theirs = (Training(config, Pool(x, y), [Fold(order[:60000], order[60000:], (SCALING,))]) for _ in range(2))
     scaled = x.astype(np.float32) / np.float32(255)
     model = theirs._runners[0].model
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ import pyarrow.parquet as pq
 from tuner.data import dataset as data
 from tuner.errors import DatasetError
 from tuner.training.child import limit_memory
-from tuner.training.process import Limits, ProcessDied, TrainingProcess, store
+from tuner.training.process import Limits, ProcessDied, TrainingProcess
+from tuner.training.shared_data import store
 from tuner.training.starting import cool
 from tuner.training.trainer import TrainingConfig
 
@@ -79,9 +81,9 @@ def trained(path: str, stream: bool, limits: Limits, trials: int) -> tuple[dict[
     dataset, _ = data.load(data.DatasetSection(source="table", path=path, target="kind", stream=stream), 0)
     found: dict[str, Any] = {"read_s": time.perf_counter() - begun}
     fold = dataset.folds[0]
-    parts = [(fold.train, fold.validation, dataset.scaling(fold.train))]
+    parts = [replace(fold, scaling=dataset.scalings(fold.train))]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
-        shared = store(folder, dataset.x, dataset.y)
+        shared = store(folder, dataset.pool)
         processes = [running.enter_context(TrainingProcess(RECIPE, shared, folds=parts, limits=limits)) for _ in range(trials)]
         for process in processes:
             report = process.run_epoch()

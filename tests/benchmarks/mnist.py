@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,8 @@ def stock(folder: Path, checked: spec.SweepSpec) -> Clock:
     dataset, _ = data.load(checked.dataset, checked.seed)
     with starting.ahead(), targets.connect(checked.cluster) as cluster:
         config = checked.training_config(dataset.task, dataset.outputs, ())
-        folds = tuple((fold.train, fold.validation, dataset.scaling(fold.train)) for fold in dataset.folds)
-        context = TrialContext(dataset.x, dataset.y, folds, config, cluster.scratch, str(folder / "checkpoints"))
+        folds = tuple(replace(fold, scaling=dataset.scalings(fold.train)) for fold in dataset.folds)
+        context = TrialContext(dataset.pool, folds, config, cluster.scratch, str(folder / "checkpoints"))
         trainable = tune.with_parameters(StockTrial, context=context, space=space, seed=checked.seed * 10_000)
         clock.stage("search")
         sides.stock(

@@ -27,7 +27,7 @@ LEAST_TRIALS_A_WORKER = 4
 
 
 class Sleeping(tune.Trainable):
-    """Tuner's side: reports as `tuner.trial.Trial` does."""
+    """Tuner's side: reports as `tuner.training.trial.Trial` does."""
 
     def setup(self, config: dict[str, Any], *, context: Any) -> None:  # type: ignore[override]
         self.reset_config(config)

@@ -54,7 +54,7 @@ def nothing_trained(folder: str, trial: type, hear: Callable[[int], None], **sec
 
     Args:
         folder: an empty one.
-        trial: what Ray runs instead of `tuner.trial.Trial`.
+        trial: what Ray runs instead of `tuner.training.trial.Trial`.
         hear: is told the number of the trial of each report.
         sections: of the spec.
 

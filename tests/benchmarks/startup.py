@@ -19,14 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
+from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.training.process import Limits, SharedData, TrainingProcess, store
+from tuner.data.splits import Fold
+from tuner.training.process import Limits, TrainingProcess
+from tuner.training.shared_data import SharedData, store
 from tuner.training.starting import cool, warm
-from tuner.training.trainer import Fold, TrainingConfig
+from tuner.training.trainer import TrainingConfig
 
 ROOT = Path(__file__).parent.parent.parent
-FOLDS = [(np.arange(128), None, Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)))]
-FIVE = [(np.arange(128), np.arange(128 * number, 128 * (number + 1)), FOLDS[0][2]) for number in range(1, 6)]
+FOLDS = [Fold(np.arange(128), None, (Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)),))]
+FIVE = [Fold(np.arange(128), np.arange(128 * number, 128 * (number + 1)), FOLDS[0].scaling) for number in range(1, 6)]
 RECIPE = TrainingConfig("tests.benchmarks.networks:dense", {"widths": [256, 256]}, "classification", 10, 10, 0, search_path=(str(ROOT),))
 STOCK = """
 import keras, numpy as np
@@ -79,7 +82,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     draw = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        data = store(folder, draw.integers(0, 256, (60000, 784)).astype(np.uint8), draw.integers(0, 10, 60000).astype(np.int32))
+        data = store(folder, Pool(draw.integers(0, 256, (60000, 784)).astype(np.uint8), draw.integers(0, 10, 60000).astype(np.int32)))
         rich = replace(RECIPE, configuration={"widths": [256, 256], "normalized": True})
         begun = time.perf_counter()
         warm()

@@ -12,7 +12,7 @@ from cluster import stale_sessions as leftovers
 
 RUN = """
 import subprocess, sys
-from cluster import leftovers
+from cluster import stale_sessions as leftovers
 with leftovers.folder() as made:
     daemon = subprocess.Popen(["sleep", "300"], stdout=open(f"{made}/daemon.out", "w"), start_new_session=True)
     print(made, daemon.pid, flush=True)

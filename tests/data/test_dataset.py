@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tuner.data.dataset import SOURCES, Dataset, DatasetSection, Features, Fold, SealedTest, apply, load, read_for_prediction
 from tuner.data.files import patient, system_of
+from tuner.data.pool import Pool
 from tuner.errors import DatasetError
 
 CLASSES = np.arange(60) % 3
@@ -104,7 +105,8 @@ def test_quick_look_takes_fewer_rows_of_every_class_and_leaves_the_test_split_wh
 def test_given_test_split_is_kept_as_it_is(npz: Callable[..., DatasetSection]) -> None:
     x = numbers()
     dataset, test = load(npz(x_train=x, y_train=CLASSES, x_test=x[5:25], y_test=CLASSES[5:25]), 0)
-    given_x, given_y = test.open(lambda reason: None, "a test")
+    given = test.open(lambda reason: None, "a test")
+    given_x, given_y = given.x, given.y
     assert np.array_equal(given_x, x[5:25].astype(np.float32))
     assert np.array_equal(given_y, CLASSES[5:25])
     assert len(dataset.x) == 60
@@ -171,7 +173,7 @@ def test_task_follows_from_the_labels(npz: Callable[..., DatasetSection], labels
         assert np.array_equal(dataset.y, raw.astype(np.float32))
     else:
         assert [classes[number].encode() for number in dataset.y] == [str(label).lower().encode() for label in raw.astype(str).reshape(-1)]
-    assert test.open(lambda reason: None, "a test")[1].dtype == dataset.y.dtype
+    assert test.open(lambda reason: None, "a test").y.dtype == dataset.y.dtype
 
 
 def test_stated_task_overrides_the_labels(npz: Callable[..., DatasetSection]) -> None:
@@ -203,7 +205,7 @@ def test_missing_numbers_stay_until_the_scaling_fills_them(npz: Callable[..., Da
 
 
 def sealed() -> SealedTest:
-    return SealedTest(np.ones((3, 2), np.float32), np.zeros(3, np.int32))
+    return SealedTest(Pool(np.ones((3, 2), np.float32), np.zeros(3, np.int32)))
 
 
 @pytest.mark.parametrize("copier", [pickle.dumps, copy.copy, copy.deepcopy])
@@ -226,7 +228,7 @@ def test_opening_is_recorded_before_any_row_is_given_out() -> None:
     with pytest.raises(OSError, match="final score"):
         sealed().open(fail, "final score")
     reasons: list[str] = []
-    assert len(sealed().open(reasons.append, "final score")[0]) == 3
+    assert len(sealed().open(reasons.append, "final score")) == 3
     assert reasons == ["final score"]
     with pytest.raises(ValueError, match="expected a reason"):
         sealed().open(reasons.append, " ")
@@ -357,7 +359,7 @@ def test_driver_reads_digits_and_tables_without_keras(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{row},{'ab'[row % 2]}\n" for row in range(40)))
     code = (
         "import sys\n"
-        "from tuner.data import DatasetSection, load\n"
+        "from tuner.data.dataset import DatasetSection, load\n"
         "heavy = {'sklearn', 'pyarrow', 'keras', 'tensorflow', 'ray'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "load(DatasetSection(), 0)\n"

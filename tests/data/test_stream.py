@@ -17,10 +17,11 @@ from tests.sweep.test_journey import sweep
 from tuner.data import scaling
 from tuner.data import stream as stream_room
 from tuner.data.dataset import Dataset, DatasetSection, SealedTest, load
+from tuner.data.pool import Pool
 from tuner.data.stream import TEST, TRAIN, VALIDATION, Draw, Stream
 from tuner.errors import DatasetError, SpecError
-from tuner.training.epoch import Epoch
-from tuner.training.process import store
+from tuner.training.epoch import Epoch, tensors_of
+from tuner.training.shared_data import store
 from tuner.training.trainer import Training, TrainingConfig
 
 ROWS = 6000
@@ -85,7 +86,8 @@ def test_stream_gives_each_row_of_its_split_once_as_it_is_in_memory(tables: Path
     pool = np.setdiff1d(np.arange(ROWS), dataset.test_rows)
     np.testing.assert_array_equal(in_order(*rows_of(dataset.whole)), in_order(x[pool], y[pool]))
     np.testing.assert_array_equal(dataset.x, x[dataset.rows])
-    given, labels = test.open(lambda reason: None, "a test")
+    rows = test.open(lambda reason: None, "a test")
+    given, labels = rows.x, rows.y
     np.testing.assert_array_equal(given, x[dataset.test_rows])
     np.testing.assert_array_equal(labels, y[dataset.test_rows])
     assert sum(dataset.facts["classes"].values()) == len(pool) == dataset.facts["pool_rows"]
@@ -250,10 +252,10 @@ def test_epoch_over_chunks_is_the_epoch_over_the_same_rows_in_memory(tables: Pat
     dataset, _ = opened(tables / "flowers.parquet")
     stream, scale = dataset.folds[0].train, dataset.scaling(1)
     x, y = rows_of(stream)
-    streamed, held = Epoch(model(own), 32, scale), Epoch(model(own), 32, scale)
+    streamed, held = Epoch(model(own), 32, (scale,)), Epoch(model(own), 32, (scale,))
     assert bool(streamed.reason) == own
     found = streamed.train_chunks(stream.chunks(np.random.default_rng(0), 256), len(stream))
-    expected = held.train(keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y), np.arange(len(x)))
+    expected = held.train(tensors_of(Pool(x, y)), np.arange(len(x)))
     assert found == pytest.approx(expected, rel=1e-5)
     for one, other in zip(streamed.model.weights, held.model.weights, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-6)
@@ -262,10 +264,10 @@ def test_epoch_over_chunks_is_the_epoch_over_the_same_rows_in_memory(tables: Pat
 def test_training_over_a_stream_that_is_interrupted_ends_as_one_that_is_not(tables: Path, tmp_path: Path) -> None:
     dataset, _ = opened(tables / "flowers.parquet")
     config = TrainingConfig("tests.builders:network", {"optimizer": "Adam", "batch_size": 64, "dropped": 0.1}, "classification", 3, epochs=3, seed=5)
-    folds = [(dataset.folds[0].train, dataset.folds[0].validation, dataset.scaling(1))]
+    folds = [replace(dataset.folds[0], scaling=dataset.scalings(1))]
 
     def begun() -> Training:
-        return Training(config, np.array(dataset.x), np.array(dataset.y), folds)
+        return Training(config, Pool(np.array(dataset.x), np.array(dataset.y)), folds)
 
     straight, first, second = begun(), begun(), begun()
     reports = [straight.run_epoch() for _ in range(3)]
@@ -286,5 +288,5 @@ def test_sweep_over_a_streamed_table_ends_with_a_tested_model(tables: Path, tmp_
 
 
 def test_images_stay_bytes_in_what_the_trials_share(tmp_path: Path) -> None:
-    shared = store(tmp_path, np.zeros((10, 4, 4), np.uint8), np.zeros(10, np.int32))
-    assert np.load(shared.folder / "x.npy", mmap_mode="r").dtype == np.uint8
+    shared = store(tmp_path, Pool(np.zeros((10, 4, 4), np.uint8), np.zeros(10, np.int32)))
+    assert np.load(shared.folder / "0.npy", mmap_mode="r").dtype == np.uint8

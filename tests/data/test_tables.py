@@ -45,7 +45,7 @@ def test_every_format_gives_the_same_data_and_the_same_hash(read: Callable, name
     assert dataset.facts["content_hash"] == expected.facts["content_hash"]
     assert np.array_equal(dataset.x, expected.x)
     assert np.array_equal(dataset.y, expected.y)
-    assert np.array_equal(test.open(lambda reason: None, "a test")[0], expected_test.open(lambda reason: None, "a test")[0])
+    assert np.array_equal(test.open(lambda reason: None, "a test").x, expected_test.open(lambda reason: None, "a test").x)
 
 
 def test_features_are_numbers_booleans_and_one_column_per_word(read: Callable) -> None:
@@ -174,7 +174,7 @@ def test_indicators_say_where_a_number_was_missing(read: Callable) -> None:
 def test_word_that_only_the_test_split_has_becomes_zeros(read: Callable, tmp_path: Path) -> None:
     other = write(flowers(colour=["green"] * ROWS), tmp_path / "test.parquet")
     dataset, test = read(flowers(), test_path=str(other))
-    x, _ = test.open(lambda reason: None, "a test")
+    x = test.open(lambda reason: None, "a test").x
     assert test.rows == ROWS
     assert not x[:, 3:].any()
     assert "colour = green" not in dataset.features.names
@@ -184,7 +184,7 @@ def test_test_file_without_words_or_decimals_is_read_as_the_other_was(read: Call
     pool = csv(lambda row: f"{row / 2},{(row % 3) or 'none of them'},{'ab'[row % 2]}")
     other = write(csv(lambda row: f"{row},{row % 3},{'ab'[row % 2]}", rows=10), tmp_path / "test.csv")
     dataset, test = read(pool, name="t.csv", test_path=str(other))
-    x, _ = test.open(lambda reason: None, "a test")
+    x = test.open(lambda reason: None, "a test").x
     assert dataset.features.names == ("a", "b = 1", "b = 2", "b = none of them")
     assert x[1].tolist() == [1, 1, 0, 0]
 

@@ -13,7 +13,8 @@ import pytest
 
 from tests.sweeps_made_up import changed, sweep
 from tuner.errors import SweepError
-from tuner.report.formats import FORMATS, discretion, render
+from tuner.report import discretion
+from tuner.report.formats import FORMATS, render
 from tuner.report.lanes import named
 from tuner.report.numbers import duration, number, scatter, setting, signed
 from tuner.report.schema import SCHEMA

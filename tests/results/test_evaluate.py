@@ -5,7 +5,7 @@ from tuner.data.dataset import Dataset, Features, Fold
 from tuner.errors import TrialDiverged
 from tuner.results import evaluate
 from tuner.results.evaluate import Job, Retrained, Score, final_seeds
-from tuner.results.held_out import MISTAKES_SHOWN, test_metrics
+from tuner.results.held_out import MISTAKES_SHOWN, held_out_metrics
 from tuner.training.process import ProcessDied
 from tuner.training.trainer import TrainingConfig
 
@@ -33,7 +33,7 @@ def one_hot(classes: list[int], confidence: float) -> np.ndarray:
 def test_mean_and_spread_are_over_all_runs_and_rows_are_of_the_saved_one() -> None:
     y = np.array([0, 1, 2, 2], np.int32)
     results = [Score({"test_accuracy": 0.75}, one_hot([0, 1, 2, 1], 0.8)), Score({"test_accuracy": 1.0}, one_hot([0, 1, 2, 2], 0.8))]
-    found = test_metrics(dataset("classification"), np.zeros((4, 2), np.float32), y, [run(7), run(8)], results)
+    found = held_out_metrics(dataset("classification"), np.zeros((4, 2), np.float32), y, [run(7), run(8)], results)
     assert found["mean"] == {"test_accuracy": 0.875}
     assert found["spread"]["test_accuracy"] == pytest.approx(0.1767767)
     assert found["saved_seed"] == 7
@@ -47,7 +47,7 @@ def test_mean_and_spread_are_over_all_runs_and_rows_are_of_the_saved_one() -> No
 
 def test_one_run_has_no_spread() -> None:
     y = np.array([0, 1], np.int32)
-    found = test_metrics(dataset("classification"), np.zeros((2, 2), np.float32), y, [run(7)], [Score({"test_accuracy": 1.0}, one_hot([0, 1], 0.9))])
+    found = held_out_metrics(dataset("classification"), np.zeros((2, 2), np.float32), y, [run(7)], [Score({"test_accuracy": 1.0}, one_hot([0, 1], 0.9))])
     assert found["spread"] == {"test_accuracy": None}
 
 
@@ -56,7 +56,7 @@ def test_mistakes_are_the_most_confident_first_and_pictures_use_the_whole_scale(
     y = np.zeros(rows, np.int32)
     outputs = np.concatenate([one_hot([1], 0.5 + index / 100) for index in range(rows)])
     x = np.full((rows, 2, 2), 16, np.uint8)
-    found = test_metrics(dataset("classification", images=True), x, y, [run(7)], [Score({"test_accuracy": 0.0}, outputs)])
+    found = held_out_metrics(dataset("classification", images=True), x, y, [run(7)], [Score({"test_accuracy": 0.0}, outputs)])
     mistakes = found["test"]["mistakes"]
     assert [mistake["row"] for mistake in mistakes] == list(range(rows - 1, rows - 1 - MISTAKES_SHOWN, -1))
     assert mistakes[0]["image"] == [[255, 255], [255, 255]]
@@ -65,7 +65,7 @@ def test_mistakes_are_the_most_confident_first_and_pictures_use_the_whole_scale(
 def test_regression_tells_its_errors() -> None:
     y = np.array([1.0, 2.0, 3.0], np.float32)
     score = Score({"test_loss": 1.0}, np.array([[2.0], [3.0], [4.0]], np.float32))
-    found = test_metrics(dataset("regression"), np.zeros((3, 2), np.float32), y, [run(7)], [score])
+    found = held_out_metrics(dataset("regression"), np.zeros((3, 2), np.float32), y, [run(7)], [score])
     assert found["test"]["errors"]["mean"] == 1.0
     assert found["test"]["errors"]["worst"] == 1.0
     assert found["test"]["errors"]["R2"] == pytest.approx(-0.5)
@@ -79,7 +79,7 @@ def test_interval_of_a_regression_covers_the_error_on_new_data(rows: int) -> Non
     for _ in range(300):
         wrong = draw.normal(size=rows).astype(np.float32)
         metrics = {"test_loss": float((wrong**2).mean()), "test_mae": float(np.abs(wrong).mean())}
-        found = test_metrics(dataset("regression"), np.zeros((rows, 2), np.float32), np.zeros(rows, np.float32), [run(7)], [Score(metrics, wrong)])
+        found = held_out_metrics(dataset("regression"), np.zeros((rows, 2), np.float32), np.zeros(rows, np.float32), [run(7)], [Score(metrics, wrong)])
         for name, truth in (("test_loss", 1.0), ("test_mae", np.sqrt(2 / np.pi))):
             within = found["test"]["intervals"][name]
             covered[name] += within["low"] < truth < within["high"]
@@ -91,7 +91,7 @@ def test_loss_with_penalties_in_it_has_no_interval() -> None:
     outputs = one_hot([0, 1, 2, 1], 0.8)
     loss = -np.log(outputs[np.arange(4), y]).mean()
     for extra, known in ((0.0, ["test_loss"]), (0.1, [])):
-        found = test_metrics(dataset("classification"), np.zeros((4, 2), np.float32), y, [run(7)], [Score({"test_loss": float(loss + extra)}, outputs)])
+        found = held_out_metrics(dataset("classification"), np.zeros((4, 2), np.float32), y, [run(7)], [Score({"test_loss": float(loss + extra)}, outputs)])
         assert list(found["test"]["intervals"]) == known
 
 

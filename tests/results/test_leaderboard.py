@@ -213,7 +213,7 @@ def test_configuration_columns_are_typed_by_their_values_and_mixed_ones_survive(
 def test_the_documented_schema_is_the_one_that_is_written(tmp_path: Path) -> None:
     sweep(12).write(tmp_path)
     written = pq.read_schema(tmp_path / FILE)
-    documented = tuner.leaderboard.__doc__ or ""
+    documented = tuner.results.leaderboard.__doc__ or ""
     for name, (kind, unit, meaning) in COLUMNS.items():
         column = written.field(name)
         assert column.type == kind
@@ -287,7 +287,7 @@ sys.meta_path.insert(0, Missing())
 if sys.argv[3] == "bare":
     bare = sys.modules["search_spaces"] = types.ModuleType("search_spaces")
     bare.__path__ = ["search_spaces"]
-from tuner.leaderboard import Leaderboard
+from tuner.results.leaderboard import Leaderboard
 from tuner.report.formats import FORMATS, render
 from tuner.report.tables import text
 board = Leaderboard.read(sys.argv[1])

@@ -49,7 +49,7 @@ def test_a_fused_step_is_keras_own_step(name: str, monkeypatch: pytest.MonkeyPat
         return keras.optimizers.schedules.ExponentialDecay(0.05, 5, 0.5)
 
     fused = stepped(optimizer_of(name, FUSED[name], rate()), fused=True)
-    monkeypatch.setattr("search_spaces.fused._rule", lambda optimizer: None)
+    monkeypatch.setattr("search_spaces.fused_ops._rule", lambda optimizer: None)
     plain = stepped(optimizer_of(name, FUSED[name], rate()), fused=False)
     for ours, theirs in zip(fused, plain, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-6)

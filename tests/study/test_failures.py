@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
+from tuner.data.pool import Pool
 from tuner.results import evaluate
 from tuner.search.accounts import Accounts, Budget
 from tuner.study import failures
@@ -141,7 +142,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(trial, "own_limits", Limits)
     monkeypatch.setattr(trial.time, "sleep", pauses.append)
     config = TrainingConfig(builder="b:b", configuration={}, task="classification", outputs=2, epochs=9, seed=0)
-    context = trial.TrialContext(np.zeros((2, 1)), np.zeros(2), (), config, str(tmp_path / "scratch"), str(tmp_path / "checkpoints"))
+    context = trial.TrialContext(Pool(np.zeros((2, 1)), np.zeros(2)), (), config, str(tmp_path / "scratch"), str(tmp_path / "checkpoints"))
 
     def made(fate: dict[str, Any], **config: Any) -> trial.Trial:
         monkeypatch.setattr(trial, "TrainingProcess", lambda *_, **__: Process(fate))

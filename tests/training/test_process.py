@@ -16,15 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
+from tuner.data.splits import Fold
 from tuner.errors import TrialDiverged
 from tuner.training import child
-from tuner.training.process import Limits, ProcessDied, SharedData, TrainingProcess, store
+from tuner.training.process import Limits, ProcessDied, TrainingProcess
+from tuner.training.shared_data import SharedData, store
 from tuner.training.starting import ahead, cool, is_forked
-from tuner.training.trainer import Fold, Training, TrainingConfig
+from tuner.training.trainer import Training, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
-FOLDS: list[Fold] = [(np.arange(60), np.arange(60, 80), Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)))]
+FOLDS = [Fold(np.arange(60), np.arange(60, 80), (Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)),))]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,7 +48,7 @@ def pool() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def data(pool: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> SharedData:
-    return store(tmp_path_factory.mktemp("pool"), *pool)
+    return store(tmp_path_factory.mktemp("pool"), Pool(*pool))
 
 
 def config(builder: str = "network", **configuration: Any) -> TrainingConfig:
@@ -71,7 +74,7 @@ def is_gone(pid: int) -> bool:
 
 
 def test_a_process_trains_saves_continues_and_predicts(data: SharedData, pool: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    here = Training(config(), *pool, FOLDS)
+    here = Training(config(), Pool(*pool), FOLDS)
     with started(data) as process:
         assert process.parameters == here.parameters
         assert (process.path, process.reason, process.epoch) == ("compiled epoch", "", 0)
@@ -203,7 +206,7 @@ def test_children_and_server_end_with_a_parent_that_is_killed(data: SharedData, 
     code = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from tests.test_process import *
+from tests.training.test_process import *
 import tempfile; tempfile.tempdir = {tempfile.gettempdir()!r}
 process = started(SharedData(Path({str(data.folder)!r})))
 print(process.pid, flush=True)
@@ -261,22 +264,22 @@ def test_processes_of_several_threads_share_one_server(data: SharedData) -> None
 
 
 def test_data_is_stored_once_and_mapped(pool: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    first = store(tmp_path, *pool)
+    first = store(tmp_path, Pool(*pool))
     written = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert store(tmp_path, *pool) == first
+    assert store(tmp_path, Pool(*pool)) == first
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == written
     assert first.with_folds(FOLDS) == first.with_folds(FOLDS)
-    with pytest.raises(ValueError, match=r"x.npy: holds uint8 \(80, 4, 4\); expected uint8 \(10, 4, 4\)"):
-        store(tmp_path, pool[0][:10], pool[1][:10])
+    with pytest.raises(ValueError, match=r"0.npy: holds uint8 \(80, 4, 4\); expected uint8 \(10, 4, 4\)"):
+        store(tmp_path, Pool(pool[0][:10], pool[1][:10]))
 
 
 def test_mapped_data_is_not_copied_into_tensorflow(pool: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     from tuner.training.epoch import tensor_of
 
-    store(tmp_path, *pool)
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="c")
+    store(tmp_path, Pool(*pool))
+    mapped = np.load(tmp_path / "0.npy", mmap_mode="c")
     assert np.shares_memory(np.asarray(memoryview(tensor_of(mapped))), mapped)
-    read_only = np.load(tmp_path / "x.npy", mmap_mode="r")
+    read_only = np.load(tmp_path / "0.npy", mmap_mode="r")
     assert np.array_equal(tensor_of(read_only).numpy(), pool[0])
 
 

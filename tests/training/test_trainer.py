@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
+from tuner.data.splits import Fold
 from tuner.errors import TrialDiverged
 from tuner.training.epoch import choose_rewriting
-from tuner.training.trainer import Fold, Training, TrainingConfig, fold_seed
+from tuner.training.trainer import Training, TrainingConfig, fold_seed
 
 ONE = np.float32(1)
 BYTES = Scaling(np.float32(0), np.float32(1 / 255), np.float32(0))
 TRAIN, VALIDATION = np.arange(0, 90), np.arange(90, 130)
-FOLD: Fold = (TRAIN, VALIDATION, BYTES)
+FOLD = Fold(TRAIN, VALIDATION, (BYTES,))
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +56,10 @@ def fitted(training: Training, x: np.ndarray, y: np.ndarray, epochs: int) -> tup
 
 
 def assert_equals_fit(configuration: dict[str, Any], x: np.ndarray, y: np.ndarray, **changes: Any) -> None:
-    compiled = Training(config(configuration, **changes), x, y, [FOLD])
+    compiled = Training(config(configuration, **changes), Pool(x, y), [FOLD])
     assert compiled.path == "compiled epoch", compiled.reason
     reports = [compiled.run_epoch() for _ in range(2)]
-    weights, history = fitted(Training(config(configuration, **changes), x, y, [FOLD]), x, y, 2)
+    weights, history = fitted(Training(config(configuration, **changes), Pool(x, y), [FOLD]), x, y, 2)
     for name, values in history.items():
         assert [report[name] for report in reports] == pytest.approx(values, rel=2e-4, abs=2e-5), name
     for ours, theirs in zip(weights_of(compiled), weights, strict=True):
@@ -93,14 +95,14 @@ def test_compiled_epoch_equals_fit_for_several_targets(images: tuple[np.ndarray,
 def test_missing_values_are_filled_before_they_are_scaled() -> None:
     x = np.array([[1.0, np.nan], [3.0, 4.0]] * 20, np.float32)
     scaling = Scaling(np.array([2, 4], np.float32), np.array([0.5, 0.25], np.float32), np.array([0, 8], np.float32))
-    training = Training(config(), x, np.zeros(40, np.int32), [(np.arange(40), None, scaling)])
+    training = Training(config(), Pool(x, np.zeros(40, np.int32)), [Fold(np.arange(40), None, (scaling,))])
     scaled = np.array([[-0.5, 1.0], [0.5, 0.0]], np.float32)
     np.testing.assert_allclose(training.predict(x[:2]), np.asarray(training._runners[0].model(scaled)), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("builder", "reason"), [("own_step", "the model has its own train_step()"), ("last_in_eager_mode", "run_eagerly=True")])
 def test_what_cannot_be_compiled_is_trained_by_fit_and_says_why(builder: str, reason: str, images: tuple[np.ndarray, np.ndarray]) -> None:
-    training = Training(config(builder=builder), *images, [FOLD])
+    training = Training(config(builder=builder), Pool(*images), [FOLD])
     assert training.path == "fit"
     assert reason in training.reason
     report = training.run_epoch()
@@ -109,7 +111,7 @@ def test_what_cannot_be_compiled_is_trained_by_fit_and_says_why(builder: str, re
 
 
 def test_fit_and_the_compiled_epoch_see_the_same_batches(images: tuple[np.ndarray, np.ndarray]) -> None:
-    compiled, by_fit = (Training(config({"optimizer": "SGD"}), *images, [FOLD]) for _ in range(2))
+    compiled, by_fit = (Training(config({"optimizer": "SGD"}), Pool(*images), [FOLD]) for _ in range(2))
     by_fit._runners[0].reason = "asked for"
     assert compiled.run_epoch()["loss"] == pytest.approx(by_fit.run_epoch()["loss"], rel=1e-5)
     for ours, theirs in zip(weights_of(compiled), weights_of(by_fit), strict=True):
@@ -117,25 +119,25 @@ def test_fit_and_the_compiled_epoch_see_the_same_batches(images: tuple[np.ndarra
 
 
 def test_a_loss_that_is_no_number_ends_the_epoch(images: tuple[np.ndarray, np.ndarray]) -> None:
-    training = Training(config(builder="huge_steps"), *images, [FOLD])
+    training = Training(config(builder="huge_steps"), Pool(*images), [FOLD])
     with pytest.raises(TrialDiverged, match=r"loss is (nan|inf) in epoch 1"):
         training.run_epoch()
     assert training.epoch == 0
 
 
 def test_same_seed_repeats_a_training_and_another_does_not(images: tuple[np.ndarray, np.ndarray]) -> None:
-    losses = [Training(config({"dropped": 0.3}, seed=seed), *images, [FOLD]).run_epoch()["loss"] for seed in (5, 5, 6)]
+    losses = [Training(config({"dropped": 0.3}, seed=seed), Pool(*images), [FOLD]).run_epoch()["loss"] for seed in (5, 5, 6)]
     assert losses[0] == losses[1] != losses[2]
 
 
 @pytest.mark.parametrize("optimizer", ["Adam", "RMSprop", "SGD"])
 def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(optimizer: str, images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     ours = config({"optimizer": optimizer, "dropped": 0.3, "normalized": True, "decays": True}, deterministic=True)
-    whole = Training(ours, *images, [FOLD])
+    whole = Training(ours, Pool(*images), [FOLD])
     whole.run_epoch()
     whole.save(tmp_path)
     expected = [whole.run_epoch() for _ in range(2)]
-    resumed = Training(ours, *images, [FOLD])
+    resumed = Training(ours, Pool(*images), [FOLD])
     resumed.restore(tmp_path)
     assert resumed.epoch == 1
     found = [resumed.run_epoch() for _ in range(2)]
@@ -146,33 +148,33 @@ def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(optimizer: str
 
 
 def test_a_newer_checkpoint_replaces_the_older_one(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    training = Training(config(), *images, [FOLD])
+    training = Training(config(), Pool(*images), [FOLD])
     for _ in range(2):
         training.run_epoch()
         training.save(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    other = Training(config(), *images, [FOLD])
+    other = Training(config(), Pool(*images), [FOLD])
     other.restore(tmp_path)
     assert other.epoch == 2
     assert all(np.array_equal(one, two) for one, two in zip(weights_of(training), weights_of(other), strict=True))
 
 
 def test_a_failed_save_leaves_the_older_checkpoint_whole(images: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    training = Training(config(), *images, [FOLD])
+    training = Training(config(), Pool(*images), [FOLD])
     training.run_epoch()
     training.save(tmp_path)
     training.run_epoch()
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
         patch.setattr(np, "savez", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
         training.save(tmp_path)
-    other = Training(config(), *images, [FOLD])
+    other = Training(config(), Pool(*images), [FOLD])
     other.restore(tmp_path)
     assert other.epoch == 1
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_damaged_checkpoints_are_refused_and_change_nothing(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    training = Training(config(), *images, [FOLD])
+    training = Training(config(), Pool(*images), [FOLD])
     training.save(tmp_path / "good")
     arrays = next((tmp_path / "good").glob("*.npz"))
     before = weights_of(training)
@@ -190,20 +192,20 @@ def test_damaged_checkpoints_are_refused_and_change_nothing(images: tuple[np.nda
 
 
 def test_the_checkpoint_of_another_network_is_refused(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    Training(config({"normalized": True}), *images, [FOLD]).save(tmp_path)
+    Training(config({"normalized": True}), Pool(*images), [FOLD]).save(tmp_path)
     with pytest.raises(ValueError, match="expected the checkpoint of this network"):
-        Training(config(), *images, [FOLD]).restore(tmp_path)
+        Training(config(), Pool(*images), [FOLD]).restore(tmp_path)
 
 
 def test_folds_report_means_and_spreads(images: tuple[np.ndarray, np.ndarray]) -> None:
-    folds: list[Fold] = [(TRAIN, VALIDATION, BYTES), (np.arange(40, 130), np.arange(40), BYTES)]
-    both = Training(config(), *images, folds).run_epoch()
-    first = Training(config(), *images, folds[:1]).run_epoch()
-    model = Training(config(seed=fold_seed(5, 1)), *images, folds[1:])
+    folds = [FOLD, Fold(np.arange(40, 130), np.arange(40), (BYTES,))]
+    both = Training(config(), Pool(*images), folds).run_epoch()
+    first = Training(config(), Pool(*images), folds[:1]).run_epoch()
+    model = Training(config(seed=fold_seed(5, 1)), Pool(*images), folds[1:])
     # The second fold alone: its own seed for the weights, and the shuffle of the second fold.
     model.config = config()
-    order = np.random.default_rng([5, 1, 0]).permutation(folds[1][0])
-    second = model._runners[0].train(model._x, model._y, order)
+    order = np.random.default_rng([5, 1, 0]).permutation(folds[1].train)
+    second = model._runners[0].train(model._pool, order)
     values = [first["accuracy"], second["accuracy"]]
     assert both["accuracy"] == pytest.approx(np.mean(values), abs=1e-6)
     assert both["accuracy_spread"] == pytest.approx(np.std(values, ddof=1), abs=1e-6)
@@ -225,12 +227,12 @@ def test_folds_share_what_is_compiled_and_nothing_else(
 ) -> None:
     x, y = images
     scalings = [Scaling(np.full(4, number, np.float32), np.full(4, 0.01, np.float32), np.zeros(4, np.float32)) for number in (100, 120, 140)]
-    folds: list[Fold] = [(np.delete(np.arange(130), part), part, scaling) for part, scaling in zip(np.array_split(np.arange(130), 3), scalings, strict=True)]
+    folds = [Fold(np.delete(np.arange(130), part), part, (scaling,)) for part, scaling in zip(np.array_split(np.arange(130), 3), scalings, strict=True)]
     found = []
     for alone in (False, True):
         if alone:
             monkeypatch.setattr("tuner.training.epoch.graphs_equal", lambda model, other: False)
-        training = Training(config(changes), x, y, folds)
+        training = Training(config(changes), Pool(x, y), folds)
         reports = [training.run_epoch()]
         training.save(tmp_path / str(alone))
         training.run_epoch()
@@ -244,8 +246,8 @@ def test_folds_share_what_is_compiled_and_nothing_else(
 
 
 def test_checkpoints_hold_every_fold(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    folds: list[Fold] = [(TRAIN, VALIDATION, BYTES), (np.arange(40, 130), np.arange(40), BYTES)]
-    training, other = (Training(config(), *images, folds) for _ in range(2))
+    folds = [FOLD, Fold(np.arange(40, 130), np.arange(40), (BYTES,))]
+    training, other = (Training(config(), Pool(*images), folds) for _ in range(2))
     training.run_epoch()
     training.save(tmp_path)
     other.restore(tmp_path)
@@ -258,7 +260,7 @@ def test_exported_model_predicts_the_same_without_tuner(images: tuple[np.ndarray
     import keras
 
     x, y = images
-    training = Training(config({"normalized": True}), x, y, [FOLD])
+    training = Training(config({"normalized": True}), Pool(x, y), [FOLD])
     training.run_epoch()
     training.export(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -273,19 +275,19 @@ def test_exported_model_predicts_the_same_without_tuner(images: tuple[np.ndarray
 def test_keras_warns_when_it_saves(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     """Fails once Keras no longer does: then `export` need not silence it any more."""
     with pytest.warns(DeprecationWarning, match="__array__"):
-        Training(config(), *images, [FOLD])._runners[0].model.save(tmp_path / "model.keras")
+        Training(config(), Pool(*images), [FOLD])._runners[0].model.save(tmp_path / "model.keras")
 
 
 def test_mixed_bfloat16_learns_resumes_and_exports_float32(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     import keras
 
     try:
-        training = Training(config(precision="mixed_bfloat16"), *images, [FOLD])
+        training = Training(config(precision="mixed_bfloat16"), Pool(*images), [FOLD])
         losses = [training.run_epoch()["loss"] for _ in range(4)]
         assert losses[-1] < losses[0]
         assert training._runners[0].model.layers[1].compute_dtype == "bfloat16"
         training.save(tmp_path)
-        other = Training(config(precision="mixed_bfloat16"), *images, [FOLD])
+        other = Training(config(precision="mixed_bfloat16"), Pool(*images), [FOLD])
         other.restore(tmp_path)
         assert other.evaluate()[0] == training.evaluate()[0]
         training.export(tmp_path / "model.keras")
@@ -325,7 +327,7 @@ def test_graphs_are_rewritten_where_that_pays() -> None:
 
 
 def test_layers_tell_what_the_network_consists_of(images: tuple[np.ndarray, np.ndarray]) -> None:
-    training = Training(config(), *images, [FOLD])
+    training = Training(config(), Pool(*images), [FOLD])
     layers = training.layers()
     assert [layer["type"] for layer in layers] == ["Flatten", "Dense", "Dense", "Dense"]
     assert [layer["shape"] for layer in layers] == ["16", "8", "8", "3"]

@@ -16,6 +16,7 @@ from tuner.data import hashes, splits
 from tuner.data import scaling as scaling_room
 from tuner.data import targets as targets_room
 from tuner.data.features import Features
+from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling, apply
 from tuner.data.section import DEFAULT_SHARE, DatasetSection
 from tuner.data.sources import SOURCES, Raw, read_for_prediction, read_test, table_of
@@ -69,7 +70,7 @@ class Dataset:
             raise ValueError(f"Dataset: got {len(self.x)} examples and {len(self.y)} labels; expected as many")
         if self.x.dtype not in (np.uint8, np.float32) or self.y.dtype != (np.int32 if self.task == "classification" else np.float32):
             raise ValueError(f"Dataset: got x of {self.x.dtype} and y of {self.y.dtype}; expected uint8 or float32, and int32 classes or float32 targets")
-        used = [rows for fold in self.folds for rows in (fold.train, fold.validation) if not isinstance(rows, Stream)]
+        used = [rows for fold in self.folds for rows in (fold.train, fold.validation) if isinstance(rows, np.ndarray)]
         if not used or max(int(rows[-1]) for rows in used) >= len(self.x):
             raise ValueError("Dataset.folds: expected at least one, with row numbers within the pool")
         if not len(self.rows):
@@ -103,8 +104,17 @@ class Dataset:
         """What the final retraining trains on: all row numbers of the pool, or the stream of them."""
         return np.arange(len(self.y)) if self.survey is None else self.survey.whole
 
+    @property
+    def pool(self) -> Pool:
+        """What trials share."""
+        return Pool(self.x, self.y)
+
+    def scalings(self, rows: Any) -> tuple[Scaling | None, ...]:
+        """Return the scaling of each input, in their order, fitted on these rows of the pool only (none: on all of it, for the final retraining)."""
+        return (self.scaling(rows),)
+
     def scaling(self, rows: Any) -> Scaling:
-        """Return the scaling fitted on these rows of the pool only (none: on all of it, for the final retraining)."""
+        """Return the scaling of the only input; see `scalings`."""
         if self.survey is not None:
             return self.survey.scaling(rows)
         plain = self.features.plain if self.features.columns else None
@@ -134,14 +144,13 @@ class SealedTest:
 
     rows: int
 
-    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
-        self.rows = len(x)
-        for values in (x, y):
-            values.flags.writeable = False
+    def __init__(self, pool: Pool) -> None:
+        self.rows = len(pool)
+        pool.seal()
         # A closure, not an attribute: nothing that walks over attributes (a logger, a serialiser) meets the rows.
-        self._give = lambda: (x, y)
+        self._give = lambda: pool
 
-    def open(self, record: Callable[[str], None], reason: str) -> tuple[np.ndarray, np.ndarray]:
+    def open(self, record: Callable[[str], None], reason: str) -> Pool:
         """Give out the test split, after the opening has been recorded.
 
         Args:
@@ -149,7 +158,7 @@ class SealedTest:
             reason: why it is opened; not empty.
 
         Returns:
-            x and y, as in `Dataset`, not yet scaled; read-only.
+            The rows, not yet scaled; read-only.
         """
         if not reason.strip():
             raise ValueError("SealedTest.open: expected a reason; every opening of the test split is recorded with one")
@@ -160,7 +169,7 @@ class SealedTest:
         return f"SealedTest(rows={self.rows})"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("the test split is sealed: it is neither pickled nor copied; send x and y of SealedTest.open only where they are evaluated")
+        raise TypeError("the test split is sealed: it is neither pickled nor copied; send what SealedTest.open gives only where it is evaluated")
 
 
 def load(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
@@ -200,10 +209,10 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
     features = _features(rows, section)
     x = features.encode(rows)
     if raw.test is None:
-        sealed = SealedTest(features.encode(_take(raw.pool.x, test)), y[test])
+        sealed = SealedTest(Pool(features.encode(_take(raw.pool.x, test)), y[test]))
         test_rows = raw.pool.rows[test]
     else:
-        sealed = SealedTest(features.encode(raw.test.x), targets.encode(raw.test.y, "test labels"))
+        sealed = SealedTest(Pool(features.encode(raw.test.x), targets.encode(raw.test.y, "test labels")))
         test_rows = raw.test.rows
     scale = section.scaling if section.scaling != "auto" else "unit" if x.dtype == np.uint8 else "standard"
     dataset = Dataset(section.source, targets.task, x, y[pool], folds, targets.classes, features, {}, scale, raw.largest, raw.pool.rows[pool], test_rows)
@@ -231,7 +240,7 @@ def _streamed(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
     if facts["task"] == "classification":
         facts["classes"] = dict(found.counts)
     facts |= {"streamed": True, "pool_rows": len(found.whole), "rows": len(found.whole) + len(rows), "shuffle_buffer": section.shuffle_buffer}
-    return replace(dataset, facts=facts), SealedTest(x, y)
+    return replace(dataset, facts=facts), SealedTest(Pool(x, y))
 
 
 def _split(raw: Raw, section: DatasetSection, targets: Targets, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[Fold, ...]]:
@@ -282,7 +291,7 @@ def _facts(dataset: Dataset, content_hash: str, section: DatasetSection, seed: i
         "rows": len(dataset.x) + len(dataset.test_rows),
         "pool_rows": len(dataset.x),
         "train_rows": [len(fold.train) for fold in dataset.folds],
-        "validation_rows": [len(fold.validation) for fold in dataset.folds],
+        "validation_rows": [0 if fold.validation is None else len(fold.validation) for fold in dataset.folds],
         "test_rows": len(dataset.test_rows),
         "test_given": section.test_path is not None,
         "max_rows": section.max_rows,

@@ -3,7 +3,7 @@
 Owns the arithmetic of scaling and what it is fitted on. Must not know where the numbers come from.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,18 @@ class Scaling:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Scaling":
         return cls(*(np.array(values[name], dtype=np.float32) for name in ("center", "factor", "fill")))
+
+
+def to_json(scaling: Sequence[Scaling | None]) -> Any:
+    """Return the scalings of all inputs as JSON; that of a single one by itself, as records have always held it."""
+    parts = [None if part is None else part.to_json() for part in scaling]
+    return parts[0] if len(parts) == 1 and parts[0] is not None else parts
+
+
+def from_json(values: Any) -> tuple[Scaling | None, ...]:
+    """Return the scalings that `to_json` wrote."""
+    parts = values if isinstance(values, list) else [values]
+    return tuple(None if part is None else Scaling.from_json(part) for part in parts)
 
 
 def apply(scaling: Scaling, x: np.ndarray) -> np.ndarray:

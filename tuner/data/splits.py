@@ -8,31 +8,36 @@ from typing import Any
 
 import numpy as np
 
+from tuner.data.scaling import Scaling
 from tuner.data.stream import Stream
 from tuner.errors import DatasetError
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One division of the pool.
+    """One division of the pool, for one network.
 
     Attributes:
-        train: int64 row numbers into the pool, ascending; or the stream that gives these rows.
-        validation: int64 row numbers into the pool, ascending; none of them in `train`.
+        train: int64 row numbers into the pool, ascending; or the stream that gives these rows; None: nothing is trained.
+        validation: int64 row numbers into the pool, ascending; none of them in `train`; None: nothing is validated.
+        scaling: of each leaf of the inputs, in their order; None for one that is left as it is; empty: not fitted yet.
     """
 
     train: Any
-    validation: np.ndarray
+    validation: np.ndarray | None
+    scaling: tuple[Scaling | None, ...] = ()
 
     def __post_init__(self) -> None:
         streamed = isinstance(self.train, Stream)
         for name in ("validation",) if streamed else ("train", "validation"):
+            if getattr(self, name) is None:
+                continue
             rows = np.sort(np.asarray(getattr(self, name), dtype=np.int64))
             if rows.ndim != 1 or not len(rows) or rows[0] < 0 or (len(rows) > 1 and np.any(np.diff(rows) == 0)):
                 raise ValueError(f"Fold.{name}: expected at least one row number, none negative, none twice")
             rows.flags.writeable = False
             object.__setattr__(self, name, rows)
-        if not streamed and len(np.intersect1d(self.train, self.validation, assume_unique=True)):
+        if not streamed and self.train is not None and self.validation is not None and len(np.intersect1d(self.train, self.validation, assume_unique=True)):
             raise ValueError("Fold: some rows are in both train and validation")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tuner.data import scaling
 from tuner.data.dataset import Dataset
 from tuner.errors import SweepError
 from tuner.study.writing import write_whole
@@ -31,7 +32,7 @@ def write_card(folder: Path, final: Mapping[str, Any], config: TrainingConfig, d
         "input_shape": list(dataset.input_shape),
         "classes": list(dataset.classes),
         "features": dataset.features.to_json(),
-        "scaling": dataset.scaling(None).to_json(),
+        "scaling": scaling.to_json(dataset.scalings(None)),
         "dataset": dataset.facts,
         "versions": facts.get("versions"),
         "sweep": {"name": facts.get("name"), "seed": facts.get("seed"), "trial": final["trial"], "test_openings": facts.get("test_openings")},

@@ -21,13 +21,16 @@ import ray
 from cluster.errors import one_line
 from cluster.resources import Allotment, Resources
 from tuner.data.dataset import Dataset, SealedTest
+from tuner.data.pool import Pool
+from tuner.data.splits import Fold
 from tuner.errors import SweepError, TrialDiverged
 from tuner.monitor.console import View
 from tuner.results.confirm import Race
 from tuner.study import failures
 from tuner.study.seeds import seed_of
 from tuner.study.writing import write_whole
-from tuner.training.process import ProcessDied, TrainingProcess, store
+from tuner.training.process import ProcessDied, TrainingProcess
+from tuner.training.shared_data import store
 from tuner.training.trainer import TrainingConfig
 from tuner.training.trial import TrialContext, own_limits
 
@@ -189,7 +192,7 @@ def retrain(context: TrialContext, dataset: Dataset, jobs: Sequence[Job], *, wor
     Raises:
         SweepError: a training failed, or the user asked to stop.
     """
-    whole = replace(context, folds=((dataset.whole, None, dataset.scaling(None)),))
+    whole = replace(context, folds=(Fold(dataset.whole, None, dataset.scalings(None)),))
     done: dict[int, Retrained] = {}
     for index, result in _succeeding(_run(_retrain, whole, [(job,) for job in jobs], workers)):
         done[index] = result
@@ -197,22 +200,18 @@ def retrain(context: TrialContext, dataset: Dataset, jobs: Sequence[Job], *, wor
     return [done[index] for index in range(len(jobs))]
 
 
-def open_test(test: SealedTest, *, record: Callable[[str], None], reason: str) -> tuple[np.ndarray, np.ndarray]:
-    """Open the test split: the only place where it happens. The opening has been recorded before a row is read.
-
-    Returns:
-        The test rows, and their labels or targets.
-    """
+def open_test(test: SealedTest, *, record: Callable[[str], None], reason: str) -> Pool:
+    """Open the test split, and return its rows: the only place where it happens. The opening has been recorded before a row is read."""
     return test.open(record, reason)
 
 
-def score(context: TrialContext, dataset: Dataset, runs: Sequence[Retrained], x: np.ndarray, y: np.ndarray, *, workers: Workers) -> list[Score]:
+def score(context: TrialContext, dataset: Dataset, runs: Sequence[Retrained], test: Pool, *, workers: Workers) -> list[Score]:
     """Evaluate retrained networks on the opened test split; one result per run, in their order.
 
     Raises:
         SweepError: an evaluation failed, or the user asked to stop.
     """
-    opened = replace(context, x=x, y=y, folds=((None, np.arange(len(y)), dataset.scaling(None)),))
+    opened = replace(context, pool=test, folds=(Fold(None, np.arange(len(test)), dataset.scalings(None)),))
     done = dict(_succeeding(_run(_test, opened, [(run.job, dict(run.state)) for run in runs], workers)))
     return [done[index] for index in range(len(runs))]
 
@@ -279,7 +278,7 @@ def _train(process: TrainingProcess, context: TrialContext, epochs: int) -> list
 
 
 def _process(context: TrialContext, job: Job, arrays: str) -> TrainingProcess:
-    return TrainingProcess(job.config, store(Path(context.scratch) / arrays, context.x, context.y), folds=context.folds, limits=own_limits())
+    return TrainingProcess(job.config, store(Path(context.scratch) / arrays, context.pool), folds=context.folds, limits=own_limits())
 
 
 @dataclass(frozen=True)

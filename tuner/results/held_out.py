@@ -15,7 +15,7 @@ MISTAKES_SHOWN = 24
 CALIBRATION_BINS = 10
 
 
-def test_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Sequence[Retrained], results: Sequence[Score]) -> dict[str, Any]:
+def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Sequence[Retrained], results: Sequence[Score]) -> dict[str, Any]:
     """Return what the test split says of the retrained networks, as JSON: the `final` fact without what the search knows of it.
 
     The mean and spread (sample standard deviation) are over all runs; everything about single rows is of the saved model, the first run.

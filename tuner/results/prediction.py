@@ -14,10 +14,14 @@ import pyarrow.parquet
 
 from cluster import stale_sessions as leftovers
 from search_spaces.errors import nearest
-from tuner.data.dataset import Features, Scaling, read_for_prediction
+from tuner.data.dataset import Features, read_for_prediction
+from tuner.data.pool import Pool
+from tuner.data.scaling import from_json
+from tuner.data.splits import Fold
 from tuner.errors import SweepError
 from tuner.results.card import read_card
-from tuner.training.process import Limits, ProcessDied, TrainingProcess, store
+from tuner.training.process import Limits, ProcessDied, TrainingProcess
+from tuner.training.shared_data import store
 from tuner.training.trainer import TrainingConfig
 
 WRITERS = {".csv": pa.csv.write_csv, ".parquet": pa.parquet.write_table}
@@ -55,12 +59,12 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
 
 def _outputs(model: Path, card: dict, x: np.ndarray, search_path: tuple[str, ...]) -> np.ndarray:
     config = TrainingConfig.from_json({**card["recipe"], "search_path": search_path})
-    scaling = Scaling.from_json(card["scaling"])
+    scaling = from_json(card["scaling"])
     with leftovers.folder() as scratch:
         labels = np.zeros(len(x), np.int32 if config.task == "classification" else np.float32)
-        pool = store(scratch, x, labels)
+        pool = store(scratch, Pool(x, labels))
         try:
-            with TrainingProcess(config, pool, folds=((None, np.arange(len(x)), scaling),), limits=Limits()) as process:
+            with TrainingProcess(config, pool, folds=(Fold(None, np.arange(len(x)), scaling),), limits=Limits()) as process:
                 process.load_weights(model)
                 return process.predict(x)
         except (ProcessDied, OSError, ValueError) as error:

@@ -76,14 +76,14 @@ def reproduce(mnist: Path | None, *, only: Sequence[str], seeds: int, seed: int,
     jobs = [(name, index) for name in names for index in range(seeds)]
     with targets.connect(targets.ClusterSection()) as cluster:
         template = _recipe(names[0], 0)
-        context = TrialContext(dataset.x, dataset.y, (), template, cluster.scratch, cluster.scratch)
+        context = TrialContext(dataset.pool, (), template, cluster.scratch, cluster.scratch)
         workers = evaluate.Workers(Allotment(Resources()), interrupted)
         view.stage("retrain", text=f"{len(names)} networks, {seeds} seed{'s' * (seeds != 1)} each, on all {len(dataset.y)} training images")
         tasks = [evaluate.Job(_recipe(name, seed_of(seed, index, f"baseline {name}")), BASELINES[name].epochs) for name, index in jobs]
         runs = evaluate.retrain(context, dataset, tasks, workers=workers, view=view)
         view.stage("test", text=f"{test.rows} images")
-        x, y = evaluate.open_test(test, record=lambda reason: view.note(f"the test split is opened: {reason}"), reason="published against reproduced scores")
-        results = evaluate.score(context, dataset, runs, x, y, workers=workers)
+        rows = evaluate.open_test(test, record=lambda reason: view.note(f"the test split is opened: {reason}"), reason="published against reproduced scores")
+        results = evaluate.score(context, dataset, runs, rows, workers=workers)
     found = []
     for name in names:
         mine = [index for index, (other, _) in enumerate(jobs) if other == name]

@@ -208,9 +208,8 @@ def _open(spec: specs.SweepSpec, objective: Objective, held: ExitStack, interrup
 def _context(spec: specs.SweepSpec, space: SearchSpace, dataset: data.Dataset, *, scratch: str, began: float, search_path: tuple[str, ...]) -> TrialContext:
     bucket = f"{spec.kept_at}/{CHECKPOINTS}" if spec.kept_at and storage.is_bucket(spec.kept_at) else None
     return TrialContext(
-        x=dataset.x,
-        y=dataset.y,
-        folds=tuple((fold.train, fold.validation, dataset.scaling(fold.train)) for fold in dataset.folds),
+        pool=dataset.pool,
+        folds=tuple(replace(fold, scaling=dataset.scalings(fold.train)) for fold in dataset.folds),
         config=spec.training_config(dataset, search_path),
         scratch=scratch,
         checkpoints=f"{scratch}/{CHECKPOINTS}" if bucket else f"{spec.kept_at or spec.sweep_folder.resolve()}/{CHECKPOINTS}",
@@ -332,12 +331,13 @@ def _final(sweep: _Sweep, board: Leaderboard, test: data.SealedTest) -> Leaderbo
 
     openings = len(study.facts.get("test_openings", []))
     view.stage("test", text=f"the test split is opened{f' for the {openings + 1}. time' if openings else ''}: {test.rows} rows")
-    x, y = evaluate.open_test(test, record=lambda reason: facts.record_opening(study, reason), reason=f"final evaluation of trial {winner.number}")
-    results = evaluate.score(sweep.context, dataset, runs, x, y, workers=sweep.workers)
+    rows = evaluate.open_test(test, record=lambda reason: facts.record_opening(study, reason), reason=f"final evaluation of trial {winner.number}")
+    results = evaluate.score(sweep.context, dataset, runs, rows, workers=sweep.workers)
     if study.facts.get("final"):
         view.note("the test score is of another winner than before: with each further look at the test split it promises a little too much")
     evaluate.save_model(runs[0], sweep.spec.sweep_folder)
-    final = {"trial": winner.number, "configuration": winner.configuration, "epochs": epochs, **held_out.test_metrics(dataset, x, y, runs, results)}
+    metrics = held_out.held_out_metrics(dataset, rows.x, rows.y, runs, results)
+    final = {"trial": winner.number, "configuration": winner.configuration, "epochs": epochs, **metrics}
     write_card(sweep.spec.sweep_folder, final, sweep.context.config, dataset, study.facts)
     facts.record_final(study, final)
     return sweep.board()

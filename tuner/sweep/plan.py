@@ -23,6 +23,7 @@ from cluster.resources import Allotment
 from search_spaces.choice_coverage import Branch, branches
 from search_spaces.space import SearchSpace
 from tuner.data import dataset as data
+from tuner.data.splits import Fold
 from tuner.errors import SpecError
 from tuner.monitor.console import View
 from tuner.report.numbers import count, duration
@@ -86,8 +87,8 @@ def make_plan(
         config = spec.training_config(dataset, search_path).of({}, seed_of(spec.seed, 0, "plan"))
         fold = dataset.folds[0]
         share = min(1.0, ROWS_MEASURED / len(fold.train))
-        part = (_part(fold.train, share), _part(fold.validation, share), dataset.scaling(fold.train))
-        context = TrialContext(dataset.x, dataset.y, (part,), config, cluster.scratch, cluster.scratch, epoch_timeout_s=spec.training.epoch_timeout_s)
+        part = Fold(_part(fold.train, share), _part(fold.validation, share), dataset.scalings(fold.train))
+        context = TrialContext(dataset.pool, (part,), config, cluster.scratch, cluster.scratch, epoch_timeout_s=spec.training.epoch_timeout_s)
         workers = evaluate.Workers(allotment, interrupted)
 
         every = branches(space)
@@ -214,7 +215,7 @@ def too_large(context: TrialContext, space: SearchSpace, workers: evaluate.Worke
         found = dict(evaluate.probe(few, jobs, workers=workers))
         return [found[index] for index in range(len(jobs))]
 
-    folds = [(_part(train, ROWS_TRIED / len(train)), validation, scaling) for train, validation, scaling in context.folds if train is not None]
+    folds = [replace(fold, train=_part(fold.train, ROWS_TRIED / len(fold.train))) for fold in context.folds if fold.train is not None]
     few = replace(context, folds=tuple(folds))
     built = list(zip(tried, probe(tried, 0), strict=True))
     fitting = [(configuration, found) for configuration, found in built if isinstance(found, evaluate.Probed)]

@@ -19,10 +19,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tuner.data.scaling import Scaling
-from tuner.data.stream import Stream
+from tuner.data.pool import Pool
+from tuner.data.splits import Fold
 from tuner.errors import REFUSALS, TrialDiverged
-from tuner.training.trainer import Fold, Training, TrainingConfig
+from tuner.training.shared_data import mapped, read_folds
+from tuner.training.trainer import Training, TrainingConfig
 
 _HERE = Path(__file__).resolve().parent.parent
 # Frames of these folders are not the user's: Tuner's own packages, and where Keras and all other packages are installed.
@@ -44,7 +45,7 @@ def serve(requests: int, log: int) -> NoReturn:
     # Ctrl-C reaches every process of a terminal: what it means is for the parent alone to decide.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     training: Training | None = None
-    pool: _Pool | None = None
+    shared: _Shared | None = None
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             request = json.loads(connection.recv_bytes())
@@ -57,12 +58,12 @@ def serve(requests: int, log: int) -> NoReturn:
                     if training is not None and "do" in request:
                         answer = _do(training, request)
                     else:
-                        if pool is None:
-                            pool = _prepare(request)
+                        if shared is None:
+                            shared = _prepare(request)
                         else:
                             training = None
-                            _forget(pool)
-                        training, answer = _begin(request, pool)
+                            _forget(shared)
+                        training, answer = _begin(request, shared)
                 except BaseException as error:
                     answer = {"refused": _refusal(request, error)}
             said = [f"{warning.category.__name__}: {warning.message}" for warning in caught]
@@ -72,16 +73,15 @@ def serve(requests: int, log: int) -> NoReturn:
 
 
 @dataclass(frozen=True)
-class _Pool:
+class _Shared:
     """What the trainings of a process share, and the modules that were there before the first of them."""
 
-    x: np.ndarray
-    y: np.ndarray
+    rows: Pool
     folds: list[Fold]
     modules: frozenset[str]
 
 
-def _prepare(request: dict[str, Any]) -> _Pool:
+def _prepare(request: dict[str, Any]) -> _Shared:
     limits = request["limits"]
     # Before TensorFlow first looks at its devices.
     os.environ["OMP_NUM_THREADS"] = str(limits["threads"])
@@ -89,27 +89,24 @@ def _prepare(request: dict[str, Any]) -> _Pool:
     import tensorflow as tf
 
     use_devices(tf, limits["threads"], limits["gpus"], limits["gpu_memory_bytes"])
-    folder = Path(request["data"])
-    # "c": TensorFlow takes over only memory that is writable. Nothing ever writes to it, so all processes share its pages.
-    x, y = (np.load(folder / name, mmap_mode="c", allow_pickle=False) for name in ("x.npy", "y.npy"))
-    return _Pool(x, y, _folds(Path(request["folds"])), frozenset(sys.modules))
+    return _Shared(mapped(Path(request["data"])), read_folds(Path(request["folds"])), frozenset(sys.modules))
 
 
-def _forget(pool: _Pool) -> None:
+def _forget(shared: _Shared) -> None:
     """Leave nothing of the training before: its networks, Keras's names and random states, the state of the user's own modules."""
     import keras
 
     keras.backend.clear_session(free_memory=True)
-    for name in sys.modules.keys() - pool.modules:
+    for name in sys.modules.keys() - shared.modules:
         place = getattr(sys.modules[name], "__file__", None)
         if place and not place.startswith(_INSTALLED):
             del sys.modules[name]
 
 
-def _begin(request: dict[str, Any], pool: _Pool) -> tuple[Training, dict[str, Any]]:
+def _begin(request: dict[str, Any], shared: _Shared) -> tuple[Training, dict[str, Any]]:
     if request["limits"]["memory_bytes"] is not None:
         limit_memory(request["limits"]["memory_bytes"])
-    training = Training(TrainingConfig.from_json(request["recipe"]), pool.x, pool.y, pool.folds)
+    training = Training(TrainingConfig.from_json(request["recipe"]), shared.rows, shared.folds)
     return training, {"parameters": training.parameters, "path": training.path, "reason": training.reason, "layers": training.layers()}
 
 
@@ -173,20 +170,6 @@ def limit_memory(memory_bytes: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         wanted = now + memory_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
-
-
-def _folds(path: Path) -> list[Fold]:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
-    count = 1 + max(int(name.partition("_")[0]) for name in arrays)
-    return [
-        (
-            Stream.from_json(json.loads(arrays[f"{number}_stream"].tobytes())) if f"{number}_stream" in arrays else arrays.get(f"{number}_train"),
-            arrays.get(f"{number}_validation"),
-            Scaling(*(arrays[f"{number}_{name}"] for name in ("center", "factor", "fill"))),
-        )
-        for number in range(count)
-    ]
 
 
 # What CUDA's libraries say where a card is full; TensorFlow calls these internal errors.

@@ -8,12 +8,15 @@ Runs in a trial's process. Must not know where the data came from, what the netw
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from search_spaces.fused_ops import fuse, fuse_normalization
 from search_spaces.graph_equality import graphs_equal
+from tuner.data.pool import Pool
+from tuner.data.scaling import Scaling
+from tuner.data.structure import Structure, leaves, map_leaves, rebuild, skeleton
 
 # TensorFlow rewrites every graph before it runs it, which takes 0.12 s of a trial's start (training and validation of two normalised layers). Dense layers
 # gain up to 5 % of an epoch by that, convolutions and GPUs more. Most trials are stopped after a few epochs: up to so many multiplications in an epoch's
@@ -24,17 +27,6 @@ REWRITTEN_FROM = 2e10
 EVALUATION_ROWS = 512
 
 
-class Scaling(Protocol):
-    """How raw values become a network's inputs: `(where(isnan(x), fill, x) - center) * factor`, float32, one number or one per feature."""
-
-    @property
-    def center(self) -> np.ndarray: ...
-    @property
-    def factor(self) -> np.ndarray: ...
-    @property
-    def fill(self) -> np.ndarray: ...
-
-
 class Epoch:
     """Trains a compiled Keras model epoch by epoch over rows of a pool held in memory.
 
@@ -43,40 +35,39 @@ class Epoch:
         reason: why it is `fit`; empty otherwise.
     """
 
-    def __init__(self, model: Any, batch_size: int, scaling: Scaling, stage: "Epoch | None" = None) -> None:
+    def __init__(self, model: Any, batch_size: int, scaling: Sequence[Scaling | None], stage: "Epoch | None" = None) -> None:
         """Prepare a model.
 
         Args:
-            model: a compiled Keras model with one input.
+            model: a compiled Keras model.
             batch_size: rows per training step.
-            scaling: what makes a network's input out of a row.
+            scaling: of each input, in their order: what makes a network's input out of a row's; None: it is left as it is.
             stage: of a network that is not trained for itself: one that is alike takes its place for every epoch, so that only the stage is compiled.
         """
         self.model = model
         self.batch_size = batch_size
         self.reason = obstacle(model)
         self.path = "fit" if self.reason else "compiled epoch"
-        self._scaling = scaling
+        self._scaling = tuple(scaling)
         self._built = False
         self._functions: dict[str, Any] = {}
         self._stage = stage if stage is not None and not self.reason and stage._serves(self) else None
         self._holds: Epoch | None = None  # of a stage: whose values it has
 
-    def train(self, x: Any, y: Any, order: np.ndarray) -> dict[str, float]:
+    def train(self, pool: Pool, order: np.ndarray) -> dict[str, float]:
         """Train on every row of `order` once, the last and smaller batch included.
 
         Args:
-            x: tensor `(rows of the pool, *input_shape)`, uint8 or float32.
-            y: tensor of labels or targets, as many rows.
+            pool: of tensors, see `tensors_of`.
             order: row numbers in the order of training, int64.
 
         Returns:
             The loss and the compiled metrics over the epoch. A loss that is no finite number ends the epoch early.
         """
         if self.reason:
-            history = self.model.fit(self._batches(x, y, order, self.batch_size), verbose=0, shuffle=False)
+            history = self.model.fit(self._batches(pool, order, self.batch_size), verbose=0, shuffle=False)
             return {name: float(values[-1]) for name, values in history.history.items()}
-        return self._run("train", x, y, order)
+        return self._run("train", pool, order)
 
     def train_chunks(self, chunks: Iterable[tuple[np.ndarray, np.ndarray]], rows: int) -> dict[str, float]:
         """Train on rows that come in chunks, for a pool that is not in memory: the compiled loop runs once per chunk, and Python is met in between.
@@ -97,51 +88,50 @@ class Epoch:
             return {name: float(values[-1]) for name, values in history.history.items()}
         report: dict[str, float] = {}
         for x, y in chunks:
-            report = self._run("train", tf.constant(x), tf.constant(y), np.arange(len(x)), anew=not report)
+            report = self._run("train", Pool(tf.constant(x), tf.constant(y)), np.arange(len(x)), anew=not report)
             if not np.isfinite(report["loss"]):
                 break
         return report
 
-    def evaluate(self, x: Any, y: Any, rows: np.ndarray) -> dict[str, float]:
+    def evaluate(self, pool: Pool, rows: np.ndarray) -> dict[str, float]:
         """Return the loss and the compiled metrics over some rows; nothing is trained. Arguments as for `train`."""
         if self.reason:
-            return {name: float(value) for name, value in self.model.evaluate(self._batches(x, y, rows, EVALUATION_ROWS), verbose=0, return_dict=True).items()}
-        return self._run("evaluate", x, y, rows)
+            report = self.model.evaluate(self._batches(pool, rows, EVALUATION_ROWS), verbose=0, return_dict=True)
+            return {name: float(value) for name, value in report.items()}
+        return self._run("evaluate", pool, rows)
 
-    def predict(self, x: Any, rows: np.ndarray) -> np.ndarray:
-        """Return the network's outputs for some rows of `x`, float32, in the order of `rows`."""
-        import tensorflow as tf
-
-        chunks = (tf.gather(x, rows[start : start + EVALUATION_ROWS]) for start in range(0, len(rows), EVALUATION_ROWS))
+    def predict(self, x: Structure, rows: np.ndarray) -> np.ndarray:
+        """Return the network's outputs for some rows of the inputs, float32, in the order of `rows`."""
+        chunks = (_gather(x, rows[start : start + EVALUATION_ROWS]) for start in range(0, len(rows), EVALUATION_ROWS))
         return np.concatenate([np.asarray(self.model(self._scaled(chunk), training=False), dtype="float32") for chunk in chunks])
 
-    def variables(self, x: Any, y: Any) -> list[Any]:
+    def variables(self, pool: Pool) -> list[Any]:
         """Return everything that the next epoch depends on: weights, random states, optimizer; always in the same order. It may be changed by the caller."""
         if self._stage is not None:
             self._stage._holds = None
-        return self._variables(x, y)
+        return self._variables(pool)
 
-    def _variables(self, x: Any, y: Any) -> list[Any]:
-        self._build(x, y)
+    def _variables(self, pool: Pool) -> list[Any]:
+        self._build(pool)
         return [*self.model.variables, *(self.model.optimizer.variables if self.model.optimizer else ())]
 
-    def _run(self, name: str, x: Any, y: Any, rows: np.ndarray, *, anew: bool = True) -> dict[str, float]:
+    def _run(self, name: str, pool: Pool, rows: np.ndarray, *, anew: bool = True) -> dict[str, float]:
         import tensorflow as tf
 
         at = self._stage or self
         if name not in at._functions:
-            at._build(x, y)
+            at._build(pool)
             step, size = (at.model.train_step, at.batch_size) if name == "train" else (at.model.test_step, EVALUATION_ROWS)
-            at._functions[name] = at._loop(step, size, x, y)
+            at._functions[name] = at._loop(step, size, pool)
         if at is not self and at._holds is not self:
-            _copy(self._variables(x, y), at._variables(x, y))
+            _copy(self._variables(pool), at._variables(pool))
             at._holds = self
         if anew:
             at.model.reset_metrics()
         numbers = [tf.constant(number, tf.float32) for number in self._numbers()]
-        report = {key: float(value) for key, value in at._functions[name](x, y, tf.constant(rows, tf.int64), *numbers).items()}
+        report = {key: float(value) for key, value in at._functions[name](leaves((pool.x, pool.y, pool.w)), tf.constant(rows, tf.int64), *numbers).items()}
         if at is not self and name == "train":
-            _copy(at._variables(x, y), self._variables(x, y))
+            _copy(at._variables(pool), self._variables(pool))
         return report
 
     def _serves(self, other: "Epoch") -> bool:
@@ -149,21 +139,22 @@ class Epoch:
         return not self.reason and self._kind() == other._kind() and graphs_equal(self.model, other.model)
 
     def _numbers(self) -> list[np.ndarray]:
-        return [np.asarray(number, np.float32) for number in (self._scaling.center, self._scaling.factor, self._scaling.fill)]
+        scaled = [scaling for scaling in self._scaling if scaling is not None]
+        return [np.asarray(number, np.float32) for each in scaled for number in (each.center, each.factor, each.fill)]
 
     def _kind(self) -> tuple[Any, ...]:
         """Return what of the scaling, but for its numbers, is compiled."""
-        center, factor, fill = self._numbers()
-        return bool(np.any(center)), bool(np.any(factor != 1)), center.shape, factor.shape, fill.shape
+        return tuple(None if each is None else (bool(np.any(each.center)), bool(np.any(each.factor != 1)), each.center.shape) for each in self._scaling)
 
-    def _build(self, x: Any, y: Any) -> None:
+    def _build(self, pool: Pool) -> None:
         """Create every variable now: none may be created inside the loop, nor after a checkpoint was read."""
         if self._built:
             return
-        inputs = self._scaled(x[:1])
+        first = pool.take(slice(1))
+        inputs = self._scaled(first.x)
         outputs = self.model(inputs, training=False)
-        self.model.compute_loss(inputs, y[:1], outputs, training=False)
-        self.model.compute_metrics(inputs, y[:1], outputs)
+        self.model.compute_loss(inputs, first.y, outputs, first.w, training=False)
+        self.model.compute_metrics(inputs, first.y, outputs, first.w)
         self.model.reset_metrics()
         if self.model.optimizer is not None:
             self.model.optimizer.build(self.model.trainable_variables)
@@ -174,14 +165,15 @@ class Epoch:
                     fuse_normalization(layer)
         self._built = True
 
-    def _loop(self, step: Any, size: int, x: Any, y: Any) -> Any:
+    def _loop(self, step: Any, size: int, pool: Pool) -> Any:
+        import keras
         import tensorflow as tf
 
-        model = self.model
+        model, bones = self.model, skeleton((pool.x, pool.y, pool.w))
         if model.jit_compile:
             step = tf.function(step, jit_compile=True)
 
-        def epoch(x: Any, y: Any, rows: Any, *numbers: Any) -> Mapping[str, Any]:
+        def epoch(parts: list[Any], rows: Any, *numbers: Any) -> Mapping[str, Any]:
             count = tf.size(rows, out_type=tf.int64)
 
             def unfinished(start: Any, loss: Any) -> Any:
@@ -189,36 +181,63 @@ class Epoch:
 
             def batch(start: Any, loss: Any) -> Any:
                 chosen = rows[start : tf.minimum(start + size, count)]
-                logs = step((self._scaled(tf.gather(x, chosen), *numbers), tf.gather(y, chosen)))
+                x, y, w = rebuild(bones, [tf.gather(part, chosen) for part in parts])
+                logs = step(keras.utils.pack_x_y_sample_weight(self._scaled(x, *numbers), y, w))
                 return start + size, tf.cast(logs["loss"], tf.float32)
 
             tf.while_loop(unfinished, batch, [tf.constant(0, tf.int64), tf.constant(0.0)], parallel_iterations=1)
             return model.get_metrics_result()
 
-        signature = [tf.TensorSpec([None, *x.shape[1:]], x.dtype), tf.TensorSpec([None, *y.shape[1:]], y.dtype), tf.TensorSpec([None], tf.int64)]
+        parts = [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in leaves((pool.x, pool.y, pool.w))]
+        signature = [parts, tf.TensorSpec([None], tf.int64)]
         signature += [tf.TensorSpec(number.shape, tf.float32) for number in self._numbers()]
         return tf.function(epoch, input_signature=signature, autograph=False)
 
-    def _scaled(self, batch: Any, *numbers: Any) -> Any:
+    def _scaled(self, batch: Structure, *numbers: Any) -> Structure:
+        """Return a batch of inputs as the network takes them.
+
+        Args:
+            batch: a structure of tensors.
+            numbers: center, factor and fill of each input that is scaled, as tensors; none: those of the scaling itself.
+        """
+        rest = iter(numbers or self._numbers())
+        scaled = [
+            leaf if kind is None else _scaled(leaf, kind, next(rest), next(rest), next(rest)) for leaf, kind in zip(leaves(batch), self._kind(), strict=True)
+        ]
+        return rebuild(skeleton(batch), scaled)
+
+    def _batches(self, pool: Pool, rows: np.ndarray, size: int) -> Any:
+        import keras
         import tensorflow as tf
 
-        center, factor, fill = numbers or self._numbers()
-        centers, scales, *_ = self._kind()
-        whole = batch.dtype.is_integer
-        batch = tf.cast(batch, tf.float32)
-        if not whole:
-            batch = tf.where(tf.math.is_nan(batch), fill, batch)
-        if centers:
-            batch = batch - center
-        if scales:
-            batch = batch * factor
-        return batch
+        def batch(chosen: Any) -> Any:
+            x, y, w = _gather((pool.x, pool.y, pool.w), chosen)
+            return keras.utils.pack_x_y_sample_weight(self._scaled(x), y, w)
 
-    def _batches(self, x: Any, y: Any, rows: np.ndarray, size: int) -> Any:
-        import tensorflow as tf
+        return tf.data.Dataset.from_tensor_slices(tf.constant(rows, tf.int64)).batch(size).map(batch)
 
-        batches = tf.data.Dataset.from_tensor_slices(tf.constant(rows, tf.int64)).batch(size)
-        return batches.map(lambda chosen: (self._scaled(tf.gather(x, chosen)), tf.gather(y, chosen)))
+
+def _gather(structure: Structure, rows: Any) -> Structure:
+    """Return these rows of every tensor."""
+    import tensorflow as tf
+
+    return map_leaves(lambda part: tf.gather(part, rows), structure)
+
+
+def _scaled(batch: Any, kind: tuple[Any, ...], center: Any, factor: Any, fill: Any) -> Any:
+    """Return one input, filled, centred and scaled; of the kind, what would change nothing is left out."""
+    import tensorflow as tf
+
+    centers, scales, _ = kind
+    whole = batch.dtype.is_integer
+    batch = tf.cast(batch, tf.float32)
+    if not whole:
+        batch = tf.where(tf.math.is_nan(batch), fill, batch)
+    if centers:
+        batch = batch - center
+    if scales:
+        batch = batch * factor
+    return batch
 
 
 def _copy(source: Sequence[Any], target: Sequence[Any]) -> None:
@@ -239,8 +258,6 @@ def obstacle(model: Any) -> str:
             return f"the model has its own {name}()"
     if model.run_eagerly:
         return "the model is compiled with run_eagerly=True"
-    if len(model.inputs or [None]) != 1:
-        return f"the model has {len(model.inputs)} inputs"
     if model.optimizer is None or model.optimizer.use_ema:
         return "the optimizer averages the weights (use_ema)" if model.optimizer else "the model has no optimizer"
     if not model.trainable_variables:
@@ -265,11 +282,17 @@ def choose_rewriting(model: Any, rows: int) -> None:
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not rewrites})
 
 
+def tensors_of(pool: Pool) -> Pool:
+    """Return the pool's arrays as tensors; see `tensor_of`."""
+    x, y, w = map_leaves(tensor_of, (pool.x, pool.y, pool.w))
+    return Pool(x, y, w)
+
+
 def tensor_of(array: np.ndarray) -> Any:
     """Return a tensor over the array's own memory, without a copy where TensorFlow allows that. The array must never be changed."""
     import tensorflow as tf
 
-    if array.flags.writeable and array.flags.c_contiguous and array.ctypes.data % 64 == 0 and array.size:
+    if array.flags.writeable and array.flags.c_contiguous and array.ctypes.data % 64 == 0 and array.size and array.dtype.kind in "iuf":
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     return tf.convert_to_tensor(array)
 

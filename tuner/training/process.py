@@ -5,14 +5,12 @@ answer to one request; arrays lie in files that every child of a node maps. Must
 """
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -21,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data.stream import Stream
+from tuner.data.splits import Fold
 from tuner.errors import TrialDiverged
 from tuner.training import forkserver, starting
-from tuner.training.trainer import Fold, TrainingConfig
+from tuner.training.shared_data import SharedData
+from tuner.training.trainer import TrainingConfig
 
 SLICE_S = 0.1
 LOG_TAIL = 1 << 15
@@ -67,86 +66,6 @@ class ProcessDied(RuntimeError):
         self.kind = kind
         self.message = message
         self.details = details
-
-
-# ---- the data of a node
-
-
-@dataclass(frozen=True)
-class SharedData:
-    """Arrays in files, which every process of a node maps instead of copying."""
-
-    folder: Path
-
-    def with_folds(self, folds: Sequence[Fold]) -> Path:
-        """Write which rows each network gets, once, and return the file."""
-        arrays: dict[str, np.ndarray] = {}
-        for number, (train, validation, scaling) in enumerate(folds):
-            rows = {"train": train, "validation": validation}
-            if isinstance(train, Stream):
-                rows["train"] = None
-                arrays[f"{number}_stream"] = np.frombuffer(json.dumps(train.to_json()).encode(), np.uint8)
-            arrays |= {f"{number}_{name}": np.asarray(value, np.int64) for name, value in rows.items() if value is not None}
-            arrays |= {f"{number}_{name}": np.asarray(getattr(scaling, name), np.float32) for name in ("center", "factor", "fill")}
-        content = hashlib.sha256()
-        for name, array in arrays.items():
-            content.update(f"{name}{array.shape}".encode())
-            content.update(array.tobytes())
-        path = self.folder / f"folds-{content.hexdigest()[:16]}.npz"
-        if not path.exists():
-            with _whole(path) as aside:
-                np.savez(aside, allow_pickle=False, **arrays)
-        return path
-
-
-def store(folder: str | Path, x: np.ndarray, y: np.ndarray) -> SharedData:
-    """Write arrays where the processes of this node map them. Once: whoever comes later finds them, or waits until they are whole.
-
-    Args:
-        folder: for these arrays alone; it is the caller's to remove.
-        x: `(rows, *input_shape)`, uint8 or float32.
-        y: labels or targets of as many rows.
-
-    Raises:
-        ValueError: the folder holds other arrays.
-        OSError: the folder cannot be written.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        for name, array in (("x.npy", x), ("y.npy", y)):
-            path = folder / name
-            if not path.exists():
-                with _whole(path) as aside:
-                    np.save(aside, np.ascontiguousarray(array), allow_pickle=False)
-                continue
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
-            if found.shape != array.shape or found.dtype != array.dtype:
-                raise ValueError(f"{path}: holds {found.dtype} {found.shape}; expected {array.dtype} {array.shape}, or an empty folder")
-    return SharedData(folder)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield aside
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-# ---- the parent's side
 
 
 class TrainingProcess:

@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data.scaling import Scaling
+from tuner.data.pool import Pool
+from tuner.data.splits import Fold
 from tuner.data.stream import BATCH_ROWS, Stream
 from tuner.errors import TrialDiverged
 from tuner.training import checkpoint
-from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations, tensor_of
+from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations, tensors_of
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What of a recipe are tuples, and lists in JSON.
 _LISTS = ("search_path", "center", "spread")
-Fold = tuple[np.ndarray | Stream | None, np.ndarray | None, Scaling]
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,13 @@ class Training:
         reason: why it is `fit`; empty otherwise.
     """
 
-    def __init__(self, config: TrainingConfig, x: np.ndarray, y: np.ndarray, folds: Sequence[Fold]) -> None:
+    def __init__(self, config: TrainingConfig, pool: Pool, folds: Sequence[Fold]) -> None:
         """Build the networks.
 
         Args:
             recipe: what to train.
-            x: the pool, `(rows, *input_shape)`, uint8 or float32; writable, so that TensorFlow can use it as it lies, and never changed.
-            y: labels or targets of as many rows.
-            folds: for each network its training rows (None: it is only evaluated; a stream: they are not in the pool), its validation rows (None: no
-                validation) and its scaling.
+            pool: the rows; arrays are writable, so that TensorFlow can use them as they lie, and never changed.
+            folds: one for each network, with its scaling.
 
         Raises:
             SearchSpaceError: the builder or its configuration is wrong.
@@ -113,17 +111,17 @@ class Training:
         self.config = config
         self.epoch = 0
         self._folds = list(folds)
-        self._x, self._y = tensor_of(x), tensor_of(y)
+        self._pool = tensors_of(pool)
         self._batch_size = network.batch_size(config.configuration)
         networks = []
         for number in range(len(self._folds)):
             keras.utils.set_random_seed(fold_seed(config.seed, number))
             networks.append(self._network(config.precision))
         # Compiling takes longer than many an epoch of a table: with folds it is done once, on a network that is none of theirs.
-        stage = Epoch(self._network(config.precision), self._batch_size, self._folds[0][2]) if len(networks) > 1 else None
-        self._runners = [Epoch(model, self._batch_size, scaling, stage) for model, (_, _, scaling) in zip(networks, self._folds, strict=True)]
+        stage = Epoch(self._network(config.precision), self._batch_size, self._folds[0].scaling) if len(networks) > 1 else None
+        self._runners = [Epoch(model, self._batch_size, fold.scaling, stage) for model, fold in zip(networks, self._folds, strict=True)]
         model = self._runners[0].model
-        choose_rewriting(model, max(0 if train is None else len(train) for train, _, _ in self._folds))
+        choose_rewriting(model, max(0 if fold.train is None else len(fold.train) for fold in self._folds))
         self.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
         self.path, self.reason = self._runners[0].path, self._runners[0].reason
 
@@ -139,7 +137,8 @@ class Training:
         """
         started = time.perf_counter()
         reports = []
-        for number, (runner, (train, validation, _)) in enumerate(zip(self._runners, self._folds, strict=True)):
+        for number, (runner, fold) in enumerate(zip(self._runners, self._folds, strict=True)):
+            train, validation = fold.train, fold.validation
             if train is None:
                 raise ValueError("run_epoch: got no training rows; expected some in every fold")
             shuffle = np.random.default_rng([self.config.seed, number, self.epoch])
@@ -147,10 +146,10 @@ class Training:
                 size = self._batch_size * max(1, BATCH_ROWS // self._batch_size)
                 report = runner.train_chunks(train.chunks(shuffle, size), len(train))
             else:
-                report = runner.train(self._x, self._y, shuffle.permutation(train))
+                report = runner.train(self._pool, shuffle.permutation(train))
             self._check(report["loss"], "loss")
             if validation is not None:
-                found = runner.evaluate(self._x, self._y, validation)
+                found = runner.evaluate(self._pool, validation)
                 self._check(found["loss"], "val_loss")
                 report |= {f"val_{name}": value for name, value in found.items()}
             reports.append(report)
@@ -159,15 +158,15 @@ class Training:
 
     def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
         """Return the only network's loss and metrics on its validation rows, and its outputs for them, float32, in their order."""
-        runner, (_, rows, _) = self._only("evaluate")
-        if rows is None:
+        runner, fold = self._only("evaluate")
+        if fold.validation is None:
             raise ValueError("evaluate: got no validation rows; expected some")
-        return runner.evaluate(self._x, self._y, rows), runner.predict(self._x, rows)
+        return runner.evaluate(self._pool, fold.validation), runner.predict(self._pool.x, fold.validation)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the only network's outputs for rows as the pool holds them, float32."""
         runner, _ = self._only("predict")
-        return runner.predict(tensor_of(np.array(x)), np.arange(len(x)))
+        return runner.predict(tensors_of(Pool(np.array(x))).x, np.arange(len(x)))
 
     def layers(self) -> list[dict[str, Any]]:
         """Return the network layer by layer: `name`, `type` (its class), `shape` (of an output, without batch axis) and `parameters`."""
@@ -178,7 +177,7 @@ class Training:
         runner, _ = self._only("export")
         plain = self._network("float32")
         if not plain.built:
-            plain(np.zeros((1, *self._x.shape[1:]), "float32"))
+            plain(np.zeros((1, *self._pool.x.shape[1:]), "float32"))
         for ours, trained in zip(plain.weights, runner.model.weights, strict=True):
             ours.assign(trained)
         plain.compiled, plain.optimizer = False, None
@@ -206,7 +205,7 @@ class Training:
         Raises:
             OSError: the folder cannot be written.
         """
-        checkpoint.write(folder, self.epoch, [runner.variables(self._x, self._y) for runner in self._runners])
+        checkpoint.write(folder, self.epoch, [runner.variables(self._pool) for runner in self._runners])
 
     def restore(self, folder: str | Path) -> None:
         """Continue from what `save` wrote.
@@ -215,7 +214,7 @@ class Training:
             ValueError: the checkpoint is damaged, or of another network.
             OSError: there is none.
         """
-        self.epoch = checkpoint.read(folder, [runner.variables(self._x, self._y) for runner in self._runners])
+        self.epoch = checkpoint.read(folder, [runner.variables(self._pool) for runner in self._runners])
 
     def _network(self, precision: str) -> Any:
         import keras
@@ -224,8 +223,8 @@ class Training:
         from search_spaces.problem import Problem
 
         config = self.config
-        steps = max(1, math.ceil(min(len(train) if train is not None else 0 for train, _, _ in self._folds) / self._batch_size))
-        shape = tuple(self._x.shape[1:])
+        steps = max(1, math.ceil(min(len(fold.train) if fold.train is not None else 0 for fold in self._folds) / self._batch_size))
+        shape = tuple(self._pool.x.shape[1:])
         problem = Problem(config.task, shape, config.outputs, steps_per_epoch=steps, epochs=config.epochs, center=config.center, spread=config.spread)
         keras.config.set_dtype_policy(precision)
         return network.build(config.builder, config.configuration, problem)

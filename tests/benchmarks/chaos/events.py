@@ -129,7 +129,7 @@ def trial_processes(round: Round) -> list[int]:
     """Return the processes that have this sweep's data mapped."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         scratch = json.loads((round.sweep / "driver.lock").read_text())["scratch"]
-        return [pid for pid in processes() if f"{scratch}/pool/x.npy" in text(pid, "maps")]
+        return [pid for pid in processes() if f"{scratch}/pool/0.npy" in text(pid, "maps")]
     return []
 
 
