@@ -76,11 +76,13 @@ def init(path: Path, force: bool) -> None:
 
 
 @cli.command()
-def schema() -> None:
+@click.option("--markdown", "as_page", is_flag=True, help="A page for people instead: every key with its values, default and meaning.")
+def schema(as_page: bool) -> None:
     """Print the JSON schema of sweep.toml, for editors and other programs."""
+    from tuner.spec import keys
     from tuner.spec import sweep_spec as specs
 
-    click.echo(json.dumps(specs.schema(), indent=2))
+    click.echo(keys.markdown() if as_page else json.dumps(specs.schema(), indent=2), nl=not as_page)
 
 
 @cli.command()
