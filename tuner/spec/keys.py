@@ -1,7 +1,7 @@
 """Every key of sweep.toml as a page for people, made from the schema: KEYS.md is what `tuner schema --markdown` prints, word for word."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search_spaces import ranges
@@ -17,8 +17,8 @@ then holds, its meaning says. `--set section.key=value` replaces any of them for
 _SPACES = """
 ## Hyperparameters of the built-in spaces
 
-Each of these is a further key of `[space]`: a table `{ low = 1, high = 3, log = true, step = 1 }` is a range, a list a choice, a bare value fixed. A hyperparameter exists
-only where its condition holds; a name that stands here several times has a range of its own under each, and what the spec says of it holds for all.
+Each of these is a further key of `[space]`: a table `{ low = 1, high = 3, log = true, step = 1 }` is a range, a list a choice, a bare value fixed. A hyperparameter
+exists only where its condition holds; a name that stands here several times has a range of its own under each, and what the spec says of it holds for all.
 """
 _NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "object": "table"}
 
@@ -115,7 +115,7 @@ def _values(described: Mapping[str, Any]) -> str:
     return f"{described['low']:g} to {described['high']:g}{', log' if described['log'] else ''}{step}"
 
 
-def _rows(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _rows(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (head, ("---",) * len(head), *rows)]
 
 
