@@ -17,8 +17,8 @@ then holds, its meaning says. `--set section.key=value` replaces any of them for
 _SPACES = """
 ## Hyperparameters of the built-in spaces
 
-Each of these is a further key of `[space]`: a table `{ low = 1, high = 3, log = true, step = 1 }` is a range, a list a choice, a bare value fixed. A hyperparameter
-exists only where its condition holds; a name that stands here several times has a range of its own under each, and what the spec says of it holds for all.
+Each of these is a further key of `[space]`: a table `{ low = 1, high = 3, log = true, step = 1 }` is a range, a list a choice, a bare value fixed.
+It exists only where its condition holds; a name that stands here several times has a range of its own under each, and what the spec says of it holds for all.
 """
 _NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "object": "table"}
 
