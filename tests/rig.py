@@ -6,14 +6,16 @@ from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from ray.tune.utils import flatten_dict
 
 from search_spaces.space import Condition, Parameter, SearchSpace
 from tuner.search.accounts import Accounts
 from tuner.search.prefetch import Prefetcher
-from tuner.search.rules import SchedulerSection
+from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection, build_sampler
 from tuner.search.scheduler import StudyScheduler
 from tuner.search.searcher import StudySearcher
+from tuner.study.epoch_report import EpochReport
 from tuner.study.objective import Objective
 from tuner.study.record import STATES, Study
 
@@ -55,9 +57,9 @@ class Rig:
     ) -> None:
         self.section = SearchSection(sampler=sampler, **(budget or {"trials": 1000}))
         self.study = study or Study(optuna.create_study(direction="maximize"), ACCURACY)
-        self.study.optuna.sampler = build_sampler(self.section, space, objective=ACCURACY, max_epochs=EPOCHS, seed=seed, trials=len(self.study.trials()))
+        self.study.optuna.sampler = build_sampler(self.section, space, study=self.study, max_epochs=EPOCHS, seed=seed)
         self.accounts = Accounts(self.study, max_epochs=EPOCHS, budget=self.section.budget, clock=clock)
-        self.ahead = None if ahead is None else Prefetcher(self.study.optuna, space, **ahead)
+        self.ahead = None if ahead is None else Prefetcher(self.study, space, **ahead)
         self.searcher = StudySearcher(self.accounts, space, section=self.section, seed=seed, ahead=self.ahead)
         self.scheduler = StudyScheduler(self.accounts, space, section=SchedulerSection(name="asha", audit=0.0), seed=seed)
         self._count = 0
@@ -69,15 +71,25 @@ class Rig:
 
     def report(self, ray_id: str, epoch: int, value: float, **more: Any) -> str:
         """Deliver a result that is not done, and the completion where the scheduler stops the trial."""
-        result = {"number": self.accounts.number_of(ray_id), "epoch": epoch, "val_accuracy": value, "training_iteration": 1, **more}
+        result = flatten_dict({**self.told(ray_id, epoch, {"val_accuracy": value}, **more), "training_iteration": 1})
         decision = self.scheduler.on_trial_result(None, RayTrial(ray_id), result)
         if decision == "STOP":
-            self.done(ray_id, result)
+            self.end(ray_id, result)
         else:
             self.searcher.on_trial_result(ray_id, result)
         return decision
 
-    def done(self, ray_id: str, result: dict[str, Any]) -> None:
+    def told(self, ray_id: str, epoch: int | None = None, metrics: Any = None, **more: Any) -> dict[str, Any]:
+        """Return a result as a trial gives it to Ray."""
+        number = self.accounts.number_of(ray_id)
+        assert number is not None
+        return EpochReport(number, epoch, metrics or {}, **more).to_json()
+
+    def done(self, ray_id: str, epoch: int | None = None, value: float | None = None, **more: Any) -> None:
+        """Deliver a last result, which reaches nobody but as the trial's completion."""
+        self.end(ray_id, flatten_dict({**self.told(ray_id, epoch, None if value is None else {"val_accuracy": value}, **more), "done": True}))
+
+    def end(self, ray_id: str, result: dict[str, Any]) -> None:
         self.scheduler.on_trial_complete(None, RayTrial(ray_id), result)
         self.searcher.on_trial_complete(ray_id, result)
 
@@ -85,7 +97,7 @@ class Rig:
         for epoch in range(first, EPOCHS):
             if self.report(ray_id, epoch, value) == "STOP":
                 return
-        self.done(ray_id, {"epoch": EPOCHS, "val_accuracy": value, "done": True})
+        self.done(ray_id, EPOCHS, value)
 
     def states(self) -> list[str]:
         return [STATES[trial.state] for trial in self.study.trials()]

@@ -83,7 +83,7 @@ def test_every_name_that_a_spec_can_choose_is_in_the_readme() -> None:
     from search_spaces.spaces import SPACES
     from tuner.data.dataset import SOURCES
     from tuner.report.formats import FORMATS
-    from tuner.search.rules import SCHEDULERS
+    from tuner.search.rules.named import SCHEDULERS
     from tuner.search.samplers.named import SAMPLERS
 
     for table in (TARGETS, SPACES, SOURCES, FORMATS, SCHEDULERS, SAMPLERS):

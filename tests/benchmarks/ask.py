@@ -16,12 +16,12 @@ import numpy as np
 from search_spaces.space import SearchSpace
 from search_spaces.spaces import SPACES
 from tuner.search.accounts import Accounts
-from tuner.search.rules import SchedulerSection
+from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.encoding import Encoding
 from tuner.search.samplers.named import SAMPLERS, SearchSection, build_sampler
 from tuner.search.samplers.plain import even_points
 from tuner.search.searcher import StudySearcher
-from tuner.search.simulate import Curve, search
+from tuner.search.simulate import Curve, Problem, search
 from tuner.study.objective import Objective
 
 OBJECTIVE = Objective("val_accuracy", "max")
@@ -48,9 +48,9 @@ def asked(sampler: str, trials: int) -> list[float]:
     space = SPACES["mlp"]
     curve = curves(space)
     before, scheduler = SearchSection(sampler="random", trials=trials), SchedulerSection(name="asha")
-    study, _ = search(space, OBJECTIVE, curve, search=before, scheduler=scheduler, max_epochs=EPOCHS, workers=8, seed=0)
+    study, _ = search(Problem(space, OBJECTIVE, curve, EPOCHS), search=before, scheduler=scheduler, workers=8, seed=0)
     section = SearchSection(sampler=sampler, trials=trials + SUGGESTIONS)
-    study.optuna.sampler = build_sampler(section, space, objective=OBJECTIVE, max_epochs=EPOCHS, seed=1, trials=trials)
+    study.optuna.sampler = build_sampler(section, space, study=study, max_epochs=EPOCHS, seed=1)
     searcher = StudySearcher(Accounts(study, max_epochs=EPOCHS, budget=section.budget), space, section=section, seed=1)
     taken = []
     for number in range(SUGGESTIONS):

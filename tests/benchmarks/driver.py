@@ -22,6 +22,7 @@ from ray.tune.schedulers import ASHAScheduler
 
 from tests.benchmarks import sides
 from tests.benchmarks.sides import METRIC
+from tuner.study.epoch_report import EpochReport
 
 EPOCHS = 5
 WARM = 100
@@ -49,8 +50,9 @@ class Nothing(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         self._epoch += 1
-        facts = {"facts": {"worker": "here/1", "started_at": 1.0, "parameters": 1000, "path": "nothing"}} if self._epoch == 1 else {}
-        return {"number": self._number, "epoch": self._epoch, **report(self._epoch, self._number), "last": self._epoch >= EPOCHS, "ended": None, **facts}
+        facts = {"worker": "here/1", "started_at": 1.0, "parameters": 1000, "path": "nothing"} if self._epoch == 1 else {}
+        metrics = report(self._epoch, self._number)
+        return EpochReport(self._number, self._epoch, metrics, metrics.pop("seconds"), self._epoch >= EPOCHS, facts=facts).to_json()
 
 
 class StockNothing(tune.Trainable):

@@ -24,9 +24,9 @@ import optuna
 
 from tests.benchmarks.lcbench import DEVELOPMENT_TASKS, EPOCHS, SPACE, Surrogate
 from tuner.results.leaderboard import Leaderboard
-from tuner.search.rules import SchedulerSection
+from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
-from tuner.search.simulate import search
+from tuner.search.simulate import Problem, search
 from tuner.study.objective import Objective
 from tuner.sweep.costs import CostInputs, Measured, expect
 
@@ -122,16 +122,8 @@ def simulated_sweeps(folder: Path, first: int, sweeps: int, sampler: str) -> boo
         section, scheduler = SearchSection(trials=trials, sampler=sampler), SchedulerSection(name=rule)
         planned = CostInputs(SPACE, OBJECTIVE, section, scheduler, max_epochs=EPOCHS, slots=workers)
         (stage,), _ = expect(planned, measured(surrogate, task, 1000 + index), seed=index)
-        _, events = search(
-            SPACE,
-            OBJECTIVE,
-            lambda configuration, seed, task=task: surrogate.curve(task, configuration, OBJECTIVE.metric),
-            search=section,
-            scheduler=scheduler,
-            max_epochs=EPOCHS,
-            workers=workers,
-            seed=index,
-        )
+        problem = Problem(SPACE, OBJECTIVE, lambda configuration, seed, task=task: surrogate.curve(task, configuration, OBJECTIVE.metric), EPOCHS)
+        _, events = search(problem, search=section, scheduler=scheduler, workers=workers, seed=index)
         epochs, seconds = len(events), events[-1].seconds
         held.append((stage.epochs.low <= epochs <= stage.epochs.high, stage.seconds.low <= seconds <= stage.seconds.high))
         print(

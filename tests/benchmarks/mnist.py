@@ -36,6 +36,8 @@ from tests.benchmarks.sides import METRIC
 from tuner.data import dataset as data
 from tuner.monitor.console import QuietView
 from tuner.spec import sweep_spec as spec
+from tuner.study.assignment import Assignment
+from tuner.study.epoch_report import EpochReport
 from tuner.sweep import journey as sweep
 from tuner.training import starting
 from tuner.training.trial import Trial, TrialContext
@@ -75,15 +77,14 @@ class StockTrial(Trial):
         return super().reset_config(self._told(new_config))
 
     def step(self) -> dict[str, Any]:
-        report = super().step()
+        report = EpochReport.from_json(super().step())
         # As a user's function would report a network that diverges.
-        return {METRIC: 0.0, **report, "done": bool(report["last"] or report["ended"])}
+        return {METRIC: 0.0, **report.metrics, "epoch": report.epoch, "done": report.last or report.ended is not None}
 
     def _told(self, config: Mapping[str, Any]) -> dict[str, Any]:
         configuration = self._space.suggest(optuna.trial.FixedTrial(dict(config)))
         number = int(self.trial_id, 16)
-        plain = {"epoch": 0, "pause_s": 0.0, "deadline_s": None, "larger_share": False}
-        return {"number": number, "configuration": configuration, "seed": self._stock_seed + number % 10_000, **plain}
+        return Assignment(number, configuration, self._stock_seed + number % 10_000).to_json()
 
 
 def ours(folder: Path, arm: str, checked: spec.SweepSpec) -> Clock:

@@ -20,6 +20,7 @@ from ray import tune
 
 from tests.benchmarks import sides
 from tests.benchmarks.sides import METRIC
+from tuner.study.epoch_report import EpochReport
 
 NAMES = {"ours": "Tuner", "stock": "stock Ray"}
 # Before and after what is measured, each worker has at least one trial more.
@@ -39,7 +40,7 @@ class Sleeping(tune.Trainable):
     def step(self) -> dict[str, Any]:
         time.sleep(float(os.environ["SCALE_S"]))
         facts = {"worker": str(os.getpid()), "started_at": 1.0, "parameters": 1}
-        return {"number": self._number, "epoch": 1, METRIC: value(self._number), "seconds": 1.0, "last": True, "ended": None, "facts": facts}
+        return EpochReport(self._number, 1, {METRIC: value(self._number)}, 1.0, last=True, facts=facts).to_json()
 
 
 class StockSleeping(tune.Trainable):

@@ -27,10 +27,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Parameter, SearchSpace
 from tests.benchmarks import digits, lcbench
-from tuner.search.rules import SchedulerSection
+from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers import named
 from tuner.search.samplers.named import SearchSection
-from tuner.search.simulate import Curve, search
+from tuner.search.simulate import Curve, Problem, search
 from tuner.study.objective import Objective
 
 BUDGETS = (0.5, 1.0, 2.0, 4.0)
@@ -138,10 +138,8 @@ class Task:
         sampler, scheduler = ROWS[row]
         section = SearchSection(sampler=sampler, seconds=BUDGETS[-1] * self.full_s)
         rule = SchedulerSection(**{"audit": 0.0, **scheduler})
-        study, events = search(
-            self.space, self.objective, self.curve, search=section, scheduler=rule, max_epochs=self.max_epochs, workers=workers, seed=seed,
-            ahead=row.endswith("-ahead"),
-        )  # fmt: skip
+        problem = Problem(self.space, self.objective, self.curve, self.max_epochs)
+        study, events = search(problem, search=section, scheduler=rule, workers=workers, seed=seed, ahead=row.endswith("-ahead"))
         trials = study.trials()
         costs, pick, seen, index = [], -1, math.inf, 0
         for budget in BUDGETS:

@@ -20,8 +20,9 @@ from tuner.monitor.trackers.following import Following, following
 from tuner.monitor.trackers.wandb_runs import WandbRuns
 from tuner.spec import sweep_spec as specs
 from tuner.study.backends import open_study
+from tuner.study.failures import Cause
 from tuner.study.objective import Objective
-from tuner.study.record import Cause, Study
+from tuner.study.record import Study
 
 SPACE = {"units": {"low": 4, "high": 16}, "kind": {"choices": ["a", "b"]}, "flat": {"choices": [True, False]}, "mixed": {"choices": [1, "auto"]}}
 CONFIGURATION = {"units": 8, "kind": "a", "flat": True, "mixed": 1}

@@ -17,8 +17,9 @@ from tests.sweeps_made_up import sweep
 from tuner.errors import NothingToRank, SweepError
 from tuner.results.leaderboard import COLUMNS, FILE, Leaderboard, TrialRecord, rank_trials, record_of
 from tuner.study import writing
+from tuner.study.failures import Cause
 from tuner.study.objective import Objective
-from tuner.study.record import Cause, Study
+from tuner.study.record import Study
 
 ACCURACY = Objective("val_accuracy", "max")
 LOSS = Objective("val_loss", "min")

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from tests.rig import EPOCHS, RayTrial, Rig
 from tuner.search.accounts import Budget
 from tuner.search.samplers.named import SearchSection
-from tuner.study.record import STATES
+from tuner.study.epoch_report import EpochReport
+from tuner.study.failures import Cause
+from tuner.study.record import STATES, history_of
 
 # ---- budgets
 
@@ -74,9 +76,9 @@ def test_states_and_causes_are_told_as_they_are() -> None:
     rig.run(ids[0], 0.9)
     assert rig.report(ids[1], 1, 0.1) == "CONTINUE"
     assert rig.report(ids[1], 2, 0.1) == "STOP"
-    rig.done(ids[2], {"epoch": 1, "val_accuracy": 0.2, "done": True, "ended": {"kind": "error", "message": "signal 11", "details": "..."}})
-    assert rig.report(ids[3], 1, math.nan) == "STOP"
-    rig.done(ids[4], {"done": True, "ended/kind": "memory", "ended/message": "too large", "ended/details": None})
+    rig.done(ids[2], 1, 0.2, ended=Cause("error", "signal 11", "..."))
+    rig.end(ids[3], rig.told(ids[3], ended=Cause("diverged", "loss is nan in epoch 1")))
+    rig.done(ids[4], ended=Cause("memory", "too large"))
     assert rig.states() == ["complete", "pruned", "failed", "failed", "failed"]
     assert [trial.user_attrs.get("cause", {}).get("kind") for trial in rig.study.trials()] == [None, "scheduler", "error", "diverged", "memory"]
     assert rig.study.trials()[2].intermediate_values == {1: 0.2}
@@ -107,7 +109,7 @@ def test_a_machine_that_is_taken_away_again_and_again_costs_no_trial_that_gets_o
 def test_facts_in_a_result_become_facts_of_the_trial() -> None:
     rig = Rig()
     ray_id, _ = rig.suggest()
-    rig.report(ray_id, 1, 0.5, **{"facts/parameters": 1234})
+    rig.report(ray_id, 1, 0.5, facts={"parameters": 1234})
     trial = rig.study.trials()[0]
     assert trial.user_attrs["parameters"] == 1234
     assert trial.user_attrs["epoch_1"] == {"val_accuracy": 0.5}
@@ -152,18 +154,18 @@ def test_accounts_are_true_whatever_the_order_of_events(events: list[tuple[str, 
                 value = math.nan if kind == "nan" else value
                 told.setdefault((number, epoch), value)
                 if kind == "done" or epoch == EPOCHS:
-                    rig.done(ray_id, {"epoch": epoch, "val_accuracy": value, "done": True, "last": True})
+                    rig.done(ray_id, epoch, value, last=True)
                     del live[ray_id]
                 else:
                     decision = rig.report(ray_id, epoch, value)
                     if kind == "twice":
-                        rig.accounts.report(number, {"epoch": epoch, "val_accuracy": 1.0 - value})
+                        rig.accounts.report(EpochReport(number, epoch, {"val_accuracy": 1.0 - value}))
                     live[ray_id] = epoch
                     if decision == "STOP":
                         del live[ray_id]
             else:
                 if kind == "crash":
-                    rig.done(ray_id, {"done": True, "ended": {"kind": "crash", "message": "gone"}})
+                    rig.done(ray_id, ended=Cause("crash", "gone"))
                 elif kind == "lose":
                     rig.searcher.on_trial_complete(ray_id, error=True)
                 else:
@@ -177,10 +179,11 @@ def test_accounts_are_true_whatever_the_order_of_events(events: list[tuple[str, 
     assert "running" not in rig.states()
     assert len(rig.states()) <= trials
     for trial in rig.study.trials():
-        values = {epoch: value for (number, epoch), value in told.items() if number == trial.number and math.isfinite(value)}
-        assert trial.intermediate_values == values
+        values = {epoch: value for (number, epoch), value in told.items() if number == trial.number}
+        assert list(history_of(trial)) == sorted(values)
+        assert trial.intermediate_values == {epoch: value for epoch, value in values.items() if math.isfinite(value)}
         cause = trial.user_attrs.get("cause", {}).get("kind")
-        expected = {"complete": (None,), "waiting": (None,), "pruned": ("scheduler", "budget"), "failed": ("crash", "diverged", "lost", "error")}
+        expected = {"complete": (None,), "waiting": (None,), "pruned": ("scheduler", "budget"), "failed": ("crash", "undefined", "scheduler", "lost", "error")}
         assert cause in expected[STATES[trial.state]]
 
 

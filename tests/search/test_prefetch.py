@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 
-from tests.rig import ACCURACY, EPOCHS, SMALL, SPACE, Rig, value_of
+from tests.rig import EPOCHS, SMALL, SPACE, Rig, value_of
 from tuner.search import prefetch as room
 from tuner.search.samplers.named import SAMPLERS, build_sampler
 from tuner.search.searcher import key_of
@@ -105,8 +105,8 @@ def test_snapshot_is_all_that_a_sampler_needs(name: str) -> None:
     one.suggest()
     found = []
     for noticeable in (0.0, math.inf):
-        one.study.optuna.sampler = build_sampler(one.section, SPACE, objective=ACCURACY, max_epochs=EPOCHS, seed=7, trials=15)
-        ahead = room.Prefetcher(one.study.optuna, SPACE, noticeable=noticeable, at_once=True)
+        one.study.optuna.sampler = build_sampler(one.section, SPACE, study=one.study, max_epochs=EPOCHS, seed=7)
+        ahead = room.Prefetcher(one.study, SPACE, noticeable=noticeable, at_once=True)
         ahead.begin(15)
         drawn = ahead.take(15, wait=False)
         assert drawn is not None
@@ -120,7 +120,7 @@ def test_draw_ahead_knows_the_trials_as_they_were_when_it_began(rig: Callable[..
 
     class Counting(RandomSampler):
         def before_trial(self, study: optuna.Study, trial: Any) -> None:
-            trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+            trials = study.get_trials(deepcopy=False)
             seen.append(sum(len(trial.intermediate_values) for trial in trials))
 
     one = rig(Counting(), ahead={**ALWAYS, "at_once": True})

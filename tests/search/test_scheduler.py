@@ -11,12 +11,18 @@ from optuna.distributions import FloatDistribution
 from search_spaces.space import Parameter, SearchSpace
 from tuner.search.accounts import Accounts, Budget
 from tuner.search.audit import audit_of
-from tuner.search.rules import SCHEDULERS, Asha, ForecastStopping, Median, SchedulerSection, milestones
+from tuner.search.rules.asha import Asha
+from tuner.search.rules.forecast import ForecastStopping
+from tuner.search.rules.median import Median
+from tuner.search.rules.milestones import milestones
+from tuner.search.rules.named import SCHEDULERS, SchedulerSection
 from tuner.search.samplers.named import SearchSection, build_sampler
 from tuner.search.scheduler import StudyScheduler
-from tuner.search.simulate import Curve, search
+from tuner.search.simulate import Curve, Problem, search
+from tuner.study.epoch_report import EpochReport
+from tuner.study.failures import Cause
 from tuner.study.objective import Objective
-from tuner.study.record import Cause, Study
+from tuner.study.record import Study
 
 SPACE = SearchSpace("line", {"x": Parameter(FloatDistribution(0.0, 1.0)), "y": Parameter(FloatDistribution(0.0, 1.0))}, "nowhere:build")
 ACCURACY = Objective.of("val_accuracy")
@@ -49,6 +55,10 @@ def add(study: Study, values: dict[int, float], state: str = "", **facts: Any) -
 def scheduler_of(study: Study, name: str = "asha", audit: float = 0.0, seed: int = 0) -> tuple[StudyScheduler, Accounts]:
     accounts = Accounts(study, max_epochs=EPOCHS, budget=Budget(trials=1000))
     return StudyScheduler(accounts, SPACE, section=SchedulerSection(name=name, audit=audit), seed=seed), accounts
+
+
+def told(number: int, epoch: int, value: float) -> dict[str, Any]:
+    return EpochReport(number, epoch, {"val_accuracy": value}).to_json()
 
 
 def learning(configuration: Any, seed: int) -> Curve:
@@ -142,7 +152,7 @@ def test_restarted_scheduler_decides_as_the_first_would_have() -> None:
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_scheduler_runs_a_search_and_tells_states_truly(name: str) -> None:
     section = SearchSection(sampler="random", trials=30)
-    study, events = search(SPACE, ACCURACY, learning, search=section, scheduler=SchedulerSection(name=name), max_epochs=EPOCHS, workers=4, seed=1)
+    study, events = search(Problem(SPACE, ACCURACY, learning, EPOCHS), search=section, scheduler=SchedulerSection(name=name), workers=4, seed=1)
     trials = study.trials()
     assert len(trials) == 30
     assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
@@ -162,8 +172,8 @@ def test_baselines_run_to_their_end() -> None:
     number = add(study, {}, baseline="by hand")
     accounts.begin("a", number)
     for epoch in range(1, EPOCHS):
-        assert scheduler.on_trial_result(None, RayTrial("a"), {"epoch": epoch, "val_accuracy": 0.1}) == "CONTINUE"
-    assert scheduler.on_trial_result(None, RayTrial("a"), {"epoch": EPOCHS, "val_accuracy": 0.1}) == "STOP"
+        assert scheduler.on_trial_result(None, RayTrial("a"), told(number, epoch, 0.1)) == "CONTINUE"
+    assert scheduler.on_trial_result(None, RayTrial("a"), told(number, EPOCHS, 0.1)) == "STOP"
     assert study.trials()[number].state.name == "COMPLETE"
 
 
@@ -175,7 +185,7 @@ def test_a_result_is_recorded_before_the_decision_is_returned_and_an_epoch_train
         add(study, {1: 0.9, 2: 0.9}, "pruned")
     scheduler, accounts = scheduler_of(study)
     accounts.begin("a", number)
-    assert [scheduler.on_trial_result(None, RayTrial("a"), {"epoch": epoch, "val_accuracy": 0.7}) for epoch in (2, 3, 4)] == ["CONTINUE"] * 3
+    assert [scheduler.on_trial_result(None, RayTrial("a"), told(number, epoch, 0.7)) for epoch in (2, 3, 4)] == ["CONTINUE"] * 3
     assert study.trials()[number].intermediate_values == {1: 0.1, 2: 0.1, 3: 0.1, 4: 0.7}
     assert accounts.epochs == 4 + 12
 
@@ -210,9 +220,8 @@ def test_forecasts_find_better_ends_than_random_search_with_asha_in_as_many_epoc
         regrets[sampler] = 0.0
         for seed in range(4):
             section = SearchSection(sampler=sampler, epochs=12 * EPOCHS)
-            study, _ = search(
-                SPACE, ACCURACY, curves, search=section, scheduler=SchedulerSection(name=scheduler, audit=0.0), max_epochs=EPOCHS, workers=4, seed=seed
-            )
+            problem, rule = Problem(SPACE, ACCURACY, curves, EPOCHS), SchedulerSection(name=scheduler, audit=0.0)
+            study, _ = search(problem, search=section, scheduler=rule, workers=4, seed=seed)
             regrets[sampler] += regret(study, curves) / 4
     assert regrets["forecast"] < 0.5 * regrets["random"]
 
@@ -220,7 +229,7 @@ def test_forecasts_find_better_ends_than_random_search_with_asha_in_as_many_epoc
 @pytest.mark.parametrize("seed", range(3))
 def test_forecast_keeps_one_of_the_best_to_its_end_where_early_values_mislead(seed: int) -> None:
     section, rule = SearchSection(sampler="random", trials=40), SchedulerSection(name="forecast", audit=0.0)
-    study, _ = search(SPACE, ACCURACY, crossing, search=section, scheduler=rule, max_epochs=EPOCHS, workers=4, seed=seed)
+    study, _ = search(Problem(SPACE, ACCURACY, crossing, EPOCHS), search=section, scheduler=rule, workers=4, seed=seed)
     ends = {trial.number: crossing(trial.user_attrs["configuration"], 0).values[-1] for trial in study.trials()}
     complete = [ends[trial.number] for trial in study.trials() if trial.state.name == "COMPLETE"]
     assert max(complete) > max(ends.values()) - 0.03
@@ -230,7 +239,7 @@ def test_forecast_keeps_one_of_the_best_to_its_end_where_early_values_mislead(se
 def test_sampler_and_rule_ask_one_model() -> None:
     study = study_of()
     section = SearchSection(trials=10)
-    study.optuna.sampler = build_sampler(section, SPACE, objective=ACCURACY, max_epochs=EPOCHS, seed=0)
+    study.optuna.sampler = build_sampler(section, SPACE, study=study, max_epochs=EPOCHS, seed=0)
     rule = scheduler_of(study, "forecast")[0].rule
     assert isinstance(rule, ForecastStopping)
     assert rule.forecast is study.optuna.sampler.forecast
@@ -241,7 +250,7 @@ def test_sampler_and_rule_ask_one_model() -> None:
 
 def test_audit_lets_a_few_stopped_trials_run_on_within_its_share_and_says_so() -> None:
     section = SearchSection(sampler="random", trials=150)
-    study, events = search(SPACE, ACCURACY, learning, search=section, scheduler=SchedulerSection(name="asha", audit=0.1), max_epochs=EPOCHS, workers=4, seed=0)
+    study, events = search(Problem(SPACE, ACCURACY, learning, EPOCHS), search=section, scheduler=SchedulerSection(name="asha", audit=0.1), workers=4, seed=0)
     audited = [trial for trial in study.trials() if "audit" in trial.user_attrs]
     beyond = sum(max(trial.intermediate_values) - trial.user_attrs["audit"]["epoch"] for trial in audited)
     assert len(audited) >= 2

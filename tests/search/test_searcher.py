@@ -17,6 +17,7 @@ from tuner.search.samplers.encoding import INACTIVE, Encoding
 from tuner.search.samplers.named import SAMPLERS, SearchSection, build_sampler
 from tuner.search.searcher import StudySearcher, enqueue_first, key_of
 from tuner.study.backends import open_study
+from tuner.study.failures import Cause
 from tuner.study.seeds import seed_of
 
 # ---- the table of samplers
@@ -90,7 +91,7 @@ def test_a_region_that_keeps_failing_is_avoided() -> None:
             ray_id, suggestion = suggested
             if suggestion["configuration"]["rate"] > 0.1:
                 bad += suggestion["number"] >= 20
-                rig.done(ray_id, {"number": suggestion["number"], "done": True, "ended": {"kind": "memory", "message": "too large", "details": ""}})
+                rig.done(ray_id, ended=Cause("memory", "too large"))
             else:
                 rig.run(ray_id, value_of(suggestion["configuration"]))
     assert bad <= 24  # a quarter of the space fails: forty of the last 160 trials if nothing is learned
@@ -101,11 +102,11 @@ def test_a_second_objective_draws_trials_to_where_it_is_small_without_giving_up_
     for also in (None, "cost"):
         rig = Rig(sampler="forecast", trials=40)
         section = SearchSection(sampler="forecast", trials=40, also_minimize=also)
-        rig.study.optuna.sampler = build_sampler(section, SPACE, objective=ACCURACY, max_epochs=EPOCHS, seed=0)
+        rig.study.optuna.sampler = build_sampler(section, SPACE, study=rig.study, max_epochs=EPOCHS, seed=0)
         while isinstance(suggested := rig.suggest(), tuple):
             ray_id, suggestion = suggested
             size = suggestion["configuration"]["size"]
-            rig.report(ray_id, 1, 0.5 * value_of(suggestion["configuration"]) + 0.01 * math.log2(size), **{"facts/cost": size})
+            rig.report(ray_id, 1, 0.5 * value_of(suggestion["configuration"]) + 0.01 * math.log2(size), facts={"cost": size})
             rig.run(ray_id, value_of(suggestion["configuration"]) + 0.01 * math.log2(size), first=2)
         late = rig.study.trials()[15:]
         sizes[also] = float(np.mean([math.log2(trial.params["size"]) for trial in late]))
@@ -163,7 +164,7 @@ def test_sampler_that_learns_begins_with_the_default_configuration_of_the_space(
     space = space_of("mine:build", {"rate": {"low": 1e-4, "high": 1.0, "log": True, "default": 0.02}, "kind": {"choices": ["a", "b"], "default": "b"}})
     section, study = SearchSection(sampler=sampler, trials=3), Rig().study
     enqueue_first(study, space, section)
-    study.optuna.sampler = build_sampler(section, space, objective=study.objective, max_epochs=9, seed=0)
+    study.optuna.sampler = build_sampler(section, space, study=study, max_epochs=9, seed=0)
     searcher = StudySearcher(Accounts(study, max_epochs=9, budget=section.budget), space, section=section, seed=0)
     assert searcher.suggest("a")["configuration"] == {"rate": 0.02, "kind": "b"}
     (first,) = study.trials()
@@ -183,7 +184,8 @@ def test_default_configuration_is_not_run_where_nothing_is_learned_nor_again_nor
     enqueue_first(study, space, SearchSection(trials=3))
     assert study.count() == 1
     fork = Rig().study
-    enqueue_first(fork, space, SearchSection(trials=3), study.trials())
+    fork.earlier = study.trials()
+    enqueue_first(fork, space, SearchSection(trials=3))
     assert fork.count() == 0
 
 
@@ -201,7 +203,7 @@ def test_where_time_is_spent_a_slow_configuration_has_to_promise_more() -> None:
                 if rig.report(ray_id, epoch, 0.9 - abs(configuration["rate"] - 0.3) * (1 - 0.5**epoch), seconds=seconds) == "STOP":
                     break
             else:
-                rig.done(ray_id, {"epoch": EPOCHS, "val_accuracy": 0.5, "done": True, "seconds": seconds})
+                rig.done(ray_id, EPOCHS, 0.5, seconds=seconds)
         chosen = [trial.params["slow"] for trial in rig.study.trials() if trial.user_attrs["source"] == "model"]
         slow[next(iter(budget))] = np.mean(np.array(chosen) > 0.5)
     assert slow["seconds"] < 0.25 < slow["trials"]

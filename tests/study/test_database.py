@@ -23,9 +23,10 @@ from tuner.spec import sweep_spec as specs
 from tuner.study import database
 from tuner.study.backends import note_database, open_study, read_study
 from tuner.study.database import SweepDatabase
+from tuner.study.failures import Cause
 from tuner.study.lock import beating
 from tuner.study.objective import Objective
-from tuner.study.record import Cause, Study
+from tuner.study.record import Study
 
 OBJECTIVE = Objective("val_accuracy", "max")
 

@@ -12,9 +12,10 @@ from optuna.storages.journal import JournalFileBackend
 from tuner.errors import SweepError
 from tuner.study import journal, writing
 from tuner.study.backends import JOURNAL, open_study
+from tuner.study.failures import Cause
 from tuner.study.journal import SweepJournal
 from tuner.study.objective import Objective
-from tuner.study.record import Cause, Study
+from tuner.study.record import Study
 
 OBJECTIVE = Objective("val_accuracy", "max")
 MARK = "journal.end"

@@ -7,8 +7,9 @@ import pytest
 
 from tuner.errors import SweepError
 from tuner.study.backends import JOURNAL, open_study
+from tuner.study.failures import Cause
 from tuner.study.objective import Objective
-from tuner.study.record import Cause, Study
+from tuner.study.record import Study
 
 OBJECTIVE = Objective("val_accuracy", "max")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import optuna
 import pytest
 
+from tuner.study.failures import Cause
 from tuner.study.objective import Objective
-from tuner.study.record import Cause, Study
+from tuner.study.record import Study
 from tuner.study.retention import BEST_KEPT, CheckpointRetention
 
 SIZE = 1000

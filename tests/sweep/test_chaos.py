@@ -98,7 +98,7 @@ def test_disk_that_refuses_rays_own_files_is_asked_again_and_then_named(monkeypa
 
     monkeypatch.setattr(dispatch, "_fit", refuse)
     monkeypatch.setattr(dispatch._Limit, "around", lambda self, searcher: searcher)
-    options: dict[str, Any] = {"allotment": None, "slots": 1, "scratch": "/scratch", "view": view, "interrupted": interrupted}
+    options: dict[str, Any] = {"slots": dispatch.Slots(None, 1), "scratch": "/scratch", "audience": dispatch.Audience(view, interrupted)}  # type: ignore[arg-type]
     run()
     assert view.notes == ["Ray Tune cannot write to /scratch (No space left on device); the search goes on"] * 2 and pauses == [0.5, 1.0]
     left[0] = 99

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from search_spaces.space import space_of
-from tuner.search.rules import SchedulerSection
+from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
 from tuner.study.objective import Objective
 from tuner.sweep import costs

@@ -30,7 +30,7 @@ def simulate(
     It drives the very objects that a sweep runs on. An epoch that the sweep never trained (a trial was stopped before it) counts as guessed: the value of
     the trial's last epoch is taken to stay.
     """
-    from tuner.search.simulate import replay
+    from tuner.search.replay import replay
     from tuner.spec import sweep_spec as specs
     from tuner.study.backends import read_study
     from tuner.sweep.reopen import recorded

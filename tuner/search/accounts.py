@@ -1,21 +1,18 @@
 """The accounts of a search: every report, every end and every budget of its trials, kept in the study by one object.
 
 The searcher and the scheduler both act through it, so that Ray may call them in any order, twice, or not at all: each entry is written before
-the decision that follows from it is handed to Ray, and making an entry again changes nothing. Owns which trial of Ray is which trial of the
-study, what a result says, and whether the budget allows another epoch. Must not know how configurations are chosen or which trials are stopped.
+the decision that follows from it is handed to Ray, and making an entry again changes nothing. Here stands which trial of Ray is which trial of the
+study, and whether the budget allows another epoch.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from tuner.study import failures
-from tuner.study.record import Cause, Study
-
-# What our trainable says in a result besides the metrics.
-OWN_KEYS = frozenset({"number", "epoch", "ended", "last"})
+from tuner.study.epoch_report import EpochReport
+from tuner.study.failures import Cause
+from tuner.study.record import Study, history_of, last_epoch
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Accounts:
         self.study = study
         self.max_epochs = max_epochs
         self.budget = budget
-        self.epochs = sum(len(trial.intermediate_values) for trial in study.trials())
+        self.epochs = sum(len(history_of(trial)) for trial in study.trials())
         self._clock = clock
         self._began = clock() - float(study.facts.get("search_seconds", 0.0))
         self._numbers: dict[str, int] = {}
@@ -74,11 +71,11 @@ class Accounts:
             return f"the budget of {self.budget.seconds:g} s is spent"
         return None
 
-    def exceeds(self, number: int, result: Mapping[str, Any]) -> bool:
-        """Say whether a result tells of a new epoch that the budget of epochs has no room for: it was under way when the last one was spent."""
-        if self.budget.epochs is None or self.epochs < self.budget.epochs or cause_of(result) is not None:
+    def exceeds(self, report: EpochReport) -> bool:
+        """Say whether a report is of a new epoch that the budget of epochs has no room for: it was under way when the last one was spent."""
+        if self.budget.epochs is None or self.epochs < self.budget.epochs or report.ended is not None:
             return False
-        return result.get("epoch") not in self.history(number)
+        return report.epoch not in self.history(report.number)
 
     @property
     def deadline_s(self) -> float | None:
@@ -100,32 +97,27 @@ class Accounts:
         """Say whether the trial was begun in this run and has not ended."""
         return number in self._running
 
-    def report(self, number: int, result: Mapping[str, Any]) -> int | None:
-        """Record the epoch that a result tells of; return it, or None where the result holds no epoch or the trial has ended.
-
-        Args:
-            number: the trial.
-            result: flat; `epoch`, the metrics, and `facts/<name>` for facts of the trial.
-        """
+    def report(self, report: EpochReport) -> int | None:
+        """Record what a trial reports; return its epoch, or None where the report holds no value of the objective or the trial has ended."""
+        number = report.number
         if number not in self._running:
             return None
-        for key, value in result.items():
-            if key.startswith("facts/") and value is not None:
-                self.study.set_trial_fact(number, key.removeprefix("facts/"), value)
-        epoch = result.get("epoch")
-        if not epoch or self.study.objective.metric not in result:
+        for name, value in report.facts.items():
+            self.study.set_trial_fact(number, name, value)
+        epoch = report.epoch
+        if not epoch or self.study.objective.metric not in report.metrics:
             return None
         if epoch > self._running[number]:
             if epoch not in self.history(number):
-                self.study.report(number, epoch, metrics_of(result))
+                self.study.report(number, epoch, report.metrics, seconds=report.seconds)
                 self.epochs += 1
-                self._epochs_s += [float(result["seconds"])] if result.get("seconds") else []
+                self._epochs_s += [report.seconds] if report.seconds else []
             self._running[number] = epoch
         return epoch
 
     def history(self, number: int) -> Mapping[int, float]:
-        """Return the trial's recorded values by epoch."""
-        return self.study.trial(number).intermediate_values
+        """Return the trial's recorded values by epoch; NaN where an epoch has none."""
+        return history_of(self.study.trial(number))
 
     def end(self, number: int, state: str, cause: Cause | None = None) -> None:
         """Record that a trial ended as `complete`, `pruned` or `failed`; nothing happens where it had ended before.
@@ -135,7 +127,7 @@ class Accounts:
         if number not in self._running:
             return
         trial = self.study.trial(number)
-        retried, epoch = trial.user_attrs.get("retried", []), max(trial.intermediate_values, default=0)
+        retried, epoch = trial.user_attrs.get("retried", []), last_epoch(trial)
         if state == "failed" and cause is not None and failures.is_retried(cause.kind, failures.counted(retried, epoch)):
             self.study.set_trial_fact(number, "retried", [*retried, {"kind": cause.kind, "message": cause.message, "epoch": epoch}])
             self.release(number)
@@ -144,24 +136,24 @@ class Accounts:
         self.study.finish(number, state, cause)
         self.study.set_fact("search_seconds", self.seconds)
         if state == "failed" and (first := failures.broken(self.study.trials())) is not None:
-            said = first.user_attrs["cause"]
-            self.broken = f"all trials so far failed alike: {said['message']}; expected a builder that works\n{said['details']}".rstrip()
+            why = first.user_attrs["cause"]
+            self.broken = f"all trials so far failed alike: {why['message']}; expected {failures.EXPECTED[why['kind']]}\n{why['details']}".rstrip()
 
-    def conclude(self, number: int, result: Mapping[str, Any]) -> None:
-        """Record the end of a trial that Ray has stopped training, from its last result.
+    def conclude(self, report: EpochReport) -> None:
+        """Record the end of a trial that Ray has stopped training, from its last report.
 
-        It failed where the result carries a cause, is complete at its last epoch, and otherwise waits to be continued.
+        It failed where the report carries a cause, is complete at its last epoch, and otherwise waits to be continued.
         """
+        number = report.number
         if number not in self._running:
             return
-        if self.exceeds(number, result):
+        if self.exceeds(report):
             self.end(number, "pruned", Cause("budget", str(self.overspent())))
             return
-        epoch = self.report(number, result)
-        ended = cause_of(result)
-        if ended is not None:
-            self.end(number, "failed", ended)
-        elif epoch is not None and (epoch >= self.max_epochs or result.get("last")):
+        epoch = self.report(report)
+        if report.ended is not None:
+            self.end(number, "failed", report.ended)
+        elif epoch is not None and (epoch >= self.max_epochs or report.last):
             self.end(number, "complete")
         else:
             self.release(number)
@@ -194,30 +186,5 @@ class Accounts:
 
 def epochs_s(study: Study) -> list[float]:
     """Return the seconds of each epoch that is recorded, over all trials."""
-    facts = (trial.user_attrs.get(f"epoch_{epoch}", {}) for trial in study.trials() for epoch in trial.intermediate_values)
+    facts = (trial.user_attrs.get(f"epoch_{epoch}", {}) for trial in study.trials() for epoch in history_of(trial))
     return [float(fact["seconds"]) for fact in facts if fact.get("seconds")]
-
-
-@cache
-def _not_metrics() -> frozenset[str]:
-    """Return the keys of a result that are no metrics: ours, and those that Ray Tune adds to each."""
-    from ray.tune.result import AUTO_RESULT_KEYS, DEBUG_METRICS, SHOULD_CHECKPOINT  # loads all of Ray Tune, which a spec that is only read does without
-
-    return OWN_KEYS.union(DEBUG_METRICS, AUTO_RESULT_KEYS, (SHOULD_CHECKPOINT, "checkpoint_dir_name"))
-
-
-def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """Return the metrics in a result of Ray's: the numbers that are neither Ray's own keys nor ours."""
-    return {
-        name: float(value)
-        for name, value in result.items()
-        if name not in _not_metrics() and "/" not in name and isinstance(value, int | float) and not isinstance(value, bool)
-    }
-
-
-def cause_of(result: Mapping[str, Any]) -> Cause | None:
-    """Return the cause that a result carries, as a nested dict or flattened by Ray to `ended/kind`, ..."""
-    ended = result.get("ended") or {key.removeprefix("ended/"): value for key, value in result.items() if key.startswith("ended/")}
-    if not ended:
-        return None
-    return Cause(str(ended.get("kind", "error")), str(ended.get("message", "")), str(ended.get("details") or ""))

@@ -1,7 +1,4 @@
-"""What early stopping cost and saved: the control arm of trials that a rule would have stopped, and that ran on by lot.
-
-Computed from a study's trials. Must not know which rule stops them.
-"""
+"""What early stopping cost and saved: the control arm of trials that a rule would have stopped, and that ran on by lot."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,10 +27,10 @@ def audit_of(trials: Sequence[FrozenTrial], objective: Objective, *, max_epochs:
 
     Source: Clopper and Pearson, Biometrika 1934.
     """
-    told = [trial for trial in trials if trial.intermediate_values]
-    arm = [trial for trial in told if "audit" in trial.user_attrs and trial.state == TrialState.COMPLETE]
-    others = [trial for trial in told if "audit" not in trial.user_attrs and trial.state != TrialState.FAIL]
-    stopped = [trial for trial in told if trial.state == TrialState.PRUNED and trial.user_attrs.get("cause", {}).get("kind") == "scheduler"]
+    measured = [trial for trial in trials if trial.intermediate_values]
+    arm = [trial for trial in measured if "audit" in trial.user_attrs and trial.state == TrialState.COMPLETE]
+    others = [trial for trial in measured if "audit" not in trial.user_attrs and trial.state != TrialState.FAIL]
+    stopped = [trial for trial in measured if trial.state == TrialState.PRUNED and trial.user_attrs.get("cause", {}).get("kind") == "scheduler"]
     winner = min((_best(trial, objective) for trial in others), default=float("inf"))
     better = sum(_best(trial, objective) < winner for trial in arm)
     low = 0.0 if better == 0 else float(betaincinv(better, len(arm) - better + 1, (1 - level) / 2))

@@ -1,13 +1,14 @@
 """Hands the trials of a search to Ray Tune: searcher, scheduler and trainable meet here, and nowhere else.
 
-Owns how Ray Tune is called and what is switched off in it: its experiment state is never read (the study is the record), its console output and
-signal handling are replaced by ours. Must not know what a trial trains, or how configurations are chosen.
+Here stands how Ray Tune is called and what is switched off in it: its experiment state is never read (the study is the record), its console output and
+signal handling are replaced by ours.
 """
 
 import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from traceback import walk_tb
 from typing import Any
 
@@ -26,12 +27,45 @@ from tuner.search.accounts import Accounts
 from tuner.search.not_pickled import NotPickled
 from tuner.search.scheduler import StudyScheduler
 from tuner.search.searcher import StudySearcher
-from tuner.study.record import STATES, Cause
+from tuner.study.assignment import Assignment
+from tuner.study.epoch_report import EpochReport
+from tuner.study.failures import Cause
+from tuner.study.record import STATES, last_epoch
 from tuner.study.writing import PAUSES_S, cannot_write
 
 # Each break-down costs a few seconds; a cluster on which they go on and on is not fit for this sweep.
 FITS_AT_MOST = 20
 ASK_FOR_NODES_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Where trials run.
+
+    Attributes:
+        allotment: what each trial holds while it runs.
+        count: how many trials run at a time, at first.
+        now: asked now and then how many trials could run: nodes that join are used. None: the cluster does not grow.
+    """
+
+    allotment: Allotment
+    count: int
+    now: Callable[[], int] | None = None
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who hears of a search while it runs.
+
+    Attributes:
+        view: is told of every report.
+        interrupted: set from a signal handler; trials then stop and wait to be continued.
+        now_and_then: called often; quick.
+    """
+
+    view: View
+    interrupted: threading.Event
+    now_and_then: Callable[[], None] = lambda: None
 
 
 class _Stopper(NotPickled, tune.Stopper):
@@ -57,17 +91,18 @@ class _Watcher(NotPickled, tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:
         # Searcher and scheduler have written the report and its consequence by now, so the study says in which state the trial is.
-        record = self._accounts.study.trial(result["number"])
+        report = EpochReport.from_json(result)
+        record = self._accounts.study.trial(report.number)
         if STATES[record.state] == "waiting":
             retried = record.user_attrs.get("retried") or [{"message": "it was interrupted"}]
             self._view.note(f"trial {record.number}: {retried[-1]['message']}; it is tried again")
             return
         cause = record.user_attrs.get("cause", {}).get("message", "")
-        value = record.intermediate_values.get(result["epoch"])
-        self._view.epoch(record.number, result["epoch"], value, STATES[record.state], cause)
+        epoch = report.epoch or last_epoch(record) + 1
+        self._view.epoch(record.number, epoch, record.intermediate_values.get(epoch), STATES[record.state], cause)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        self._view.note(f"trial {trial.config.get('number')}: its worker was lost; it is tried again")
+        self._view.note(f"trial {Assignment.from_json(trial.config).number}: its worker was lost; it is tried again")
 
 
 class _Forget(NotPickled, tune.Callback):
@@ -94,9 +129,9 @@ class _Limit(NotPickled, tune.Callback):
     It never shrinks: where nodes leave, the trials that do not fit any more wait in Ray until others end.
     """
 
-    def __init__(self, slots: int, slots_now: Callable[[], int] | None, view: View) -> None:
-        self._slots = slots
-        self._slots_now = slots_now
+    def __init__(self, slots: Slots, view: View) -> None:
+        self._slots = slots.count
+        self._slots_now = slots.now
         self._view = view
         self._limiter: ConcurrencyLimiter | None = None
         self._asked_at = time.monotonic()
@@ -122,13 +157,9 @@ def dispatch(
     searcher: StudySearcher,
     scheduler: StudyScheduler,
     *,
-    allotment: Allotment,
-    slots: int,
+    slots: Slots,
     scratch: str,
-    view: View,
-    interrupted: threading.Event,
-    slots_now: Callable[[], int] | None = None,
-    now_and_then: Callable[[], None] = lambda: None,
+    audience: Audience,
 ) -> None:
     """Run trials until the searcher has no more, a budget is spent, or `interrupted` is set.
 
@@ -136,28 +167,24 @@ def dispatch(
         trainable: the class trainable, with its work bound to it.
         searcher: proposes; its accounts are the scheduler's too.
         scheduler: stops.
-        allotment: what each trial holds while it runs.
-        slots: how many trials run at a time, at first.
-        view: is told of every report.
+        slots: where trials run.
         scratch: a folder for what Ray insists on writing; it is not read again.
-        interrupted: set from a signal handler; trials then stop and wait to be continued.
-        slots_now: asked now and then how many trials could run: nodes that join are used. None: the cluster does not grow.
-        now_and_then: called often; quick.
+        audience: who hears of it.
 
     Raises:
         SweepError: Ray Tune itself failed, or the first trials all failed alike.
     """
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the command line owns the signals
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # Ray's snapshots are never read; each costs a copy of the whole folder
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots))
-    accounts = searcher.accounts
-    limit = _Limit(slots, slots_now, view)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(2, slots.count))
+    accounts, view, interrupted = searcher.accounts, audience.view, audience.interrupted
+    limit = _Limit(slots, view)
     try:
         for fits in range(1, FITS_AT_MOST + 1):
             try:
-                callbacks: list[tune.Callback] = [_Watcher(view, accounts), _Forget(), limit, _NowAndThen(now_and_then)]
+                callbacks: list[tune.Callback] = [_Watcher(view, accounts), _Forget(), limit, _NowAndThen(audience.now_and_then)]
                 stopper = _Stopper(interrupted, accounts)
-                _fit(trainable, limit.around(searcher), scheduler, allotment=allotment, storage=f"{scratch}/{fits}", callbacks=callbacks, stopper=stopper)
+                _fit(trainable, limit.around(searcher), scheduler, allotment=slots.allotment, storage=f"{scratch}/{fits}", callbacks=callbacks, stopper=stopper)
                 break
             except tune.TuneError as error:
                 raise SweepError(f"Ray Tune ended the search: {str(error).strip().splitlines()[-1]}") from error
@@ -205,7 +232,8 @@ def _fit(
 
     # An actor is reused for trials that hold the same (Ray 2.60 keeps them by what they hold), and ends where one waits that holds something else.
     def held(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        resources = allotment.of(config["configuration"], larger_share=config["larger_share"])
+        assignment = Assignment.from_json(config)
+        resources = allotment.of(assignment.configuration, larger_share=assignment.larger_share)
         return tune.PlacementGroupFactory([resources.bundle()], bundle_label_selector=[dict(resources.labels)])
 
     tuner = tune.Tuner(
@@ -233,4 +261,4 @@ def _victim(error: RuntimeError) -> int | None:
     """
     tasks = [frame.f_locals["tracked_actor_task"] for frame, _ in walk_tb(error.__traceback__) if "tracked_actor_task" in frame.f_locals]
     cells = getattr(getattr(tasks[-1], "_on_error", None), "__closure__", None) or () if tasks else ()
-    return next((cell.cell_contents.config["number"] for cell in cells if isinstance(cell.cell_contents, RayTrial)), None)
+    return next((Assignment.from_json(cell.cell_contents.config).number for cell in cells if isinstance(cell.cell_contents, RayTrial)), None)

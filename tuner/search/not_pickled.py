@@ -1,4 +1,4 @@
-"""What of a sweep stays in the driver. Must not know what it is."""
+"""What of a sweep stays in the driver."""
 
 from typing import Any, Self
 

@@ -2,26 +2,24 @@
 
 A driver that thinks about the next trial answers nobody: where that takes a noticeable share of its time, because the sampler is slow or the workers are
 many, the configuration of the trial after the next is drawn ahead. It knows as much as if one worker more were at work; where drawing is quick, each is
-drawn when it is asked for, and knows all. Owns when and where a draw is made. Must not know how: the sampler does, and looks at a snapshot of the study,
-for the record itself belongs to the driver's own thread.
+drawn when it is asked for, and knows all. Here stands when and where a draw is made; the sampler then looks at a snapshot of the study, for the record
+itself belongs to the driver's own thread.
 """
 
-import copy
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
 from concurrent import futures
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import ThreadpoolController
 
 from search_spaces.space import SearchSpace
 from tuner.search.samplers.pending import PendingTrial
+from tuner.study.record import Study
+from tuner.study.view import NotInSnapshot, StudyView
 
 # Draws are made ahead from this share of the driver's time on, over so many draws.
 NOTICEABLE = 0.05
@@ -38,9 +36,9 @@ class Drawn:
     configuration: dict[str, Any]
 
 
-def draw(study: optuna.Study, space: SearchSpace, number: int) -> Drawn:
+def draw(view: StudyView, space: SearchSpace, number: int) -> Drawn:
     """Ask the study's sampler for a configuration for the trial of this number; nothing is recorded."""
-    draft = PendingTrial(study, number)
+    draft = PendingTrial(view, number)
     return Drawn(draft, space.suggest(draft))
 
 
@@ -54,7 +52,7 @@ class Prefetcher:
         at_once: make them in the calling thread, for simulations, whose clock stands still meanwhile.
     """
 
-    def __init__(self, study: optuna.Study, space: SearchSpace, *, noticeable: float = NOTICEABLE, at_once: bool = False) -> None:
+    def __init__(self, study: Study, space: SearchSpace, *, noticeable: float = NOTICEABLE, at_once: bool = False) -> None:
         self._study = study
         self._space = space
         self._noticeable = noticeable
@@ -76,12 +74,12 @@ class Prefetcher:
             return None
         self._next = None
         try:
-            drawn, seconds = self._draw(self._study, number) if ahead is None else ahead.result()
-        except _NotInSnapshot:  # a sampler that reads or writes more than trials is asked in time
+            drawn, seconds = self._draw(self._study.view(), number) if ahead is None else ahead.result()
+        except NotInSnapshot:  # a sampler that reads or writes more than trials is asked in time
             self._noticeable = math.inf
-            drawn, seconds = self._draw(self._study, number)
+            drawn, seconds = self._draw(self._study.view(), number)
         if drawn.draft.frozen.number != number:  # somebody put a trial into the queue meanwhile
-            drawn, seconds = self._draw(self._study, number)
+            drawn, seconds = self._draw(self._study.view(), number)
         self._taken.append((time.monotonic(), seconds))
         drawn.draft.frozen.datetime_start = datetime.now()
         return drawn
@@ -90,8 +88,7 @@ class Prefetcher:
         """Begin to draw for the trial after the next, if that pays."""
         if self._next is not None or self._share() < self._noticeable:
             return
-        snapshot = copy.copy(self._study)
-        snapshot._storage = _Snapshot(self._study)  # type: ignore[assignment]
+        snapshot = self._study.view(snapshot=True)
         if self._at_once:
             self._next = futures.Future()
             self._next.set_result(self._draw(snapshot, number))
@@ -116,30 +113,6 @@ class Prefetcher:
         took = sum(seconds for _, seconds in list(self._taken)[1:])
         return took / max(self._taken[-1][0] - self._taken[0][0], 1e-9)
 
-    def _draw(self, study: optuna.Study, number: int) -> tuple[Drawn, float]:
+    def _draw(self, view: StudyView, number: int) -> tuple[Drawn, float]:
         began = time.monotonic()
-        return draw(study, self._space, number), time.monotonic() - began
-
-
-class _NotInSnapshot(Exception):
-    """Somebody asked a snapshot for more than it has."""
-
-
-class _Snapshot:
-    """A study's storage as it is now, for reading its trials. They are not copies: storages put a changed trial in the place of the old one."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        storage, self._study_id = study._storage, study._study_id
-        self._trials = storage.get_all_trials(self._study_id, deepcopy=False)
-        self._directions = storage.get_study_directions(self._study_id)
-
-    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Iterable[TrialState] | None = None) -> list[FrozenTrial]:
-        wanted = None if states is None else tuple(states)
-        found = [trial for trial in self._trials if wanted is None or trial.state in wanted]
-        return copy.deepcopy(found) if deepcopy else found
-
-    def get_study_directions(self, study_id: int) -> list[Any]:
-        return self._directions
-
-    def __getattr__(self, name: str) -> Any:
-        raise _NotInSnapshot(name)
+        return draw(view, self._space, number), time.monotonic() - began

@@ -1,11 +1,10 @@
 """Early stopping in Ray Tune: every epoch is recorded, and then the rule says whether the trial goes on.
 
-Owns the order of that, and the audit: a small random share of the trials that a rule would stop runs on to the end, so that the price of stopping can be
-told. Must not know the rules (rules.py), nor how configurations are chosen.
+Here stand the order of that, and the audit: a small random share of the trials that a rule would stop runs on to the end, so that the price of stopping
+can be told. The rules themselves are in rules/.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -14,11 +13,16 @@ from ray.tune.schedulers import TrialScheduler
 
 from search_spaces.errors import nearest
 from search_spaces.space import SearchSpace
-from tuner.search.accounts import Accounts, cause_of, metrics_of
+from tuner.search.accounts import Accounts
 from tuner.search.not_pickled import NotPickled
-from tuner.search.rules import SCHEDULERS, Circumstances, SchedulerSection
-from tuner.study.record import STATES, Cause
+from tuner.search.rules.named import SCHEDULERS, RuleContext, SchedulerSection
+from tuner.study.epoch_report import EpochReport
+from tuner.study.failures import Cause
+from tuner.study.record import STATES, history_of, last_epoch
 from tuner.study.seeds import seed_of
+
+# A trial has diverged where one of these is no finite number; any other metric may be undefined for a while.
+LOSSES = ("loss", "val_loss")
 
 
 class StudyScheduler(NotPickled, TrialScheduler):
@@ -39,7 +43,7 @@ class StudyScheduler(NotPickled, TrialScheduler):
         self._section = section
         self._seed = seed
         study = accounts.study
-        self.rule = SCHEDULERS[section.name].build(Circumstances(study.objective, accounts.max_epochs, section, study, space))
+        self.rule = SCHEDULERS[section.name].build(RuleContext(study.objective, accounts.max_epochs, section, study, space))
         self._audited_epochs = 0
         for enter, trials in ((self._rebuild, study.trials()), (self._decide_again, study.trials("waiting"))):
             for trial in trials:
@@ -54,29 +58,37 @@ class StudyScheduler(NotPickled, TrialScheduler):
             return self._hear(trial, result)
 
     def _hear(self, trial: Trial, result: dict[str, Any]) -> str:
-        number = self.accounts.number_of(trial.trial_id)
-        if number is None or not self.accounts.is_running(number):
+        accounts, number = self.accounts, self.accounts.number_of(trial.trial_id)
+        if number is None or not accounts.is_running(number):
             return TrialScheduler.STOP
-        if self.accounts.exceeds(number, result):
-            self.accounts.end(number, "pruned", Cause("budget", str(self.accounts.overspent())))
+        report = EpochReport.from_json(result, number=number)
+        if accounts.exceeds(report):
+            accounts.end(number, "pruned", Cause("budget", str(accounts.overspent())))
             return TrialScheduler.STOP
-        known = self.accounts.epochs
-        epoch = self.accounts.report(number, result)
-        cause = cause_of(result)
-        if epoch is None and cause is None:
-            metric = self.accounts.study.objective.metric
-            cause = Cause("error", f"its reports hold no {metric}; {nearest(metric, metrics_of(result))}")
+        before = accounts.epochs
+        epoch, cause = accounts.report(report), report.ended or self._fault(report)
         if epoch is None or cause is not None:
-            self.accounts.end(number, "failed", cause)
+            accounts.end(number, "failed", cause)
             return TrialScheduler.STOP
-        return TrialScheduler.CONTINUE if self._goes_on(number, epoch, result, self.accounts.epochs > known) else TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if self._goes_on(number, epoch, accounts.epochs > before) else TrialScheduler.STOP
+
+    def _fault(self, report: EpochReport) -> Cause | None:
+        """Return what is wrong with a report of an epoch."""
+        metric = self.accounts.study.objective.metric
+        if metric not in report.metrics:
+            return Cause("error", f"its reports hold no {metric}; {nearest(metric, report.metrics)}")
+        for name in LOSSES:
+            if not math.isfinite(report.metrics.get(name, 0.0)):
+                return Cause("diverged", f"{name} is {report.metrics[name]} at epoch {report.epoch}")
+        return None
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """Record the last result of a trial that has stopped, and its end."""
         number = self.accounts.number_of(trial.trial_id)
         if number is not None and self.accounts.is_running(number):
-            self.accounts.conclude(number, result)
-            self.rule.decide(number, int(result.get("epoch") or 0), self.accounts.history(number))
+            report = EpochReport.from_json(result, number=number)
+            self.accounts.conclude(report)
+            self.rule.decide(number, report.epoch or 0, self.accounts.history(number))
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Do nothing: Ray tells the searcher next, once it has given the trial up."""
@@ -101,13 +113,9 @@ class StudyScheduler(NotPickled, TrialScheduler):
     def restore(self, checkpoint_path: str) -> None:
         """Read nothing; see `save`."""
 
-    def _goes_on(self, number: int, epoch: int, result: Mapping[str, Any], new: bool) -> bool:
+    def _goes_on(self, number: int, epoch: int, new: bool) -> bool:
         """Decide after a recorded epoch, and record the end of a trial that stops here."""
         accounts = self.accounts
-        value = float(result[accounts.study.objective.metric])
-        if not math.isfinite(value):
-            accounts.end(number, "failed", Cause("diverged", f"{accounts.study.objective.metric} is {value} at epoch {epoch}"))
-            return False
         facts = accounts.study.trial(number).user_attrs
         audited = "audit" in facts
         self._audited_epochs += audited and new
@@ -119,42 +127,37 @@ class StudyScheduler(NotPickled, TrialScheduler):
             accounts.end(number, "pruned", Cause("budget", spent))
             return False
         # An epoch trained again after an interruption was decided upon when it was recorded: the trial went on.
-        if reason is None or not new or "baseline" in facts:
+        if reason is None or not new or "baseline" in facts or self._audits(number, epoch, reason):
             return True
-        return not self._stop(number, epoch, reason)
+        accounts.end(number, "pruned", Cause("scheduler", reason))
+        return False
 
-    def _stop(self, number: int, epoch: int, reason: str) -> bool:
-        """End a trial, or let it run on under audit where the lot says so; return whether it ended."""
-        if self._audits(number, epoch):
-            self.accounts.study.set_trial_fact(number, "audit", {"epoch": epoch, "reason": reason})
-            return False
-        self.accounts.end(number, "pruned", Cause("scheduler", reason))
-        self.accounts.study.finish(number, "pruned", Cause("scheduler", reason))  # nothing where that has ended it; a trial of an earlier run is in no account
-        return True
-
-    def _audits(self, number: int, epoch: int) -> bool:
-        """Draw the lot: one in four, as long as all audits together stay within their share of the epochs."""
+    def _audits(self, number: int, epoch: int, reason: str) -> bool:
+        """Draw the lot: one in four of those to be stopped runs on, as long as all audits together stay within their share of the epochs."""
         rest = self.accounts.max_epochs - epoch
-        if self._audited_epochs + rest > self._section.audit * self.accounts.epochs:
+        if self._audited_epochs + rest > self._section.audit * self.accounts.epochs or seed_of(self._seed, number, "audit") % 4:
             return False
-        return seed_of(self._seed, number, "audit") % 4 == 0
+        self.accounts.study.set_trial_fact(number, "audit", {"epoch": epoch, "reason": reason})
+        return True
 
     def _rebuild(self, trial: FrozenTrial) -> None:
         """Enter a trial of an earlier run: a value counts at its own epoch only, and none that the audit's lot let the trial reach."""
         audited = trial.user_attrs.get("audit", {}).get("epoch", math.inf)
-        known = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= audited}
+        recorded = history_of(trial)
+        decided = {epoch: value for epoch, value in recorded.items() if epoch <= audited}
         if STATES[trial.state] == "waiting" and math.isinf(audited):
-            known.pop(max(known, default=0), None)  # `_decide_again` enters it
-        self.rule.record(trial.number, known)
-        self._audited_epochs += sum(epoch > audited for epoch in trial.intermediate_values)
+            decided.pop(max(decided, default=0), None)  # `_decide_again` enters it
+        self.rule.record(trial.number, decided)
+        self._audited_epochs += sum(epoch > audited for epoch in recorded)
 
     def _decide_again(self, trial: FrozenTrial) -> None:
         """Decide upon the newest epoch of a trial that an earlier run left: its driver may have died between the record and the decision."""
-        epoch = max(trial.intermediate_values, default=0)
+        epoch = last_epoch(trial)
         if not epoch or "audit" in trial.user_attrs:
             return
-        reason = self.rule.decide(trial.number, epoch, trial.intermediate_values)
+        reason = self.rule.decide(trial.number, epoch, history_of(trial))
+        study = self.accounts.study
         if epoch >= self.accounts.max_epochs:
-            self.accounts.study.finish(trial.number, "complete")
-        elif reason is not None and "baseline" not in trial.user_attrs:
-            self._stop(trial.number, epoch, reason)
+            study.finish(trial.number, "complete")
+        elif reason is not None and "baseline" not in trial.user_attrs and not self._audits(trial.number, epoch, reason):
+            study.finish(trial.number, "pruned", Cause("scheduler", reason))

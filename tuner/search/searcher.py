@@ -1,15 +1,15 @@
 """What is tried next: the searcher that hands a sampler's configurations to Ray Tune.
 
-Owns how a suggestion comes about: trials that wait to be continued or were put in the queue come first, then new configurations from the sampler, none
-of them twice, until a budget is spent or a finite space is exhausted. Must not know Keras, nor what a configuration means.
+Trials that wait to be continued or were put in the queue come first, then new configurations from the sampler, none of them twice, until a budget is spent
+or a finite space is exhausted.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import Trial
 from ray.tune.search import Searcher
 
 from search_spaces.notebooks import BASELINES
@@ -20,7 +20,9 @@ from tuner.search.prefetch import Drawn, Prefetcher, draw
 from tuner.search.samplers.named import SAMPLERS, SearchSection
 from tuner.search.samplers.plain import SOURCE
 from tuner.study import failures
-from tuner.study.record import Study
+from tuner.study.assignment import Assignment
+from tuner.study.epoch_report import EpochReport
+from tuner.study.record import Study, last_epoch
 from tuner.study.seeds import seed_of
 
 REDRAWS = 100
@@ -29,31 +31,26 @@ REDRAWS = 100
 class StudySearcher(NotPickled, Searcher):
     """Hands the study's waiting trials, and then new ones, to Ray Tune.
 
-    A suggestion is `{"number", "configuration", "seed", "epoch", "pause_s", "deadline_s", "larger_share"}`: `epoch` is the last one recorded (0 for a new
-    trial), `pause_s` how long to wait before it is tried again, `deadline_s` how long an epoch may take (None: not known yet), `larger_share` whether
-    its share of a GPU was too small.
+    A suggestion is an `Assignment`, as Ray carries it. Configurations of earlier sweeps that the study shows are not run again.
 
     Args:
         accounts: what is spent and running; shared with the scheduler. Its study has the sampler.
         space: what is searched.
         section: how configurations are chosen.
         seed: of the sweep; a trial's own seed derives from it and the trial's number.
-        known: trials of earlier sweeps, whose configurations are not run again.
         ahead: draws the configurations, some of them ahead; the caller closes it. None: each is drawn when it is asked for.
     """
 
-    def __init__(
-        self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int, known: Sequence[FrozenTrial] = (), ahead: Prefetcher | None = None
-    ) -> None:
+    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int, ahead: Prefetcher | None = None) -> None:
         super().__init__()
         self.accounts = accounts
-        self._ahead = ahead or Prefetcher(accounts.study.optuna, space, noticeable=math.inf)
+        self._ahead = ahead or Prefetcher(accounts.study, space, noticeable=math.inf)
         self._study = accounts.study
         self._space = space
         self._section = section
         self._seed = seed
         self._size = space.size()
-        self._seen: set[tuple[tuple[str, str], ...]] = {key_of(trial.user_attrs["configuration"]) for trial in known}
+        self._seen: set[tuple[tuple[str, str], ...]] = {key_of(trial.user_attrs["configuration"]) for trial in self._study.earlier}
         self._read = 0
         self._read_seen()
 
@@ -81,22 +78,23 @@ class StudySearcher(NotPickled, Searcher):
         trial = self._study.trial(number)
         self._seen.add(key_of(configuration))
         self.accounts.begin(trial_id, number)
-        facts = trial.user_attrs
+        facts, epoch = trial.user_attrs, last_epoch(trial)
         if "seed" not in facts:
             self._study.set_trial_fact(number, "configuration", configuration)
             self._study.set_trial_fact(number, "source", facts.get("source", "enqueued"))
             self._study.set_trial_fact(number, "seed", seed_of(self._seed, number))
         if self._nothing_new() is None:
             self._ahead.begin(self._study.count())
-        return {
-            "number": number,
-            "configuration": configuration,
-            "seed": facts.get("seed", seed_of(self._seed, number)),
-            "epoch": max(trial.intermediate_values, default=0),
-            "pause_s": failures.pause_s(sum(entry["epoch"] >= max(trial.intermediate_values, default=0) for entry in facts.get("retried", []))),
-            "deadline_s": self.accounts.deadline_s,
-            "larger_share": any(entry["kind"] == "share" for entry in facts.get("retried", [])),
-        }
+        retried = facts.get("retried", [])
+        return Assignment(
+            number,
+            configuration,
+            facts.get("seed", seed_of(self._seed, number)),
+            epoch,
+            failures.pause_s(sum(entry["epoch"] >= epoch for entry in retried)),
+            self.accounts.deadline_s,
+            any(entry["kind"] == "share" for entry in retried),
+        ).to_json()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Do nothing: the scheduler has recorded the epoch by now."""
@@ -110,7 +108,7 @@ class StudySearcher(NotPickled, Searcher):
             if error:
                 self.accounts.lose(number)
             else:
-                self.accounts.conclude(number, result or {})
+                self.accounts.conclude(EpochReport.from_json(result or {}, number=number))
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing: the study is the record, and Ray's snapshots are never read back."""
@@ -159,7 +157,7 @@ class StudySearcher(NotPickled, Searcher):
         for _ in range(REDRAWS):
             if key_of(drawn.configuration) not in self._seen:
                 return drawn
-            drawn = draw(self._study.optuna, self._space, number)
+            drawn = draw(self._study.view(), self._space, number)
         if self._size is None:
             return drawn
         rest = list(self._unseen())
@@ -186,17 +184,16 @@ class StudySearcher(NotPickled, Searcher):
         return frozen.number
 
 
-def enqueue_first(study: Study, space: SearchSpace, section: SearchSection, known: Sequence[FrozenTrial] = ()) -> None:
+def enqueue_first(study: Study, space: SearchSpace, section: SearchSection) -> None:
     """Let the named baselines be the first trials of a new study, and then, for a sampler that learns, the space's default configuration.
 
     Baselines of another builder than the space's are left out. One that lies outside the (narrowed) space is trained all the same; samplers do not learn
-    from it.
+    from it. The default configuration is left out where an earlier sweep has run it.
 
     Args:
         study: has no trials yet; else nothing happens.
         space: what is searched.
         section: names baselines and sampler.
-        known: trials of earlier sweeps, whose configurations are not run again.
     """
     if study.trials():
         return
@@ -208,7 +205,7 @@ def enqueue_first(study: Study, space: SearchSpace, section: SearchSection, know
             parameters = space.parameters_of(configuration) if space.contains(configuration) else {}
             study.enqueue(parameters, {"configuration": configuration, "baseline": name})
     default = space.default() if SAMPLERS[section.sampler].learns else None
-    if default is not None and all(key_of(default) != key_of(trial.user_attrs["configuration"]) for trial in (*study.trials(), *known)):
+    if default is not None and all(key_of(default) != key_of(trial.user_attrs["configuration"]) for trial in (*study.trials(), *study.earlier)):
         study.enqueue(space.parameters_of(default), {"configuration": default, "source": "default"})
 
 

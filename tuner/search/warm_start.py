@@ -1,24 +1,20 @@
-"""What a sweep knows from earlier ones: their trials teach its sampler, and are no trials of its own.
+"""What a sweep takes from earlier ones: their trials teach its sampler and its forecast, and are no trials of its own.
 
-Owns which trials of another sweep are knowledge here, where they are kept (in a study beside the sweep's own, so that the earlier sweep may be deleted),
-and how a sampler is shown them. They have no number, spend no budget, and never reach scheduler or leaderboard. Must not know which sampler looks.
+Here stands which trials of another sweep teach, and where they are kept: in a study beside the sweep's own, so that the earlier sweep may be deleted.
+They have numbers below 0, spend no budget, and never reach the leaderboard.
 """
 
-import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search_spaces.errors import SearchSpaceError
 from search_spaces.space import SearchSpace
 from tuner.errors import SpecError
 from tuner.study.backends import KNOWN, read_study
-from tuner.study.record import Study
+from tuner.study.record import Study, last_epoch
 
 
 def learn(study: Study, sources: Sequence[str], space: SearchSpace, *, max_epochs: int, content_hash: str) -> list[str]:
@@ -40,78 +36,27 @@ def learn(study: Study, sources: Sequence[str], space: SearchSpace, *, max_epoch
     """
     if not sources or "warm_start" in study.facts:
         return []
-    known, told = [], []
+    teaching, lines = [], []
     for source in sources:
         earlier = read_study(source)
         _check(study, earlier, source, space, content_hash)
         trials = [trial for trial in earlier.trials("complete", "pruned", "failed") if _tells(trial)]
         taken = [taken for trial in trials if (taken := _taken(trial, study, space, max_epochs)) is not None]
-        known += taken
-        told.append(f"{source}: {len(taken)} of {len(trials)} trials lie in this space, and are known to the sampler")
-    _record(study, known)
-    study.set_fact("warm_start", {"sweeps": [Path(source).name for source in sources], "trials": len(known)})
-    return told
+        teaching += taken
+        lines.append(f"{source}: {len(taken)} of {len(trials)} trials lie in this space, and are known to the sampler")
+    _record(study, teaching)
+    study.set_fact("warm_start", {"sweeps": [Path(source).name for source in sources], "trials": len(teaching)})
+    return lines
 
 
-def known_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials of earlier sweeps that this one knows; their numbers are negative."""
+def earlier_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials of earlier sweeps that teach this one; their numbers are below 0."""
     if "warm_start" not in study.facts:
         return []
     trials = optuna.load_study(study_name=study.optuna.study_name + KNOWN, storage=study.optuna._storage).get_trials()
     for trial in trials:
         trial.number -= len(trials)
     return trials
-
-
-class KnowingSampler(BaseSampler):
-    """Another sampler, which sees the trials of earlier sweeps before those of its own.
-
-    Args:
-        sampler: chooses.
-        known: what it is shown.
-    """
-
-    def __init__(self, sampler: BaseSampler, known: Sequence[FrozenTrial]) -> None:
-        self._sampler = sampler
-        self._known = list(known)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return what the sampler says."""
-        return self._sampler.infer_relative_search_space(self._shown(study), trial)
-
-    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        """Return what the sampler says."""
-        return self._sampler.sample_relative(self._shown(study), trial, search_space)
-
-    def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
-        """Return what the sampler says."""
-        return self._sampler.sample_independent(self._shown(study), trial, param_name, param_distribution)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Tell the sampler."""
-        self._sampler.before_trial(self._shown(study), trial)
-
-    def _shown(self, study: optuna.Study) -> optuna.Study:
-        shown = copy.copy(study)
-        shown._storage = _Shown(study._storage, study._study_id, self._known)  # type: ignore[assignment]
-        return shown
-
-
-class _Shown:
-    """A storage in which a study has more trials."""
-
-    def __init__(self, storage: Any, study_id: int, known: list[FrozenTrial]) -> None:
-        self._storage = storage
-        self._study_id = study_id
-        self._known = known
-
-    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Iterable[TrialState] | None = None) -> list[FrozenTrial]:
-        wanted = None if states is None else tuple(states)
-        known = [trial for trial in self._known if wanted is None or trial.state in wanted] if study_id == self._study_id else []
-        return (copy.deepcopy(known) if deepcopy else known) + self._storage.get_all_trials(study_id, deepcopy=deepcopy, states=wanted)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
 
 
 def _check(study: Study, earlier: Study, source: str, space: SearchSpace, content_hash: str) -> None:
@@ -142,7 +87,7 @@ def _taken(trial: FrozenTrial, study: Study, space: SearchSpace, max_epochs: int
     if trial.state != TrialState.FAIL:
         if not history:
             return None
-        state = TrialState.COMPLETE if max(history) == max_epochs else TrialState.PRUNED
+        state = TrialState.COMPLETE if last_epoch(trial) >= max_epochs else TrialState.PRUNED
     kept = {name: value for name, value in trial.user_attrs.items() if name in ("configuration", "seed", "parameters", "cause") or name.startswith("epoch_")}
     return create_trial(
         state=state,
@@ -154,8 +99,8 @@ def _taken(trial: FrozenTrial, study: Study, space: SearchSpace, max_epochs: int
     )
 
 
-def _record(study: Study, known: list[FrozenTrial]) -> None:
+def _record(study: Study, teaching: list[FrozenTrial]) -> None:
     name, storage = study.optuna.study_name + KNOWN, study.optuna._storage
     if name in optuna.study.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)  # a run that was killed while it wrote them
-    optuna.create_study(storage=storage, study_name=name, direction=study.objective.direction).add_trials(known)
+    optuna.create_study(storage=storage, study_name=name, direction=study.objective.direction).add_trials(teaching)

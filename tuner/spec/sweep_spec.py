@@ -21,7 +21,7 @@ from search_spaces.spaces import SPACES
 from tuner.data.dataset import Dataset, DatasetSection
 from tuner.errors import SpecError
 from tuner.monitor.trackers.named import Trackers
-from tuner.search.rules import SchedulerSection
+from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
 from tuner.spec.mistakes import one_line, shown
 from tuner.study import storage

@@ -1,7 +1,7 @@
 """Why trials end early, and which of them are tried again: one row of CAUSES per kind.
 
-Infrastructure is tried again, a few times and after a pause; what a configuration or its code did would only happen again. Owns that rule, the
-deadline of an epoch, and the sign that a builder is broken. Must not know who finds a failure.
+Infrastructure is tried again, a few times and after a pause; what a configuration or its code did would only happen again. The deadline of an epoch stands
+here too, and the sign that no trial of a sweep can work.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,28 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-# After so many trials that all failed alike, the builder is broken.
+# After so many trials that all failed alike the search ends: what they lack, by their cause.
 ALIKE = 4
+EXPECTED = {"error": "a builder that works", "crash": "a process that starts"}
 # An epoch may take so many times as long as the median epoch of the sweep, and as the slowest one, and never less than the least.
 TIMES_MEDIAN, TIMES_SLOWEST, LEAST_S = 20.0, 5.0, 60.0
 LEAST_EPOCHS = 5
 LONGEST_PAUSE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a trial ended otherwise than at its last epoch.
+
+    Attributes:
+        kind: a key of CAUSES.
+        message: one line for people.
+        details: a traceback, or nothing.
+    """
+
+    kind: str
+    message: str
+    details: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,7 @@ CAUSES: dict[str, Rule] = {
     "scheduler": Rule(0, "the scheduler stopped it"),
     "budget": Rule(0, "a budget was spent"),
     "diverged": Rule(0, "its loss is no number any more"),
+    "undefined": Rule(0, "the objective's metric was no number in any of its epochs"),
     "error": Rule(0, "its code raised an exception"),
     "memory": Rule(0, "it needs more memory than a trial has"),
     "share": Rule(1, "it needs more memory than its share of a GPU; it is tried again with a larger one"),
@@ -110,11 +127,11 @@ class Watch:
 
 
 def broken(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """Return the first trial if all that have ended failed alike, with an error in code, and none ever reported an epoch: the builder is broken."""
+    """Return the first trial if all that have ended failed alike and none ever reported an epoch: the builder is broken, or no process starts."""
     if any(trial.intermediate_values for trial in trials):
         return None
     causes = [trial.user_attrs.get("cause", {}) for trial in trials if trial.state.is_finished()]
     alike = {(cause.get("kind"), cause.get("message", "").partition(":")[0]) for cause in causes}
-    if len(causes) < ALIKE or len(alike) > 1 or causes[0].get("kind") != "error":
+    if len(causes) < ALIKE or len(alike) > 1 or causes[0].get("kind") not in EXPECTED:
         return None
     return next(trial for trial in trials if trial.state.is_finished())

@@ -1,8 +1,7 @@
 """The durable record of a sweep: one Optuna study, written before anything acts on it.
 
-Owns how a trial's life is written down: which facts it carries, and which states it passes through. Parameters, values per epoch, states, seeds, seconds,
-checkpoints and causes of failure live here and nowhere else; the leaderboard is computed from it. Must not know where it lies (opening.py), Ray, Keras, or
-which sampler and scheduler are at work.
+Here stands how a trial's life is written down: which facts it carries, and which states it passes through. Parameters, values per epoch, states, seeds,
+seconds, checkpoints and causes of failure live in it and nowhere else; the leaderboard is computed from it. Where it lies is backends.py's.
 
 The states, and their names everywhere in Tuner:
 
@@ -15,17 +14,21 @@ The states, and their names everywhere in Tuner:
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.study.failures import Cause
 from tuner.study.journal import SweepJournal
 from tuner.study.objective import Objective
+from tuner.study.view import StudyView
+
+# The facts of an epoch are a trial's fact of this name and the epoch's number.
+EPOCH = "epoch_"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial's end would be a line on the console
 
@@ -38,30 +41,21 @@ STATES = {
 }
 
 
-@dataclass(frozen=True)
-class Cause:
-    """Why a trial ended otherwise than at its last epoch.
-
-    Attributes:
-        kind: one word: `scheduler`, `budget`, `diverged`, `error`, `memory`, `crash`, `deadline`, `storage`, `lost`.
-        message: one line for people.
-        details: a traceback, or nothing.
-    """
-
-    kind: str
-    message: str
-    details: str = ""
-
-
 class Study:
     """The record of one sweep.
 
     What a method changes has been written to the storage when it returns; within `together`, when that ends.
+
+    Attributes:
+        optuna: Optuna's study.
+        objective: what is optimised.
+        earlier: trials of other sweeps, which samplers and rules see before the study's own; their numbers are below 0.
     """
 
     def __init__(self, study: optuna.Study, objective: Objective) -> None:
         self.optuna = study
         self.objective = objective
+        self.earlier: Sequence[FrozenTrial] = ()
         self._storage: BaseStorage = study._storage
         self._id = study._study_id
         self._looked: int | None = None  # trials that `waiting` has looked at
@@ -85,10 +79,14 @@ class Study:
 
     def trials(self, *states: str) -> list[FrozenTrial]:
         """Return the trials in order of their numbers, all or those in the named states (see the module). They are not copies: do not change them."""
-        known = {name: state for state, name in STATES.items()}
+        optuna_states = {name: state for state, name in STATES.items()}
         # A list, not a tuple: for `(WAITING,)` Optuna 5.0's storage in memory skips trials that waited, ran and wait again.
-        wanted: Any = [known[name] for name in states] or None
+        wanted: Any = [optuna_states[name] for name in states] or None
         return self._storage.get_all_trials(self._id, deepcopy=False, states=wanted)
+
+    def view(self, *, snapshot: bool = False) -> StudyView:
+        """Return the study as samplers see it; a snapshot may be looked at from another thread."""
+        return StudyView(self.optuna, self.earlier, snapshot=snapshot)
 
     def count(self) -> int:
         """Return the number of trials; unlike counting `trials()`, as fast with many."""
@@ -139,17 +137,24 @@ class Study:
         """Record a fact of one trial: `configuration`, `seed`, `baseline`, `parameters`, `seconds`, `checkpoint`, `cause`, ..."""
         self._storage.set_trial_user_attr(self._trial_id(number), name, _json(value))
 
-    def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float], *, seconds: float | None = None) -> None:
         """Record an epoch's metrics, the objective's among them. Reporting an epoch again changes nothing.
 
-        A value that is not a finite number goes into the trial's facts only: Optuna's samplers and pruners never meet it.
+        A value that is not a finite number is missing there: Optuna's samplers and pruners never meet it.
+
+        Args:
+            number: the trial.
+            epoch: from 1.
+            metrics: name -> value.
+            seconds: how long the epoch took.
         """
         trial_id = self._trial_id(number)
-        if epoch in self._storage.get_trial(trial_id).intermediate_values:
+        if epoch in history_of(self._storage.get_trial(trial_id)):
             return
         value = metrics[self.objective.metric]
+        timed = {} if seconds is None else {"seconds": seconds}
         with self.together():
-            self._storage.set_trial_user_attr(trial_id, f"epoch_{epoch}", {name: _number(value) for name, value in metrics.items()})
+            self._storage.set_trial_user_attr(trial_id, f"{EPOCH}{epoch}", {name: _number(value) for name, value in {**metrics, **timed}.items()})
             if math.isfinite(value):
                 self._storage.set_trial_intermediate_value(trial_id, epoch, float(value))
 
@@ -165,12 +170,18 @@ class Study:
             return
         history = trial.intermediate_values
         if state != "failed" and not history:
-            state, cause = "failed", cause or Cause("error", "ended without a single epoch")
+            state, cause = "failed", self._without_value(trial, cause)
         if cause is not None:
             self._storage.set_trial_user_attr(trial_id, "cause", {"kind": cause.kind, "message": cause.message, "details": cause.details})
         values = None if state == "failed" else [history[self.objective.best_epoch(history)]]
         target = {name: optuna_state for optuna_state, name in STATES.items()}[state]
         self._storage.set_trial_state_values(trial_id, state=target, values=values)
+
+    def _without_value(self, trial: FrozenTrial, cause: Cause | None) -> Cause:
+        epochs = len(history_of(trial))
+        if cause is not None or not epochs:
+            return cause or Cause("error", "ended without a single epoch")
+        return Cause("undefined", f"{self.objective.metric} was no number in any of its {epochs} epochs")
 
     def release(self, number: int) -> None:
         """Let a running trial wait, to be continued by whoever asks next: an interrupted sweep, a lost worker, a driver that was killed."""
@@ -186,6 +197,17 @@ class Study:
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def history_of(trial: FrozenTrial) -> dict[int, float]:
+    """Return a trial's values of the objective by epoch, every recorded epoch in order; NaN where an epoch has none."""
+    reported = {int(name[len(EPOCH) :]) for name in trial.user_attrs if name.startswith(EPOCH) and name[len(EPOCH) :].isdecimal()}
+    return {epoch: trial.intermediate_values.get(epoch, math.nan) for epoch in sorted(reported | trial.intermediate_values.keys())}
+
+
+def last_epoch(trial: FrozenTrial) -> int:
+    """Return the last epoch of a trial that is recorded; 0 before the first."""
+    return max(history_of(trial), default=0)
 
 
 def _json(value: Any) -> Any:

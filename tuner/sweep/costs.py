@@ -19,9 +19,9 @@ import numpy as np
 from search_spaces.space import SearchSpace
 from tuner.results.confirm import Race, candidates
 from tuner.results.leaderboard import Leaderboard
-from tuner.search.rules import SchedulerSection
+from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
-from tuner.search.simulate import Curve, search
+from tuner.search.simulate import Curve, Problem, search
 from tuner.spec.sweep_spec import SweepSpec
 from tuner.study.objective import Objective
 from tuner.study.record import Study
@@ -253,16 +253,8 @@ def _searched(sweep: CostInputs, curves: Callable[[Mapping[str, Any], int], Curv
     simulated = max(MOST_SIMULATED, 2 * sweep.slots)
     plain["trials"] = int(min(limits["trials"], simulated))
     plain["seconds"] = limits["seconds"] if math.isfinite(limits["seconds"]) else None
-    study, events = search(
-        sweep.space,
-        sweep.objective,
-        curves,
-        search=sweep.search.model_copy(update=plain),
-        scheduler=sweep.scheduler,
-        max_epochs=sweep.max_epochs,
-        workers=sweep.slots,
-        seed=seed,
-    )
+    problem = Problem(sweep.space, sweep.objective, curves, sweep.max_epochs)
+    study, events = search(problem, search=sweep.search.model_copy(update=plain), scheduler=sweep.scheduler, workers=sweep.slots, seed=seed)
     if not events:
         return study, 0.0, 0.0
     trials, epochs, taken = len(study.trials()), len(events), max(event.seconds for event in events)

@@ -17,7 +17,7 @@ from cluster.resources import Allotment
 from search_spaces.space import SearchSpace
 from tuner.data.dataset import Dataset
 from tuner.errors import SpecError
-from tuner.search.rules import milestones
+from tuner.search.rules.milestones import milestones
 from tuner.spec import sweep_spec as specs
 from tuner.study.record import Study
 from tuner.study.writing import write_whole

@@ -29,9 +29,9 @@ from tuner.results.leaderboard import Leaderboard
 from tuner.search import warm_start as warm
 from tuner.search.accounts import Accounts, epochs_s
 from tuner.search.audit import audit_of
-from tuner.search.dispatch import dispatch
+from tuner.search.dispatch import Audience, Slots, dispatch
 from tuner.search.prefetch import Prefetcher
-from tuner.search.rules import milestones
+from tuner.search.rules.milestones import milestones
 from tuner.search.samplers.named import build_sampler
 from tuner.search.scheduler import StudyScheduler
 from tuner.search.searcher import StudySearcher, enqueue_first
@@ -229,10 +229,9 @@ def _search(sweep: _Sweep, slots: int) -> None:
         view.note(line)
     for line in warm.learn(study, spec.search.warm_start, space, max_epochs=max_epochs, content_hash=sweep.dataset.facts["content_hash"]):
         view.note(line)
-    known = warm.known_trials(study)
-    sampler = build_sampler(spec.search, space, objective=study.objective, max_epochs=max_epochs, seed=spec.seed, trials=len(study.trials()), known=len(known))
-    study.optuna.sampler = warm.KnowingSampler(sampler, known) if known else sampler
-    enqueue_first(study, space, spec.search, known)
+    study.earlier = warm.earlier_trials(study)
+    study.optuna.sampler = build_sampler(spec.search, space, study=study, max_epochs=max_epochs, seed=spec.seed)
+    enqueue_first(study, space, spec.search)
     accounts = Accounts(study, max_epochs=max_epochs, budget=spec.search.budget)
     before = accounts.epochs
     bucket = sweep.context.bucket
@@ -262,18 +261,14 @@ def _search(sweep: _Sweep, slots: int) -> None:
     usual, rest = sweep.workers.allotment.usual, (spec.search.trials or ANY) - len(study.trials("complete", "pruned", "failed"))
     grows = spec.cluster.target != "local"
     most = min(rest, spec.search.max_concurrent or ANY) if grows else 0
-    with waiting.wanted(usual, most) as ask_for_nodes, closing(Prefetcher(study.optuna, space)) as ahead:
+    with waiting.wanted(usual, most) as ask_for_nodes, closing(Prefetcher(study, space)) as ahead:
         dispatch(
             tune.with_parameters(Trial, context=sweep.context),
-            StudySearcher(accounts, space, section=spec.search, seed=spec.seed, known=known, ahead=ahead),
+            StudySearcher(accounts, space, section=spec.search, seed=spec.seed, ahead=ahead),
             StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed),
-            allotment=sweep.workers.allotment,
-            slots=slots,
+            slots=Slots(sweep.workers.allotment, slots, lambda: min(targets.capacity_now().slots(usual), spec.search.max_concurrent or ANY)),
             scratch=sweep.context.scratch,
-            view=view,
-            interrupted=sweep.workers.interrupted,
-            slots_now=lambda: min(targets.capacity_now().slots(usual), spec.search.max_concurrent or ANY),
-            now_and_then=see_to_the_rest,
+            audience=Audience(view, sweep.workers.interrupted, see_to_the_rest),
         )
     outlook.close()
     accounts.settle()

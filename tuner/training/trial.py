@@ -4,8 +4,8 @@ A class trainable whose actor is reused from trial to trial. The actor itself ne
 so that a crash stays inside. A few trials share one, bit by bit as if each had its own; after a failure the next one gets a fresh one. A trial's
 failure is data: it comes back as the last report's `ended`, never as an exception, because an exception would cost Ray an actor and the sweep a slot.
 
-What a report holds: `number`, `epoch` (from 1), the epoch's metrics and `seconds`, `last` (the trial ran to its end), `ended` (None, or why it
-failed: kind, message, details), and once, in the first one, `facts` of the trial: its network's `parameters`, its `worker`, how its epochs are run.
+A trial is told an `Assignment`, and reports an `EpochReport` per epoch; its first one holds `facts` of the trial as well: its network's `parameters`, its
+`worker`, how its epochs are run.
 """
 
 import json
@@ -25,6 +25,9 @@ from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.errors import TrialDiverged
 from tuner.study import failures
+from tuner.study.assignment import Assignment
+from tuner.study.epoch_report import EpochReport
+from tuner.study.failures import Cause
 from tuner.study.storage import Storage
 from tuner.training.checkpoint import STATE
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
@@ -79,7 +82,7 @@ class TrialContext:
 class Trial(tune.Trainable):
     """One trial after another, as Ray Tune hands them over.
 
-    `config` holds `number`, `configuration`, `seed`, `epoch`, `pause_s`, `deadline_s` and `larger_share`, as searcher.py writes them.
+    `config` is an `Assignment`, and each step returns an `EpochReport`, as Ray carries them.
     """
 
     _epoch: int
@@ -118,7 +121,7 @@ class Trial(tune.Trainable):
             if self._is_to_save() and time.monotonic() >= self._save_not_before:
                 self._save()
         except TrialDiverged as diverged:
-            return self._report({}, ended={"kind": "diverged", "message": str(diverged), "details": ""})
+            return self._report({}, ended=Cause("diverged", str(diverged)))
         except ProcessDied as died:
             if died.kind == "memory" and self._process is not None and self._process.trainings > 1:
                 # What the trials before it left behind in this process may be what it lacked: it goes on from its checkpoint in one of its own.
@@ -126,9 +129,9 @@ class Trial(tune.Trainable):
                 return self.step()
             # TensorFlow does not say reliably whose memory it was: a trial on a share of a GPU gets a larger share, once.
             kind = "share" if died.kind == "memory" and self._can_have_more else died.kind
-            return self._report({}, ended={"kind": kind, "message": died.message, "details": died.details})
+            return self._report({}, ended=Cause(kind, died.message, died.details))
         except OSError as refused:
-            return self._report({}, ended={"kind": "storage", "message": f"{refused.filename or 'a disk'}: {refused.strerror or refused}", "details": ""})
+            return self._report({}, ended=Cause("storage", f"{refused.filename or 'a disk'}: {refused.strerror or refused}"))
         return self._report(metrics)
 
     def cleanup(self) -> None:
@@ -143,14 +146,10 @@ class Trial(tune.Trainable):
         self._end()
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._number: int = config["number"]
-        self._configuration: dict[str, Any] = config["configuration"]
-        self._seed: int = config["seed"]
-        self._pause_s: float = config["pause_s"]
-        self._watch = failures.Watch(self._context.epoch_timeout_s, config["deadline_s"])
-        self._larger_share: bool = config["larger_share"]
+        self._assignment = Assignment.from_json(config)
+        self._watch = failures.Watch(self._context.epoch_timeout_s, self._assignment.deadline_s)
         self._can_have_more = False
-        self._recorded = config["epoch"]
+        self._recorded = self._assignment.epoch
         self._reports: dict[int, dict[str, float]] = {}
         self._unreported: list[int] = []
         self._epoch = 0
@@ -160,7 +159,7 @@ class Trial(tune.Trainable):
         self._save_not_before = 0.0
         self._refused = 0
         self._untold: dict[str, Any] | None = {"worker": worker_name(), "started_at": round(time.time() - self._context.began, 3)}
-        self._checkpoint = Path(self._context.checkpoints) / str(self._number)
+        self._checkpoint = Path(self._context.checkpoints) / str(self._assignment.number)
 
     def _catch_up(self) -> dict[str, Any]:
         """Report an epoch that the checkpoint holds and the record does not: whoever died, died after it was saved."""
@@ -172,13 +171,13 @@ class Trial(tune.Trainable):
         return done or self._epoch in self._context.milestones or self._unsaved_s > SAVE_SHARE * self._save_s
 
     def _start(self) -> TrainingProcess:
-        if self._pause_s:
-            time.sleep(self._pause_s)  # after a failure of infrastructure, which may need a moment
+        if self._assignment.pause_s:
+            time.sleep(self._assignment.pause_s)  # after a failure of infrastructure, which may need a moment
         context = self._context
         arrays = store(Path(context.scratch) / "pool", context.pool)
-        config = replace(context.config, configuration=self._configuration, seed=self._seed)
+        config = replace(context.config, configuration=self._assignment.configuration, seed=self._assignment.seed)
         limits = own_limits()
-        self._can_have_more = limits.gpu_memory_bytes is not None and not self._larger_share
+        self._can_have_more = limits.gpu_memory_bytes is not None and not self._assignment.larger_share
         self._process = self._reused(config, limits) or TrainingProcess(config, arrays, folds=context.folds, limits=limits)
         self._untold = {**(self._untold or {}), "parameters": self._process.parameters, "path": self._process.reason or self._process.path}
         self._restore(self._process)
@@ -191,7 +190,7 @@ class Trial(tune.Trainable):
         for pause in (*STORAGE_PAUSES_S, None):
             try:
                 if self._bucket is not None:
-                    self._bucket.download(str(self._number), self._checkpoint)
+                    self._bucket.download(str(self._assignment.number), self._checkpoint)
                 if self._checkpoint.exists():
                     self._reports = _read_reports(self._checkpoint)
                     process.restore(self._checkpoint)
@@ -218,7 +217,7 @@ class Trial(tune.Trainable):
             _write_reports(self._checkpoint, self._reports)
             self._process.save(self._checkpoint)
             if self._bucket is not None:
-                self._bucket.upload(self._checkpoint, str(self._number), last=STATE)
+                self._bucket.upload(self._checkpoint, str(self._assignment.number), last=STATE)
         except OSError:
             pause = STORAGE_PAUSES_S[min(self._refused, len(STORAGE_PAUSES_S) - 1)]
             self._refused += 1
@@ -252,16 +251,15 @@ class Trial(tune.Trainable):
         else:
             self._spare = process
 
-    def _report(self, metrics: dict[str, float], epoch: int | None = None, *, ended: dict[str, str] | None = None) -> dict[str, Any]:
+    def _report(self, metrics: dict[str, float], epoch: int | None = None, *, ended: Cause | None = None) -> dict[str, Any]:
         epoch = epoch or (self._epoch if ended is None else self._epoch + 1)
         last = ended is None and epoch >= self._context.config.epochs
         self._failed = ended is not None
-        report = {"number": self._number, "epoch": epoch, **metrics, "last": last, "ended": ended}
-        if self._untold is not None:
-            if self._process is not None and self._process.warnings:
-                self._untold["warnings"] = self._process.warnings[:MOST_WARNINGS]
-            report["facts"], self._untold = self._untold, None
-        return report
+        facts, self._untold = self._untold or {}, None
+        if facts and self._process is not None and self._process.warnings:
+            facts["warnings"] = self._process.warnings[:MOST_WARNINGS]
+        values = {name: value for name, value in metrics.items() if name != "seconds"}
+        return EpochReport(self._assignment.number, epoch, values, metrics.get("seconds"), last, ended, facts).to_json()
 
 
 def _write_reports(checkpoint: Path, reports: dict[int, dict[str, float]]) -> None:

@@ -167,8 +167,8 @@ def _to_unit(distribution: BaseDistribution, values: Sequence[Any]) -> np.ndarra
     if isinstance(distribution, CategoricalDistribution):
         ranks = {(choice, isinstance(choice, bool)): rank for rank, choice in reversed(list(enumerate(distribution.choices)))}
         units = [ranks.get((value, isinstance(value, bool)), -1) if value.__hash__ else -1 for value in values]
-        found = np.array(units, dtype=float)
-        return np.where(found < 0, INACTIVE, (found + 0.5) / len(distribution.choices))
+        places = np.array(units, dtype=float)
+        return np.where(places < 0, INACTIVE, (places + 0.5) / len(distribution.choices))
     numbers = np.array([_number(value) for value in values], dtype=float)
     missing = np.isnan(numbers)
     low, high = float(distribution.low), float(distribution.high)  # type: ignore[attr-defined]

@@ -2,8 +2,7 @@
 
 Under early stopping most trials have a few epochs only, and a sampler that takes those values for final ones prefers what learns fast early. Here
 every observation keeps its epoch: one Gaussian process over configuration and epoch learns how far early epochs can be trusted on this very problem, and
-is asked about the last epoch only. Early stopping is then a forecast too. Owns the choice of observations and of the next configuration. Must not
-know Ray, budgets or who stops a trial.
+is asked about the last epoch only. Early stopping is then a forecast too.
 
 Source: the idea of one process over configurations and epochs is freeze-thaw's (Swersky, Snoek and Adams, 2014); Wistuba, Kadra and Grabocka, DyHPO,
 NeurIPS 2022, use it to allocate epochs. Falkner, Klein and Hutter, BOHB, ICML 2018, interleave a share of random draws.
@@ -82,49 +81,49 @@ class _Record:
 
 @dataclass(frozen=True)
 class Posterior:
-    """What a forecast believes at one moment. It does not change any more, and may be asked from any thread.
+    """What a forecast says at one moment. It does not change any more, and may be asked from any thread.
 
     Attributes:
-        records: the trials that tell something, in their order.
+        records: the trials that tell something, in their order; those of earlier sweeps have numbers below 0.
         process: a Gaussian process over configuration and epoch.
     """
 
     records: list[_Record]
     process: CurveProcess
 
-    def rivals(self, without: int | None = None) -> np.ndarray:
-        """Return the expected ends, less is better, of the trials that run, or have run, to their end: those whose forecast will be, or is, a fact.
+    def rival_points(self, without: int | None = None) -> np.ndarray:
+        """Return the points of the trials that run, or have run, to their end: those whose forecast will be, or is, a fact.
 
         Args:
-            without: a trial that is not counted.
-        """
-        points = self.rival_points(without)
-        return self.process.mean(points) if len(points) else np.empty(0)
+            without: a trial that is not counted, and that earlier sweeps' trials are no rivals of: this sweep is to have a best trial of its own.
 
-    def rival_points(self, without: int | None = None) -> np.ndarray:
-        """Return the points of the trials that `rivals` is about, float64 of shape (n, dimensions)."""
+        Returns:
+            float64 of shape (n, dimensions).
+        """
         alive = (TrialState.RUNNING, TrialState.COMPLETE)
-        return np.array([record.point for record in self.records if record.state in alive and record.number != without])
+        rivals = [record for record in self.records if record.state in alive and (without is None or record.number >= 0)]
+        return np.array([record.point for record in rivals if record.number != without])
 
     @_ONE_THREAD.wrap(limits=1)
     def chance(self, number: int) -> float | None:
         """Return the probability that a trial ends better than every rival is expected to; None where there is no rival."""
-        rivals = self.rivals(without=number)
+        rivals = self.rival_points(without=number)
         own = [record.point for record in self.records if record.number == number]
         if not len(rivals) or not own:
             return None
         mean, deviation = self.process.predict(np.array(own))
-        return float(ndtr((rivals.min() - mean[0]) / deviation[0]))
+        return float(ndtr((self.process.mean(rivals).min() - mean[0]) / deviation[0]))
 
     def enough(self, epoch: int) -> bool:
         """Say whether as many trials have reached an epoch as run at a time, or ENOUGH: before, a trial has hardly anyone to be compared with."""
-        running = sum(record.state == TrialState.RUNNING for record in self.records)
-        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in self.records) >= min(ENOUGH, running)
+        own = [record for record in self.records if record.number >= 0]
+        running = sum(record.state == TrialState.RUNNING for record in own)
+        return sum(record.last >= epoch and record.state != TrialState.FAIL for record in own) >= min(ENOUGH, running)
 
     def best_points(self, count: int) -> np.ndarray:
         """Return the points with the best expected ends among the trials with the best values, float64 of shape (at most count, dimensions)."""
-        told = sorted((record for record in self.records if record.state != TrialState.FAIL), key=lambda record: record.cost)
-        points = np.array([record.point for record in told[: 5 * count]])
+        best = sorted((record for record in self.records if record.state != TrialState.FAIL), key=lambda record: record.cost)
+        points = np.array([record.point for record in best[: 5 * count]])
         return points[np.argsort(self.process.mean(points))[:count]]
 
     def seconds(self, points: np.ndarray) -> np.ndarray:
@@ -141,11 +140,11 @@ class Posterior:
             away = points - 0.5
             return np.hstack([np.ones((len(points), 1)), away, away**2])
 
-        known, logarithms = features(np.array([point for point, _ in timed])), np.log([seconds for _, seconds in timed])
+        measured, logarithms = features(np.array([point for point, _ in timed])), np.log([seconds for _, seconds in timed])
         dimensions = points.shape[1]
         # A ridge keeps it flat where little is known; the constant is free.
         ridge = np.diag([1e-6, *[0.1] * dimensions, *[0.3] * dimensions])
-        weights = np.linalg.solve(known.T @ known + ridge, known.T @ logarithms)
+        weights = np.linalg.solve(measured.T @ measured + ridge, measured.T @ logarithms)
         return np.exp(np.clip(features(points) @ weights, logarithms.min(), logarithms.max()))
 
     def with_fantasies(self, points: np.ndarray) -> CurveProcess:
@@ -169,7 +168,7 @@ class Forecast:
         self._objective = objective
         self._max_epochs = max_epochs
         self._kept = _kept_epochs(max_epochs)
-        self._known: dict[int, _Record] = {}
+        self._records: dict[int, _Record] = {}
         self._state: tuple[int, int] | None = None
         self._parameters: np.ndarray | None = None
         self._fitted = 0
@@ -205,19 +204,19 @@ class Forecast:
 
     def _read(self, study: optuna.Study) -> list[_Record]:
         """Return the trials that tell something, in their order; only those that changed are read again."""
-        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-        known = self._known
+        trials = study.get_trials(deepcopy=False)
+        records = self._records
         news = [trial for trial in trials if trial.params and (trial.intermediate_values or trial.state == TrialState.FAIL) and self._is_news(trial)]
-        unseen = [trial for trial in news if trial.number not in known]
+        unseen = [trial for trial in news if trial.number not in records]
         points = dict(zip((trial.number for trial in unseen), self._encoding.encode_all([trial.params for trial in unseen]), strict=True))
         for trial in news:
-            point = points[trial.number] if trial.number in points else known[trial.number].point
-            known[trial.number] = self._record(trial, point)
-        return [known[trial.number] for trial in trials if trial.number in known]
+            point = points[trial.number] if trial.number in points else records[trial.number].point
+            records[trial.number] = self._record(trial, point)
+        return [records[trial.number] for trial in trials if trial.number in records]
 
     def _is_news(self, trial: FrozenTrial) -> bool:
-        known = self._known.get(trial.number)
-        return known is None or known.state != trial.state or known.epochs != len(trial.intermediate_values)
+        record = self._records.get(trial.number)
+        return record is None or record.state != trial.state or record.epochs != len(trial.intermediate_values)
 
     def _record(self, trial: FrozenTrial, point: np.ndarray) -> _Record:
         history = trial.intermediate_values
@@ -272,18 +271,18 @@ class ForecastSampler(SpaceSampler):
         """Return the point of the next configuration."""
         random = self.generator(trial, attempt)
         by_lot = random.random() < DRAWN_BY_LOT
-        belief = None if trial.number < self._warm_up or by_lot or attempt > ATTEMPTS else self.forecast.update(study)
-        if belief is None:
+        posterior = None if trial.number < self._warm_up or by_lot or attempt > ATTEMPTS else self.forecast.update(study)
+        if posterior is None:
             return even_points(self.encoding.dimensions, trial.number + 1, seed=self._seed)[-1] if attempt == 0 else random.random(self.encoding.dimensions)
         study._storage.set_trial_system_attr(trial._trial_id, SOURCE, "model")
-        candidates = self._candidates(belief, random)
-        begun = study._storage.get_all_trials(study._study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        candidates = self._candidates(posterior, random)
+        begun = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         silent = [self.encoding.encode(other.params) for other in begun if not other.intermediate_values and other.number != trial.number]
-        process = belief.with_fantasies(np.array(silent))
+        process = posterior.with_fantasies(np.array(silent))
         mean, deviation = process.predict(candidates)
-        rivals = belief.rival_points()
+        rivals = posterior.rival_points()
         if not len(rivals):
-            rivals = belief.best_points(1)
+            rivals = posterior.best_points(1)
         ends = process.mean(rivals)
         if self._also_minimize is not None and (second := self._second(study)) is not None:
             weight = random.uniform(0.0, MOST_FOR_SECOND)
@@ -292,29 +291,29 @@ class ForecastSampler(SpaceSampler):
             deviation = (1 - weight) * deviation
         improvement = _expected_improvement(float(ends.min()), mean, deviation)
         if self._in_time:
-            improvement /= belief.seconds(candidates) ** COST_WEIGHT
+            improvement /= posterior.seconds(candidates) ** COST_WEIGHT
         return candidates[int(np.argmax(improvement))]
 
     def _second(self, study: optuna.Study) -> CurveProcess | None:
         """Return a process over the second objective, by its ranks; None while hardly anything is known of it."""
         assert self._also_minimize is not None
-        known = [
+        measured = [
             (self.encoding.encode(trial.params), float(trial.user_attrs[self._also_minimize]))
-            for trial in study._storage.get_all_trials(study._study_id, deepcopy=False)
+            for trial in study.get_trials(deepcopy=False)
             if trial.params and self._also_minimize in trial.user_attrs
         ][-MOST_FOR_FITTING:]
-        if len(known) < LEAST_TRIALS:
+        if len(measured) < LEAST_TRIALS:
             return None
-        x, values = np.array([point for point, _ in known]), np.array([value for _, value in known])
+        x, values = np.array([point for point, _ in measured]), np.array([value for _, value in measured])
         ranks = np.searchsorted(np.sort(values), values) / len(values)
         y, t = (ranks - ranks.mean()) / max(float(ranks.std()), 1e-6), np.ones(len(values))
         self._second_parameters = fit(x, t, y, start=self._second_parameters, iterations=5 if self._second_parameters is not None else ITERATIONS)
         return CurveProcess(x, t, y, self._second_parameters)
 
-    def _candidates(self, belief: Posterior, random: np.random.Generator) -> np.ndarray:
+    def _candidates(self, posterior: Posterior, random: np.random.Generator) -> np.ndarray:
         """Return settled points: random ones, and the best ones with some of their coordinates moved a little."""
         everywhere = random.random((RANDOM_CANDIDATES, self.encoding.dimensions))
-        best = belief.best_points(8)
+        best = posterior.best_points(8)
         near = best[random.integers(len(best), size=LOCAL_CANDIDATES)]
         moved = random.random(near.shape) < 0.5
         step = random.normal(size=near.shape) * random.choice([0.02, 0.05, 0.15], size=(len(near), 1))

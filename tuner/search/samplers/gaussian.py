@@ -1,6 +1,6 @@
 """A Gaussian process over configurations and epochs, in numpy: what any trial, or any configuration, will reach at its last epoch.
 
-Owns the kernel, its hyperparameters and prediction. Must not know of studies, samplers or schedulers: arrays in, arrays out.
+Arrays in, arrays out: the kernel, its hyperparameters and prediction.
 
 The kernel over a point x of the unit cube and a time t (the logarithm of the epoch, scaled to [0, 1]) is
 
@@ -126,8 +126,8 @@ def fit(x: np.ndarray, t: np.ndarray, y: np.ndarray, *, start: np.ndarray | None
     first = prior.mean if start is None else start
     bounds = list(zip(prior.mean - 4 * prior.deviation, prior.mean + 4 * prior.deviation, strict=True))
     limits = {"maxiter": iterations, "maxfun": iterations + 5}
-    found = minimize(negative_log_posterior, first, args=(x, t, y, prior), jac=True, method="L-BFGS-B", bounds=bounds, options=limits)
-    return found.x
+    result = minimize(negative_log_posterior, first, args=(x, t, y, prior), jac=True, method="L-BFGS-B", bounds=bounds, options=limits)
+    return result.x
 
 
 def _squared(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""The samplers by name, and what a search may spend: `[search]`.
-
-Owns that section and how a sampler is built from it. Must not know Ray, nor what a sampler does.
-"""
+"""The samplers by name, and what a search may spend: `[search]`."""
 
 import importlib.util
 import warnings
@@ -20,6 +17,7 @@ from tuner.search.accounts import Budget
 from tuner.search.samplers.forecast import ForecastSampler
 from tuner.search.samplers.plain import EvenSampler, GridSampler
 from tuner.study.objective import Objective
+from tuner.study.record import Study
 from tuner.study.seeds import seed_of
 
 WARM_UP = 10
@@ -154,25 +152,22 @@ class SearchSection(BaseModel):
         return Budget(self.trials, self.epochs, self.seconds)
 
 
-def build_sampler(
-    section: SearchSection, space: SearchSpace, *, objective: Objective, max_epochs: int, seed: int, trials: int = 0, known: int = 0
-) -> BaseSampler:
+def build_sampler(section: SearchSection, space: SearchSpace, *, study: Study, max_epochs: int, seed: int) -> BaseSampler:
     """Return the sampler of a search.
 
     Args:
         section: names it.
         space: what is searched.
-        objective: what is optimised.
+        study: what it will draw for. A search that is resumed goes on, it does not draw the same again; enough trials of earlier sweeps are its warm-up.
         max_epochs: number of epochs of a full training.
         seed: of the sweep.
-        trials: number of trials that the study has already: a resumed search goes on, it does not draw the same again.
-        known: number of trials of earlier sweeps that the sampler is shown: enough of them are its warm-up.
 
     Raises:
         SpecError: the sampler cannot search this space, or needs a package that is not installed.
     """
-    warm_up = 0 if known >= (section.warm_up or WARM_UP) else section.warm_up
-    context = SamplerContext(space, objective, max_epochs, seed_of(seed, trials, "sampler"), warm_up, section.also_minimize, section.seconds is not None)
+    warm_up = 0 if len(study.earlier) >= (section.warm_up or WARM_UP) else section.warm_up
+    draws = seed_of(seed, study.count(), "sampler")
+    context = SamplerContext(space, study.objective, max_epochs, draws, warm_up, section.also_minimize, section.seconds is not None)
     return SAMPLERS[section.sampler].build(context)
 
 

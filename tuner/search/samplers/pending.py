@@ -1,33 +1,13 @@
-"""A trial before it is recorded, and what samplers need to believe in it.
+"""A trial before it is recorded: how a sampler is asked without one in the storage."""
 
-Owns how a sampler is asked without a trial in the storage. Must not know which sampler it is, nor what becomes of the draft.
-"""
-
-import copy
 from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-
-class _PendingNotes:
-    """A storage in which a draft exists for what a sampler writes about it, and for nothing else."""
-
-    def __init__(self, storage: BaseStorage, frozen: FrozenTrial) -> None:
-        self._storage = storage
-        self._frozen = frozen
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if trial_id == self._frozen._trial_id:
-            self._frozen.system_attrs[key] = value
-        else:
-            self._storage.set_trial_system_attr(trial_id, key, value)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
+from tuner.study.view import StudyView
 
 
 class PendingTrial:
@@ -36,15 +16,14 @@ class PendingTrial:
     A configuration is written to the study in one piece, with its seed. No kill can leave half of it, and a duplicate never gets a number.
     """
 
-    def __init__(self, study: optuna.Study, number: int) -> None:
+    def __init__(self, view: StudyView, number: int) -> None:
         self.frozen = FrozenTrial(
             number=number, state=TrialState.RUNNING, value=None, datetime_start=datetime.now(), datetime_complete=None,
             params={}, distributions={}, user_attrs={}, system_attrs={}, intermediate_values={}, trial_id=-1,
         )  # fmt: skip
-        # A copy starts without Optuna's cache of trials, and its storage puts into the draft what a sampler notes about it.
-        self._study = copy.copy(study)
-        self._study._storage = _PendingNotes(study._storage, self.frozen)  # type: ignore[assignment]
-        sampler = study.sampler
+        view.draft = self.frozen
+        self._study = view.study
+        sampler = self._study.sampler
         sampler.before_trial(self._study, self.frozen)
         self._relative = sampler.sample_relative(self._study, self.frozen, sampler.infer_relative_search_space(self._study, self.frozen))
 

@@ -85,7 +85,7 @@ class GridSampler(SpaceSampler):
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """Return the first configuration that no trial of the study has; the last one where all have run."""
-        run = {_key(earlier.user_attrs.get("configuration", {})) for earlier in study._storage.get_all_trials(study._study_id, deepcopy=False)}
+        run = {_key(earlier.user_attrs.get("configuration", {})) for earlier in study.get_trials(deepcopy=False)}
         configuration: dict[str, Any] = {}
         for configuration in self.encoding.space.grid():
             if _key(configuration) not in run:
