@@ -56,6 +56,7 @@ class Parameter:
         key: its name in configurations, where that is not its name in the space: parameters whose conditions exclude each other may share one, so
             that one thing can be searched in different ranges under different conditions.
         default: what one would try first, within its limits; None where nobody can say.
+        optional: whether the builder decides by itself if it uses what it is given, in a way that no condition describes.
     """
 
     distribution: BaseDistribution
@@ -64,6 +65,7 @@ class Parameter:
     limits: BaseDistribution | None = None
     key: str = ""
     default: Value | None = None
+    optional: bool = False
 
     def __post_init__(self) -> None:
         if not ranges.is_within(self.distribution, self.widest):

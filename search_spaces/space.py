@@ -39,8 +39,8 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         for name, parameter in self.parameters.items():
-            if not (name.isidentifier() and self.key_of(name).isidentifier()):
-                raise SearchSpaceError(f"{name}: not a name; expected letters, digits and _, beginning with a letter")
+            if not all(word and word.isprintable() and word == word.strip() for word in (name, self.key_of(name))):
+                raise SearchSpaceError(f"{name!r}: not a name; expected printable characters, none of them a space at either end")
             self._check_conditions(name, parameter)
         for key, sharing in self._keys().items():
             for position, name in enumerate(sharing):
@@ -68,7 +68,7 @@ class SearchSpace:
         for name, parameter in self.parameters.items():
             if self.is_reachable(name):
                 when = {c.parameter: list(c.values) if c.at_least is None else {"at_least": c.at_least} for c in parameter.when}
-                extra = {"when": when, "help": parameter.help, "key": parameter.key}
+                extra = {"when": when, "help": parameter.help, "key": parameter.key, "optional": parameter.optional}
                 parameters[name] = {**ranges.described(parameter.distribution), **{word: value for word, value in extra.items() if value}}
                 if parameter.default is not None and not ranges.is_fixed(parameter.distribution):
                     parameters[name]["default"] = parameter.default
@@ -294,6 +294,8 @@ def space_of(builder: str, parameters: Mapping[str, object]) -> SearchSpace:
     declared = {}
     for name, raw in parameters.items():
         table = dict(raw) if isinstance(raw, Mapping) else {}
+        if not name.isidentifier():
+            raise SearchSpaceError(f"{name}: not a name; expected letters, digits and _, beginning with a letter")
         when, help, default = table.pop("when", {}), table.pop("help", ""), table.pop("default", None)
         if not isinstance(when, Mapping):
             raise SearchSpaceError(f"{name}.when: got {when!r}; expected a table {{other = value}}")
@@ -304,6 +306,26 @@ def space_of(builder: str, parameters: Mapping[str, object]) -> SearchSpace:
         first = None if default is None else ranges.checked(f"{name}.default", default, distribution)
         declared[name] = Parameter(distribution, conditions, help, default=first)
     return SearchSpace(builder.partition(":")[0], declared, builder)
+
+
+def described_space(description: Mapping[str, Any]) -> SearchSpace:
+    """Return the space that `SearchSpace.describe` wrote down: how a space that was found is read from a record.
+
+    Args:
+        description: `name`, `builder` and `parameters`, each a table as in `space_of`, also with `key` and `optional`.
+
+    Raises:
+        SearchSpaceError: it is no description of a space.
+    """
+    declared = {}
+    for name, raw in description["parameters"].items():
+        table = {word: value for word, value in raw.items() if word not in ("when", "help", "default", "key", "optional")}
+        distribution = ranges.declared(name, table)
+        conditions = tuple(_condition(f"{name}.when.{other}", other, wanted) for other, wanted in raw.get("when", {}).items())
+        only = ranges.only_value(distribution) if ranges.is_fixed(distribution) else None
+        default = raw.get("default", only)
+        declared[name] = Parameter(distribution, conditions, raw.get("help", ""), None, raw.get("key", ""), default, raw.get("optional", False))
+    return SearchSpace(description["name"], declared, description["builder"])
 
 
 def key(configuration: Mapping[str, Value]) -> str:
