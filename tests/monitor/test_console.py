@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from tuner.monitor.console import JsonView, PlainView, Progression, QuietView, duration
+from tuner.monitor.console import JsonView, PlainView, Progression, QuietView
 
 
 def progression(**facts: object) -> Progression:
@@ -107,8 +107,3 @@ def test_quiet_view_prints_the_result_only() -> None:
     output = io.StringIO()
     tell(QuietView(output))
     assert output.getvalue() == "the table\n"
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(None, "?"), (0.4, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")])
-def test_durations_are_for_people(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text

@@ -90,8 +90,8 @@ def test_forecast_is_held_against_what_each_stage_took() -> None:
     seconds = board.facts["stages"][0]["seconds"]
     answer = next(entry["answer"] for entry in verdicts(board) if "forecast" in entry["question"])
     assert answer == (
-        "In part: 2 of 4 ranges held, of the time and the epochs of each stage; 80 % should. The forecast was made after 21.5 s, from 4 trials. "
-        "Outside: search took 0 epochs, expected 480 to 720; retrain took 1 min 35 s, expected 48.0 s to 1 min 12 s."
+        "In part: 2 of 4 ranges held, of the time and the epochs of each stage; 80 % should. The forecast was made after 22 s, from 4 trials. "
+        "Outside: search took 0 epochs, expected 480 to 720; retrain took 1 min 35 s, expected 48 s to 1 min 12 s."
     )
     page = render(board, "html")
     for cell in (duration(seconds), f"{duration(0.8 * seconds)} to {duration(1.2 * seconds)}", "480 to 720"):

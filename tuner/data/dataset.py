@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tuner.data import baseline, hashes, splits
 from tuner.data import features as features_room
-from tuner.data import hashes, splits
 from tuner.data import scaling as scaling_room
 from tuner.data import targets as targets_room
 from tuner.data.features import Features
@@ -306,7 +306,22 @@ def _facts(dataset: Dataset, content_hash: str, section: DatasetSection, seed: i
     }
     if dataset.task == "classification":
         facts["classes"] = dict(zip(dataset.classes, np.bincount(dataset.y, minlength=len(dataset.classes)).tolist(), strict=True))
+    facts["baseline"] = _baseline(dataset)
     return facts
+
+
+def _baseline(dataset: Dataset) -> dict[str, Any] | None:
+    """Return what doing nothing scores on the validation rows; of a stream, whose training rows are not in memory, by the validation rows' own targets."""
+    found = []
+    for fold in dataset.folds:
+        if fold.validation is None:
+            continue
+        learned, y = dataset.y[fold.train if isinstance(fold.train, np.ndarray) else fold.validation], dataset.y[fold.validation]
+        if dataset.task == "classification":
+            found.append(baseline.of_classes(np.bincount(learned, minlength=len(dataset.classes)), y, dataset.classes))
+        elif dataset.task == "regression":
+            found.append(baseline.of_targets(learned.reshape(len(learned), -1).mean(axis=0, dtype=np.float64), y, dataset.units[1]))
+    return baseline.of_folds(found) if found else None
 
 
 def _take(values: Any, rows: np.ndarray) -> Any:

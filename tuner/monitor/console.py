@@ -16,6 +16,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from cluster.wording import duration
+
 
 class View(Protocol):
     """What every view can be told."""
@@ -286,15 +288,3 @@ class LiveView:
             shown = "" if value is None else f"{self._state.metric} {value:.4f}"
             running.add_row(f"  trial {number}", f"epoch {epoch}/{self._state.max_epochs}", shown)
         return Group(self._bar, self._state.summary(), self._state.best_text(), running)
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration for people: `42 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

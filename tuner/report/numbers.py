@@ -6,7 +6,9 @@ CSV and JSON, which programs read, hold numbers in full instead.
 import math
 from typing import Any
 
-MISSING = "–"
+from cluster.wording import MISSING, duration
+
+__all__ = ["MISSING", "count", "duration", "number", "percent", "scatter", "seconds", "setting", "signed"]
 
 
 def number(value: float | None) -> str:
@@ -40,18 +42,6 @@ def seconds(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Return a share (0 to 1) as whole percent."""
     return MISSING if value is None else f"{100 * value:.0f} %"
-
-
-def duration(value: float | None) -> str:
-    """Return seconds as people say them: `4.2 s`, `3 min 12 s`, `1 h 05 min`."""
-    if value is None:
-        return MISSING
-    if value < 60:
-        return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
 
 
 def setting(value: Any) -> str:

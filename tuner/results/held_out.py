@@ -1,6 +1,6 @@
 """What the test split says of the retrained networks: metrics over the seeds, and of the saved one every class, mistake and residual.
 
-Owns what is computed from predictions on the test rows. Must not train, open or choose anything.
+Owns what is put together from predictions on the test rows; `figures.py` computes it, kind by kind of targets. Must not train, open or choose anything.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from tuner.data import baseline
 from tuner.data.dataset import Dataset
+from tuner.results import figures, intervals
 from tuner.results.evaluate import MODEL, Retrained, Score
 
 MISTAKES_SHOWN = 24
-CALIBRATION_BINS = 10
 
 
 def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Sequence[Retrained], results: Sequence[Score]) -> dict[str, Any]:
     """Return what the test split says of the retrained networks, as JSON: the `final` fact without what the search knows of it.
 
     The mean and spread (sample standard deviation) are over all runs; everything about single rows is of the saved model, the first run.
+
+    Args:
+        dataset: the search pool, which the networks were trained on.
+        x: (n, *shape) uint8 or float32: the test rows.
+        y: (n,) int32 classes, or float32 targets (n,) or (n, k).
+        runs: the networks, the saved one first.
+        results: what each of them did on the test rows, in the same order.
     """
     names = list(results[0].metrics)
     values = {name: [result.metrics[name] for result in results] for name in names}
@@ -33,90 +41,89 @@ def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Seque
         "model": MODEL,
     }
     predictions = results[0].predictions
-    found["test"] = _classified(dataset, x, y, predictions) if dataset.task == "classification" else _regressed(y, predictions)
-    found["test"]["intervals"] = _intervals(dataset.task, y, predictions, results[0].metrics)
+    found["test"] = described(dataset.task, y, predictions, dataset.classes)
+    if dataset.task == "classification":
+        found["test"]["mistakes"] = _mistakes(dataset, x, y, columns(predictions))
+    measured = _errors(dataset, y, predictions, results[0].metrics)
+    found["test"]["intervals"] = {name: interval for name, each in measured.items() if (interval := intervals.of_mean(each)) is not None}
+    if (nothing := _doing_nothing(dataset, y, measured)) is not None:
+        found["test"]["baseline"] = nothing
     return found
 
 
-def _intervals(task: str, y: np.ndarray, predictions: np.ndarray, metrics: Mapping[str, float]) -> dict[str, Any]:
-    """Return the 95 % intervals of the metrics that are means over rows; that of an accuracy follows from the confusion.
+def described(task: str, y: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Return what can be said of predictions for one kind of targets; nothing where the builder alone knows what they are (`custom`).
 
-    On the scale of the logarithm, where the mean of positive, skewed errors is nearer to normal. A metric that is not what its name says here, such
-    as a loss with penalties in it, has none.
+    Args:
+        task: `classification`, `multilabel`, `regression` or `custom`.
+        y: (n,) int classes, (n, k) 0 or 1, or (n,) or (n, k) float targets.
+        predictions: probabilities, (n, k), for two classes also (n,) or (n, 1); or values, as y.
+        names: of the classes, labels or targets.
     """
-    from scipy import stats
-
     if task == "classification":
-        taken = np.clip(predictions[np.arange(len(y)), y].astype(np.float64), 1e-7, 1.0)
-        errors = {"test_loss": -np.log(taken)}
-    else:
+        p = columns(predictions)
+        curves = {"two_class": figures.two_class(y, p[:, 1], positive=names[1])} if p.shape[1] == 2 else {}
+        return {**figures.multi_class(y, p, names), **curves}
+    if task == "multilabel":
+        return {"multi_label": figures.multi_label(y, predictions, names)}
+    return figures.regression(y, predictions, names=names) if task == "regression" else {}
+
+
+def columns(probabilities: np.ndarray) -> np.ndarray:
+    """Return probabilities with one column per class: of one column, the probability of the second class, the other is made."""
+    flat = probabilities.reshape(len(probabilities), -1)
+    return flat if flat.shape[1] > 1 else np.concatenate([1 - flat, flat], axis=1)
+
+
+def _errors(dataset: Dataset, y: np.ndarray, predictions: np.ndarray, metrics: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Return the errors of single rows behind those metrics that are means of them: metric -> (n,) float64.
+
+    A metric that is not what its name says here, such as a loss with penalties in it, is left out.
+    """
+    if dataset.task == "classification":
+        taken = np.clip(columns(predictions)[np.arange(len(y)), y].astype(np.float64), 1e-7, 1.0)
+        errors = [("test_loss", -np.log(taken))]
+    elif dataset.task == "regression":
         residuals = predictions.astype(np.float64).reshape(len(y), -1) - y.astype(np.float64).reshape(len(y), -1)
-        errors = {"test_loss": (residuals**2).mean(axis=1), "test_mae": np.abs(residuals).mean(axis=1)}
-    found = {}
-    for metric, each in errors.items():
-        mean, rows = float(each.mean()), len(each)
-        if rows < 2 or mean <= 0 or metric not in metrics or not np.isclose(mean, metrics[metric], rtol=1e-3):
-            continue
-        reach = float(stats.t.ppf(0.975, rows - 1) * each.std(ddof=1) / np.sqrt(rows) / mean)
-        found[metric] = {"low": mean * np.exp(-reach), "high": mean * np.exp(reach), "level": 0.95, "method": f"log-normal, {rows:,} test rows"}
-    return found
+        # Built-in networks measure their loss in units of the targets' spread, a builder's own may not.
+        errors = [("test_loss", (residuals**2).mean(axis=1)), ("test_mae", np.abs(residuals).mean(axis=1))]
+        errors.insert(0, ("test_loss", ((residuals / np.array(dataset.units[1])) ** 2).mean(axis=1)))
+    else:
+        return {}
+    return {name: each for name, each in errors if name in metrics and np.isclose(each.mean(), metrics[name], rtol=1e-3)}
 
 
-def _classified(dataset: Dataset, x: np.ndarray, y: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+def _doing_nothing(dataset: Dataset, y: np.ndarray, measured: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Return what one answer for all test rows scores, learned from all rows that the networks were trained on.
 
-    predicted = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
-    labels = np.arange(dataset.outputs)
-    precision, recall, f1, support = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
-    right = predicted == y
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    wrong = np.flatnonzero(~right)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
-    return {
-        "rows": len(y),
-        "classes": list(dataset.classes),
-        "confusion": confusion_matrix(y, predicted, labels=labels).tolist(),
-        "per_class": [
-            {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-            for name, p, r, f, s in zip(dataset.classes, precision, recall, f1, support, strict=True)
-        ],
-        "calibration": [
-            {"confidence": float(confidence[bins == b].mean()), "accuracy": float(right[bins == b].mean()), "count": int((bins == b).sum())}
-            for b in range(CALIBRATION_BINS)
-            if (bins == b).any()
-        ],
-        "mistakes": [
-            {
-                "row": int(row),
-                "truth": dataset.classes[y[row]],
-                "predicted": dataset.classes[predicted[row]],
-                "confidence": float(confidence[row]),
-                "image": _picture(x[row], dataset.largest),
-            }
-            for row in worst
-        ],
-    }
+    A loss stands among its scores only where that of the network is known to be what its name says.
+    """
+    if dataset.task == "classification":
+        counted = dataset.facts.get("classes")  # of a stream, dataset.y holds a part of the rows
+        counts = np.array([counted[name] for name in dataset.classes]) if counted else np.bincount(dataset.y, minlength=dataset.outputs)
+        nothing = baseline.of_classes(counts, y, dataset.classes)
+    elif dataset.task == "regression":
+        nothing = baseline.of_targets(dataset.y.reshape(len(dataset.y), -1).mean(axis=0, dtype=np.float64), y, dataset.units[1])
+    else:
+        return None
+    if "test_loss" not in measured:
+        nothing["scores"].pop("loss")
+    return nothing
 
 
-def _regressed(y: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    truth, predicted = y.reshape(len(y), -1).astype(np.float64), predicted.reshape(len(y), -1).astype(np.float64)
-    residuals = predicted - truth
-    total = ((truth - truth.mean(axis=0)) ** 2).sum()
-    errors = {
-        "mean": residuals.mean(),
-        "standard deviation": residuals.std(ddof=1) if residuals.size > 1 else 0.0,
-        "worst": np.abs(residuals).max(),
-        "root mean square": np.sqrt((residuals**2).mean()),
-    }
-    if total > 0:
-        errors["R2"] = 1 - (residuals**2).sum() / total
-    shown = np.linspace(0, len(y) - 1, min(len(y), 500)).astype(int)
-    return {
-        "rows": len(y),
-        "errors": {name: float(value) for name, value in errors.items()},
-        "scatter": [[float(truth[row, 0]), float(predicted[row, 0])] for row in shown],
-    }
+def _mistakes(dataset: Dataset, x: np.ndarray, y: np.ndarray, probabilities: np.ndarray) -> list[dict[str, Any]]:
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != y)
+    return [
+        {
+            "row": int(row),
+            "truth": dataset.classes[y[row]],
+            "predicted": dataset.classes[predicted[row]],
+            "confidence": float(confidence[row]),
+            "image": _picture(x[row], dataset.largest),
+        }
+        for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
+    ]
 
 
 def _picture(x: np.ndarray, largest: float) -> list | None:
