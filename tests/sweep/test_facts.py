@@ -55,3 +55,13 @@ def test_sweep_goes_on_in_another_place_and_shown_elsewhere_but_not_under_other_
     assert facts.same_sweep(study, moved) == moved
     with pytest.raises(SpecError, match=r"holds a sweep of another spec \(seed: 0 -> 1\)"):
         facts.same_sweep(study, specs.check({"name": "s", "folder": "here", "seed": 1}))
+
+
+def test_sweep_whose_direction_was_once_guessed_from_a_name_goes_on_in_it(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "s", Objective("val_f1", "min"))
+    begun = specs.check({"name": "s", "folder": str(tmp_path), "objective": {"metric": "val_f1", "mode": "min"}})
+    recorded = specs.to_json(begun)
+    study.set_fact("spec", {**recorded, "objective": {"metric": "val_f1", "mode": None}})
+    assert facts.same_sweep(study, begun).objective.mode == "min"
+    with pytest.raises(SpecError, match=r"objective\.mode"):
+        facts.same_sweep(study, begun.model_copy(update={"objective": begun.objective.model_copy(update={"mode": "max"})}))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cluster.resources import ResourcesSection
 from cluster.targets import ClusterSection
@@ -25,7 +25,8 @@ from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
 from tuner.spec.mistakes import one_line, shown
 from tuner.study import storage
-from tuner.study.objective import Objective
+from tuner.study.directions import direction_of
+from tuner.study.objective import Objective, unstated
 from tuner.training.trainer import TrainingConfig
 
 EXAMPLE = Path(__file__).with_name("example.toml")
@@ -52,7 +53,13 @@ class ObjectiveSection(BaseModel):
         description="A metric of the epoch reports. none: val_accuracy for classification, val_loss for regression, where 1 is as good as always answering "
         "with the mean.",
     )
-    mode: Literal["max", "min"] | None = Field(None, description="Which direction is better. none: follows from the metric's name.")
+    mode: Literal["max", "min"] | None = Field(None, description="Which direction is better. none: by the name of one of Keras's own metrics.")
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "ObjectiveSection":
+        if self.metric is not None and self.mode is None and direction_of(self.metric) is None:
+            raise ValueError(unstated(self.metric))
+        return self
 
 
 class TrainingSection(BaseModel):

@@ -1,7 +1,4 @@
-"""What a sweep optimises: one metric of the epoch reports, and which direction is better.
-
-Knows nothing of trials, samplers or networks: only how two values, or the epochs of one history, compare.
-"""
+"""What a sweep optimises: one metric of the epoch reports, and which direction is better."""
 
 import math
 from collections.abc import Mapping
@@ -9,9 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tuner.errors import SpecError
-
-# Metrics of which more is better; every other name is taken as a loss or an error, unless the spec states the mode.
-MAXIMISED = ("accuracy", "auc", "precision", "recall", "f1_score", "r2_score", "acc")
+from tuner.study.directions import direction_of
 
 
 @dataclass(frozen=True)
@@ -32,9 +27,18 @@ class Objective:
 
     @classmethod
     def of(cls, metric: str, mode: str | None = None) -> "Objective":
-        """Return the objective for a metric; the mode follows from its name where none is given."""
+        """Return the objective for a metric; the mode follows from its name where none is given.
+
+        Args:
+            metric: a key of the epoch reports.
+            mode: `max` or `min`; None for a metric or loss of Keras's own.
+
+        Raises:
+            SpecError: the name does not tell the mode.
+        """
+        mode = mode or direction_of(metric)
         if mode is None:
-            mode = "max" if metric.removeprefix("val_").endswith(MAXIMISED) else "min"
+            raise SpecError(f"objective.{unstated(metric)}")
         return cls(metric, mode)
 
     @property
@@ -60,7 +64,7 @@ class Objective:
         """Return the earliest epoch with the best value.
 
         Args:
-            history: epoch (from 1) -> value of the metric.
+            history: epoch (from 1) -> value of the metric; NaN, where it has none, is worse than any.
 
         Raises:
             ValueError: the history is empty.
@@ -68,3 +72,8 @@ class Objective:
         if not history:
             raise ValueError("best_epoch: the history is empty; expected at least one epoch")
         return min(history, key=lambda epoch: (self.cost(history[epoch]), epoch))
+
+
+def unstated(metric: str) -> str:
+    """Say that the direction of a metric has to be stated."""
+    return f"mode: missing; expected 'max' or 'min': {metric!r} is none of Keras's own metrics, and its name does not tell which is better"

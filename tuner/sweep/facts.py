@@ -44,7 +44,7 @@ def same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
     nowhere, asked = dict.fromkeys(MAY_MOVE), specs.to_json(spec)
     place = {name: asked[name] for name in MAY_MOVE}
     asked |= nowhere
-    begun, now = ({**specs.with_defaults(study.facts.get(name) or recorded), **nowhere} for name in ("spec_as_begun", "spec"))
+    begun, now = ({**specs.with_defaults(reopen.with_direction(study.facts.get(name) or recorded, study)), **nowhere} for name in ("spec_as_begun", "spec"))
     changes = specs.differences(now, asked)
     if not changes or not specs.differences(begun, asked):
         return specs.check({**now, **place})

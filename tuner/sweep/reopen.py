@@ -5,13 +5,16 @@ Owns what is read from the record for that, and how a recorded budget grows. Mus
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tuner.errors import SpecError, SweepError
 from tuner.spec import sweep_spec as specs
 from tuner.study.backends import read_study
+from tuner.study.directions import direction_of
 from tuner.study.lock import exclusive_driver
 from tuner.study.record import Study
 
@@ -44,8 +47,21 @@ def recorded(folder: str | Path) -> Recorded:
     if "dataset" not in facts:  # what is recorded last of a beginning
         raise SweepError(f"{folder}: was interrupted before it began; run its spec again")
     begun = facts["begun_in"]
-    spec = specs.check({**facts["spec"], "folder": str(Path(folder).resolve())})
+    spec = specs.check({**with_direction(facts["spec"], study), "folder": str(Path(folder).resolve())})
     return Recorded(spec, tuple(begun["search_path"]), Path(begun["folder"]))
+
+
+def with_direction(recorded: Mapping[str, Any], study: Study) -> dict[str, Any]:
+    """Return a recorded spec with the direction of its objective, where that was once taken from a name that does not tell it.
+
+    Args:
+        recorded: the spec, as JSON.
+        study: whose direction is recorded beside it.
+    """
+    objective = dict(recorded.get("objective") or {})
+    if objective.get("metric") and not objective.get("mode") and direction_of(objective["metric"]) is None:
+        objective["mode"] = study.objective.mode
+    return {**recorded, "objective": objective}
 
 
 def extend(folder: str | Path, **amounts: str | None) -> list[str]:
