@@ -9,7 +9,8 @@ from tuner.study.directions import DIRECTIONS, direction_of
 from tuner.study.objective import Objective
 
 # Names as Keras logs them: the string as it was written, or the alias of a metric's object.
-SCORES = ["val_auc", "val_AUC", "val_auc_1", "val_f1_score", "val_F1Score", "val_iou", "val_io_u", "val_mean_io_u", "val_MeanIoU", "val_r2_score", "val_precision_2", "val_cosine_similarity", "val_acc", "accuracy", "val_sparse_top_k_categorical_accuracy", "val_recall", "val_true_positives"]
+SCORES = """val_auc val_AUC val_auc_1 val_f1_score val_F1Score val_iou val_io_u val_mean_io_u val_MeanIoU val_r2_score val_precision_2 val_cosine_similarity
+val_acc accuracy val_sparse_top_k_categorical_accuracy val_recall val_true_positives""".split()  # noqa: SIM905
 
 
 def test_mode_follows_from_the_name_of_the_metric() -> None:
