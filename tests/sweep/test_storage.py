@@ -102,8 +102,8 @@ def test_lost_machine_costs_nothing_that_the_bucket_has(
 
 DRIVER = """
 import json, sys, threading
-from tests.test_cluster_nodes import SleepingTrial
-from tests.test_sweep import Told
+from tests.sweep.test_nodes import SleepingTrial
+from tests.sweep.test_journey import Told
 from tuner.spec import sweep_spec as spec
 from tuner.sweep import journey as sweep
 
