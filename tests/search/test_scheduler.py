@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -12,17 +11,14 @@ from search_spaces.space import Parameter, SearchSpace
 from tuner.search.accounts import Accounts, Budget
 from tuner.search.audit import audit_of
 from tuner.search.rules.asha import Asha
-from tuner.search.rules.forecast import ForecastStopping
-from tuner.search.rules.median import Median
-from tuner.search.rules.milestones import milestones
 from tuner.search.rules.named import SCHEDULERS, SchedulerSection
-from tuner.search.samplers.named import SearchSection, build_sampler
+from tuner.search.samplers.named import SearchSection
 from tuner.search.scheduler import StudyScheduler
 from tuner.search.simulate import Curve, Problem, search
 from tuner.study.epoch_report import EpochReport
 from tuner.study.failures import Cause
 from tuner.study.objective import Objective
-from tuner.study.record import Study
+from tuner.study.record import Study, history_of
 
 SPACE = SearchSpace("line", {"x": Parameter(FloatDistribution(0.0, 1.0)), "y": Parameter(FloatDistribution(0.0, 1.0))}, "nowhere:build")
 ACCURACY = Objective.of("val_accuracy")
@@ -74,54 +70,6 @@ def crossing(configuration: Any, seed: int) -> Curve:
     return Curve([(0.5 + 0.5 * x) * (1 - math.exp(-epoch / pace)) - 0.05 * abs(configuration["y"] - 0.5) for epoch in range(1, EPOCHS + 1)], [1.0] * EPOCHS)
 
 
-# ---- rungs
-
-
-@pytest.mark.parametrize(
-    ("max_epochs", "grace", "factor", "expected"),
-    [(52, 2, 3, (2, 6, 18)), (27, 1, 3, (1, 3, 9)), (28, 1, 3, (1, 3, 9, 27)), (1, 1, 3, ()), (10, 3, 1.2, (3, 4, 5, 6, 7, 9))],
-)
-def test_rungs_rise_by_the_factor_and_end_before_the_last_epoch(max_epochs: int, grace: int, factor: float, expected: tuple[int, ...]) -> None:
-    assert milestones(max_epochs, grace, factor) == expected
-
-
-def test_asha_lets_the_best_third_go_on_as_rays_does() -> None:
-    from ray.tune.schedulers.async_hyperband import _Bracket
-
-    ours, theirs = Asha(ACCURACY, max_epochs=EPOCHS, grace_period=1, reduction_factor=3), _Bracket(1, EPOCHS, 3, 0)
-    generator = np.random.default_rng(0)
-    stops = 0
-    for number in range(200):
-        values: dict[int, float] = {0: generator.random()}
-        for epoch in range(1, EPOCHS + 1):
-            values[epoch] = max(values.values()) + 0.1 * generator.random()
-            stopped = ours.decide(number, epoch, values) is not None
-            if epoch < EPOCHS:
-                assert stopped == (theirs.on_result(RayTrial(str(number)), epoch, values[epoch]) == "STOP")
-            if stopped:
-                stops += 1
-                break
-    assert 100 < stops < 200
-
-
-def test_asha_stops_ties_and_ranks_by_the_best_value_so_far() -> None:
-    asha = Asha(LOSS, max_epochs=EPOCHS, grace_period=3, reduction_factor=3)
-    assert asha.decide(0, 3, {1: 0.9, 2: 0.1, 3: 0.8}) is None
-    assert asha.decide(1, 3, {1: 0.1, 2: 0.1, 3: 0.1}) == "not in the best 1/3 of 2 trials at epoch 3"
-    assert asha.decide(2, 3, {3: 0.05}) is None
-
-
-def test_median_stops_what_is_worse_than_the_others_were_on_average() -> None:
-    median = Median(ACCURACY, grace_period=2)
-    for number in range(5):
-        assert median.decide(number, 1, {1: 0.1 * number}) is None
-        assert median.decide(number, 2, {1: 0.1 * number, 2: 0.1 * number + 0.2}) is None or number < 2
-    assert median.decide(5, 1, {1: 0.0}) is None
-    assert median.decide(5, 2, {1: 0.0, 2: 0.1}) == "worse than the median of 5 other trials at epoch 2"
-    assert median.decide(6, 1, {1: 0.0}) is None
-    assert median.decide(6, 2, {1: 0.0, 2: 0.9}) is None
-
-
 # ---- restarts
 
 
@@ -162,6 +110,53 @@ def test_every_scheduler_runs_a_search_and_tells_states_truly(name: str) -> None
         assert (trial.user_attrs.get("cause", {}).get("kind") == "scheduler") == (trial.state.name == "PRUNED")
     assert len(events) == sum(len(trial.intermediate_values) for trial in trials)
     assert (len(events) == 30 * EPOCHS) == (name == "fifo")
+
+
+def undefined_at_first(configuration: Any, seed: int) -> Curve:
+    """Half of the space has no value before epoch 4, a corner never has one, and one epoch of the others is missing."""
+    curve = learning(configuration, seed)
+    missing = range(EPOCHS) if configuration["x"] > 0.9 else range(4) if configuration["x"] > 0.5 else (6,)
+    return Curve([math.nan if epoch in missing else value for epoch, value in enumerate(curve.values)], curve.seconds)
+
+
+@pytest.mark.parametrize("sampler", ["random", "forecast", "tpe"])
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_epochs_without_a_value_are_no_failures_and_a_trial_without_any_is_one(name: str, sampler: str) -> None:
+    section = SearchSection(sampler=sampler, trials=40)
+    problem = Problem(SPACE, ACCURACY, undefined_at_first, EPOCHS)
+    study, events = search(problem, search=section, scheduler=SchedulerSection(name=name, audit=0.0), workers=4, seed=1)
+    assert len(events) == sum(len(history_of(trial)) for trial in study.trials())
+    for trial in study.trials():
+        never = trial.params["x"] > 0.9
+        assert (trial.state.name == "FAIL") == never
+        assert trial.user_attrs.get("cause", {}).get("kind") == ("undefined" if never else "scheduler" if trial.state.name == "PRUNED" else None)
+        if trial.state.name == "COMPLETE":
+            assert len(history_of(trial)) == EPOCHS > len(trial.intermediate_values)
+
+
+def test_loss_that_is_no_number_ends_a_trial_whatever_the_objective_is() -> None:
+    study = study_of()
+    scheduler, accounts = scheduler_of(study)
+    number = add(study, {})
+    accounts.begin("a", number)
+    result = EpochReport(number, 1, {"val_accuracy": 0.5, "val_loss": math.nan}).to_json()
+    assert scheduler.on_trial_result(None, RayTrial("a"), result) == "STOP"
+    assert study.trial(number).user_attrs["cause"] == {"kind": "diverged", "message": "val_loss is nan at epoch 1", "details": ""}
+
+
+def test_trial_that_stops_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[tuple[int, str]] = []
+    finish = Study.finish
+
+    def counted(self: Study, number: int, state: str, cause: Cause | None = None) -> None:
+        ended.append((number, state))
+        finish(self, number, state, cause)
+
+    monkeypatch.setattr(Study, "finish", counted)
+    section = SearchSection(sampler="random", trials=20)
+    search(Problem(SPACE, ACCURACY, learning, EPOCHS), search=section, scheduler=SchedulerSection(name="asha"), workers=4, seed=1)
+    assert sorted(number for number, _ in ended) == list(range(20))
+    assert {state for _, state in ended} == {"complete", "pruned"}
 
 
 def test_baselines_run_to_their_end() -> None:
@@ -234,15 +229,6 @@ def test_forecast_keeps_one_of_the_best_to_its_end_where_early_values_mislead(se
     complete = [ends[trial.number] for trial in study.trials() if trial.state.name == "COMPLETE"]
     assert max(complete) > max(ends.values()) - 0.03
     assert len(complete) < 10
-
-
-def test_sampler_and_rule_ask_one_model() -> None:
-    study = study_of()
-    section = SearchSection(trials=10)
-    study.optuna.sampler = build_sampler(section, SPACE, study=study, max_epochs=EPOCHS, seed=0)
-    rule = scheduler_of(study, "forecast")[0].rule
-    assert isinstance(rule, ForecastStopping)
-    assert rule.forecast is study.optuna.sampler.forecast
 
 
 # ---- the audit

@@ -1,5 +1,6 @@
 """How trials are chosen: the table of samplers, the encoding, the queue, and no duplicates."""
 
+import importlib.util
 import json
 import math
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from search_spaces.space import Parameter, SearchSpace, space_of
+from search_spaces.space import Condition, Parameter, SearchSpace, space_of
 from tests.rig import ACCURACY, EPOCHS, SMALL, SPACE, Rig, value_of
 from tuner.errors import SpecError
 from tuner.search.accounts import Accounts
@@ -23,17 +24,39 @@ from tuner.study.seeds import seed_of
 # ---- the table of samplers
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("grid", "gp")])
+# `grid` needs a finite space.
+FINITE = SearchSpace(
+    "finite",
+    {
+        "kind": Parameter(CategoricalDistribution(["plain", "curved"])),
+        "bend": Parameter(IntDistribution(1, 5), (Condition("kind", ("curved",)),)),
+        "rate": Parameter(CategoricalDistribution([0.001, 0.01, 0.1, 1.0])),
+        "size": Parameter(IntDistribution(1, 2)),
+        "fixed": Parameter(CategoricalDistribution([5])),
+    },
+    "nowhere:build",
+)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_stays_in_the_space_and_leaves_inactive_parameters_out(name: str) -> None:
-    rig = Rig(sampler=name, trials=25)
+    if name == "gp" and importlib.util.find_spec("torch") is None:
+        pytest.skip("PyTorch is not installed: Optuna's Gaussian process is not run")
+    space = FINITE if name == "grid" else SPACE
+    rig = Rig(sampler=name, space=space, trials=25)
+    seen = set()
     while isinstance(suggested := rig.suggest(), tuple):
         ray_id, suggestion = suggested
-        assert SPACE.check(suggestion["configuration"]) == suggestion["configuration"]
+        assert space.check(suggestion["configuration"]) == suggestion["configuration"]
+        assert ("bend" in suggestion["configuration"]) == (suggestion["configuration"]["kind"] == "curved")
         trial = rig.study.trials()[suggestion["number"]]
-        assert trial.params == SPACE.parameters_of(suggestion["configuration"])
+        assert trial.params == space.parameters_of(suggestion["configuration"])
+        seen.add(key_of(suggestion["configuration"]))
         rig.run(ray_id, value_of(suggestion["configuration"]))
     assert suggested == "FINISHED"
+    assert len(seen) == 25
     assert rig.study.facts["search_ended"] == "the budget of 25 trials is spent"
+    assert len(SAMPLERS[name].help) > 10
 
 
 def test_grid_runs_every_configuration_once_and_says_that_the_space_is_exhausted() -> None:
@@ -52,7 +75,7 @@ def test_grid_refuses_an_endless_space_by_the_name_of_what_is_endless() -> None:
 
 
 def test_gaussian_process_of_optuna_says_which_package_it_needs() -> None:
-    if __import__("importlib.util").util.find_spec("torch") is not None:
+    if importlib.util.find_spec("torch") is not None:
         pytest.skip("PyTorch is installed")
     with pytest.raises(SpecError, match=r"needs the package torch, which is not installed; pip install torch"):
         Rig(sampler="gp", trials=3)

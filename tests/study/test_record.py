@@ -9,7 +9,7 @@ from tuner.errors import SweepError
 from tuner.study.backends import JOURNAL, open_study
 from tuner.study.failures import Cause
 from tuner.study.objective import Objective
-from tuner.study.record import Study
+from tuner.study.record import Study, history_of, last_epoch
 
 OBJECTIVE = Objective("val_accuracy", "max")
 
@@ -57,14 +57,33 @@ def test_reporting_or_finishing_twice_changes_nothing(tmp_path: Path) -> None:
     assert study.trial(number).user_attrs["cause"]["kind"] == "scheduler"
 
 
-def test_nan_is_recorded_as_nothing_and_never_told_to_optuna(tmp_path: Path) -> None:
+def test_epoch_without_a_value_is_recorded_once_and_never_told_to_optuna(tmp_path: Path) -> None:
     study = opened(tmp_path)
     number = study.ask().number
-    study.report(number, 1, {"val_accuracy": math.nan})
-    assert study.trial(number).intermediate_values == {}
-    assert study.trial(number).user_attrs["epoch_1"] == {"val_accuracy": None}
+    for epoch, value in enumerate([math.nan, 0.4, math.inf], start=1):
+        study.report(number, epoch, {"val_accuracy": value, "loss": 1.0}, seconds=2.0)
+        study.report(number, epoch, {"val_accuracy": 0.9, "loss": 0.0})
+    assert study.trial(number).intermediate_values == {2: 0.4}
+    assert study.trial(number).user_attrs["epoch_1"] == {"val_accuracy": None, "loss": 1.0, "seconds": 2.0}
+    history = history_of(study.trial(number))
+    assert list(history) == [1, 2, 3] and history[2] == 0.4 and math.isnan(history[1]) and math.isnan(history[3])
+    assert last_epoch(study.trial(number)) == 3
+    assert study.objective.best_epoch(history) == 2
     study.finish(number, "complete")
-    assert study.trial(number).state.name == "FAIL"
+    assert study.trial(number).state.name == "COMPLETE" and study.trial(number).value == 0.4
+
+
+def test_trial_whose_metric_never_had_a_value_has_failed_and_says_why(tmp_path: Path) -> None:
+    study = opened(tmp_path)
+    number = study.ask().number
+    study.finish(number, "complete")
+    assert study.trial(number).user_attrs["cause"]["message"] == "ended without a single epoch"
+    number = study.ask().number
+    for epoch in (1, 2):
+        study.report(number, epoch, {"val_accuracy": math.nan})
+    study.finish(number, "complete")
+    cause = {"kind": "undefined", "message": "val_accuracy was no number in any of its 2 epochs", "details": ""}
+    assert study.trial(number).state.name == "FAIL" and study.trial(number).user_attrs["cause"] == cause
 
 
 def test_enqueued_configuration_is_the_next_trial_with_its_facts(tmp_path: Path) -> None:

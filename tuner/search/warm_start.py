@@ -73,7 +73,7 @@ def _check(study: Study, earlier: Study, source: str, space: SearchSpace, conten
 
 def _tells(trial: FrozenTrial) -> bool:
     # A trial that infrastructure or a bug ended says nothing of its configuration.
-    return trial.state != TrialState.FAIL or trial.user_attrs.get("cause", {}).get("kind") in ("diverged", "memory")
+    return trial.state != TrialState.FAIL or trial.user_attrs.get("cause", {}).get("kind") in ("diverged", "undefined", "memory")
 
 
 def _taken(trial: FrozenTrial, study: Study, space: SearchSpace, max_epochs: int) -> FrozenTrial | None:
