@@ -57,7 +57,7 @@ class RecordingTrial(Trial):
 
     def _start(self) -> Any:
         folder = Path(self._context.checkpoints).parent / "recorded"
-        self._process = Recording(folder, self._number, self._context.config.epochs, asdict(own_limits()))  # type: ignore[assignment]
+        self._process = Recording(folder, self._assignment.number, self._context.config.epochs, asdict(own_limits()))  # type: ignore[assignment]
         return self._process
 
 
@@ -114,7 +114,7 @@ class WithoutCards(Trial):
         def limits() -> Limits:
             found = own_limits()
             with (Path(self._context.config.search_path[0]) / "allowed").open("a") as file:
-                file.write(json.dumps({**asdict(found), "number": self._number}) + "\n")
+                file.write(json.dumps({**asdict(found), "number": self._assignment.number}) + "\n")
             return replace(found, gpus=())
 
         trials.own_limits = limits

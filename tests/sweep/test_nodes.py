@@ -64,7 +64,7 @@ class SleepingTrial(Trial):
 
     def _start(self) -> Any:
         folder = Path(self._context.checkpoints).parent
-        self._process = Sleeping(folder, self._number)  # type: ignore[assignment]
+        self._process = Sleeping(folder, self._assignment.number)  # type: ignore[assignment]
         self._restore(self._process)  # type: ignore[arg-type]
         self._epoch = self._process.epoch
         return self._process
@@ -75,7 +75,7 @@ class CountingTrial(SleepingTrial):
 
     def _start(self) -> Any:
         folder = Path(self._context.checkpoints).parent
-        (folder / f"given-{self._number}").write_text(str(own_limits().threads))
+        (folder / f"given-{self._assignment.number}").write_text(str(own_limits().threads))
         return super()._start()
 
 
