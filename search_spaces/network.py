@@ -11,6 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.define_by_run import building, styles
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.optimizers import optimizer_of
 from search_spaces.problem import TASKS, Problem
@@ -34,7 +35,8 @@ def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "
     variance. Random weights follow Keras's global seed, which is the caller's.
 
     Args:
-        builder: `module:function`; the function takes the configuration and the problem and returns a `keras.Model`.
+        builder: `module:function`; the function takes the configuration and the problem, or asks for its hyperparameters itself (`define_by_run`), and
+            returns a `keras.Model`.
         configuration: a checked configuration.
         problem: what the network must fit.
 
@@ -43,14 +45,20 @@ def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "
     """
     import keras
 
-    model = _imported(builder)(dict(configuration), problem)
+    function = resolved(builder)
+    if styles.style_of(function, builder) == styles.CONFIGURATION:
+        model = function(dict(configuration), problem)
+    else:
+        model = building.call(function, configuration, builder)
     if not isinstance(model, keras.Model):
         raise SearchSpaceError(f"{builder}: returned {type(model).__name__}; expected a keras.Model")
     _check_shapes(builder, model, problem)
     if not model.compiled:
         loss, metric = TASKS[problem.task]
         if problem.spread and type(model).__module__.startswith("keras."):  # a class of one's own may do more than its layers
-            model, loss = _in_units(model, problem), _relative_error(problem.spread)
+            plain = model
+            model, loss = _in_units(plain, problem), _relative_error(problem.spread)
+            building.pass_on(plain, model)
         model.compile(optimizer=optimizer_of(configuration, problem), loss=loss, metrics=[metric])
     return model
 
@@ -107,6 +115,27 @@ def find(builder: str, search_path: Sequence[str | Path] = ()) -> Path:
     return Path(spec.origin)
 
 
+def style(builder: str, search_path: Sequence[str | Path] = ()) -> str | None:
+    """Return how a builder is called, by its source alone: `configuration`, `hp` or `trial`; None where the source does not say.
+
+    Args:
+        builder: `module:function`.
+        search_path: folders to look in before those of `sys.path`.
+
+    Raises:
+        SearchSpaceError: as `find`, or it is called in no way that is known.
+    """
+    return styles.style_in(ast.parse(find(builder, search_path).read_bytes()), _parts(builder)[1], builder)
+
+
+def give(builder: str, function: Any) -> None:
+    """Let a builder's name stand for a function that is in no module: one of a notebook's cell, which has come in memory."""
+    _GIVEN[builder] = function
+
+
+_GIVEN: dict[str, Any] = {}
+
+
 def _parts(builder: str) -> tuple[str, str]:
     module, colon, function = builder.partition(":")
     if not (colon and function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
@@ -125,7 +154,14 @@ def _spec_of(module: str, search_path: Sequence[str | Path]) -> ModuleSpec | Non
     return spec
 
 
-def _imported(builder: str) -> Any:
+def resolved(builder: str) -> Any:
+    """Return the function, `HyperModel` or class that a builder's name stands for.
+
+    Raises:
+        SearchSpaceError: there is no such module or function.
+    """
+    if builder in _GIVEN:
+        return _GIVEN[builder]
     module, function = _parts(builder)
     try:
         found = importlib.import_module(module)
@@ -134,7 +170,7 @@ def _imported(builder: str) -> Any:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         raise SearchSpaceError(f"{builder}: there is no module {error.name!r}; expected it beside sweep.toml or in the Python path") from error
-    if not callable(getattr(found, function, None)):
+    if not callable(getattr(found, function, None)) and not styles.is_hypermodel(getattr(found, function, None)):
         raise SearchSpaceError(f"{builder}: {module!r} has no function {function!r}; {nearest(function, [name for name in dir(found) if name[0] != '_'])}")
     return getattr(found, function)
 

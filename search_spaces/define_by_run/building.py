@@ -5,8 +5,9 @@ Runs in a trial's process. A builder gets fresh hyperparameters each time, which
 
 import traceback
 import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from search_spaces import ranges
@@ -41,8 +42,8 @@ def instance_of(builder: Any) -> Any:
     return builder() if isinstance(builder, type) and is_hypermodel(builder) else builder
 
 
-def call(builder: Any, values: Mapping[str, Value], name: str) -> tuple[Any, Difference]:
-    """Build one model.
+def call(builder: Any, values: Mapping[str, Value], name: str) -> Any:
+    """Build one model; `difference_of` tells how what was asked for differs from the configuration.
 
     Args:
         builder: `build(hp)`, `build(trial)`, a `HyperModel` or its class.
@@ -50,7 +51,7 @@ def call(builder: Any, values: Mapping[str, Value], name: str) -> tuple[Any, Dif
         name: of the builder, for messages.
 
     Returns:
-        What it returned, and how what it asked for differs from the configuration.
+        What it returned.
 
     Raises:
         SearchSpaceError: it asked for a name twice in different ways, or its dialect is not installed.
@@ -59,23 +60,62 @@ def call(builder: Any, values: Mapping[str, Value], name: str) -> tuple[Any, Dif
     if style_of(builder, name) == HP:
         hp = keras_tuner_asks.hyperparameters(values)
         model = (builder.build if is_hypermodel(builder) else builder)(hp)
-        _hyperparameters[model] = hp
         asked, _ = keras_tuner_asks.asked_of(hp)
     else:
+        hp = None
         trial = AskedTrial(values)
         model = builder(trial)
         asked = list(trial.asked.values())
     names = {each.name for each in asked}
-    return model, Difference(tuple(each for each in asked if each.name not in values), tuple(key for key in values if key not in names))
+    # What a `fit` of its own asks for, it asks for later.
+    later = is_hypermodel(builder) and type(builder).fit is not _plain_fit()
+    unasked = () if later else tuple(key for key in values if key not in names)
+    _built[id(model)] = _Built(weakref.ref(model), Difference(tuple(each for each in asked if each.name not in values), unasked), hp, builder)
+    return model
 
 
-def hyperparameters_of(model: Any) -> Any:
-    """Return the `HyperParameters` that a model was built with, for a `HyperModel`'s own `fit`; None where it was built otherwise."""
-    return _hyperparameters.get(model)
+def pass_on(model: Any, wrapped: Any) -> None:
+    """Let what is known of how a model was built be known of the one that it has become a part of."""
+    built = _built_of(model)
+    if built is not None:
+        _built[id(wrapped)] = replace(built, model=weakref.ref(wrapped))
 
 
-# As long as a model lives.
-_hyperparameters: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+def difference_of(model: Any) -> Difference:
+    """Return how what a model's builder asked for differs from the configuration; nothing for one that was built otherwise."""
+    built = _built_of(model)
+    return Difference() if built is None else built.difference
+
+
+def own_fit_of(model: Any) -> Callable[..., Any] | None:
+    """Return the `fit` that a model's `HyperModel` has written itself; None where it has none.
+
+    It is called as KerasTuner calls it, but for what is known already: `fit(model, x, y, validation_data=..., callbacks=[...], **more)`, and returns a
+    History, a number, a dictionary, or a list of these.
+    """
+    built = _built_of(model)
+    if built is None or built.hp is None or not is_hypermodel(built.builder) or type(built.builder).fit is _plain_fit():
+        return None
+    return partial(built.builder.fit, built.hp)
+
+
+@dataclass(frozen=True)
+class _Built:
+    model: "weakref.ref[Any]"
+    difference: Difference
+    hp: Any
+    builder: Any
+
+
+# By the model's id, as long as it lives: a model says two that are equal by their values, and is no key.
+_built: dict[int, _Built] = {}
+
+
+def _built_of(model: Any) -> _Built | None:
+    for key in [key for key, built in _built.items() if built.model() is None]:
+        del _built[key]
+    built = _built.get(id(model))
+    return built if built is not None and built.model() is model else None
 
 
 def asker(builder: Any, name: str) -> Ask:

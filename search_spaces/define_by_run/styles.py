@@ -32,8 +32,9 @@ def style_of(builder: Any, name: str = "builder") -> str:
         parameters = list(inspect.signature(builder).parameters.values())
     except (TypeError, ValueError):
         return CONFIGURATION
-    needed = [(each.name, _last_word(each.annotation)) for each in parameters if each.default is each.empty and each.kind in _POSITIONAL]
-    return _style(needed, any(each.kind is each.VAR_POSITIONAL for each in parameters), name)
+    given = [each for each in parameters if each.kind in _POSITIONAL]
+    needed = [(each.name, _last_word(each.annotation)) for each in given if each.default is each.empty]
+    return _style(needed, len(given) >= 2 or any(each.kind is each.VAR_POSITIONAL for each in parameters), name)
 
 
 def is_hypermodel(builder: Any) -> bool:
@@ -62,7 +63,7 @@ def style_in(source: ast.Module, function: str, name: str = "builder") -> str | 
                 return None
             listed = [*node.args.posonlyargs, *node.args.args]
             needed = listed[: len(listed) - len(node.args.defaults)]
-            return _style([(each.arg, _word(each.annotation)) for each in needed], node.args.vararg is not None, name)
+            return _style([(each.arg, _word(each.annotation)) for each in needed], len(listed) >= 2 or node.args.vararg is not None, name)
     return None
 
 
@@ -70,13 +71,15 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def _style(needed: Sequence[tuple[str, str]], more: bool, name: str) -> str:
-    if len(needed) >= 2 or more:
+    if len(needed) >= 2:
         return CONFIGURATION
     if len(needed) == 1:
         parameter, annotation = needed[0]
         found = TYPES.get(annotation) or NAMES.get(parameter.lower())
         if found is not None:
             return found
+    if more:  # it can be called with both
+        return CONFIGURATION
     got = ", ".join(parameter for parameter, _ in needed)
     raise SearchSpaceError(f"{name}: got a builder ({got}); expected (configuration, problem), (hp) for KerasTuner's or (trial) for Optuna's")
 

@@ -12,7 +12,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search_spaces.define_by_run.asked import Run
-from search_spaces.define_by_run.building import asker, call
+from search_spaces.define_by_run.building import asker, call, difference_of, own_fit_of
 from search_spaces.define_by_run.discovery import Found, discover
 from search_spaces.define_by_run.optuna_asks import AskedTrial
 from search_spaces.define_by_run.styles import style_in, style_of
@@ -53,6 +53,8 @@ def conditions(found: Found) -> dict[str, list[str]]:
         ("def build(hp, problem): ...", "configuration"),
         ("def build(hp): ...", "hp"),
         ("def build(hp, width=3): ...", "hp"),
+        ("def build(config, problem=None): ...", "configuration"),
+        ("def build(*both): ...", "configuration"),
         ("def build(search: 'kt.HyperParameters'): ...", "hp"),
         ("def build(trial): ...", "trial"),
         ("def build(t: optuna.Trial): ...", "trial"),
@@ -215,9 +217,12 @@ def test_a_trial_hands_out_what_it_was_assigned_and_tells_what_was_new_and_what_
             trial.should_prune(),
         ]
 
-    model, difference = call(build, {"units": 3, "drop": "none", "idle": 1}, "mine:build")
+    class Made(list):  # type: ignore[type-arg]  # a list alone cannot be held weakly
+        pass
+
+    model = call(lambda trial: Made(build(trial)), {"units": 3, "drop": "none", "idle": 1}, "mine:build")
     assert model == [3, pytest.approx(1e-3), None, 0.5, 3, False]
-    assert difference.to_json() == {
+    assert difference_of(model).to_json() == {
         "found": [
             {"name": "rate", "low": 1e-4, "high": 1e-2, "log": True, "default": pytest.approx(1e-3)},
             {"name": "share", "low": 0.0, "high": 1.0, "log": False, "default": 0.5},
@@ -314,7 +319,8 @@ def test_kerastuners_hyperparameters_hold_the_assigned_values_and_what_is_new_ge
             seen["dead"] = hp.Int("dead", 1, 3)
         return model_of(seen["units"])
 
-    model, difference = call(build, {"units": 4, "idle": 2}, "mine:build")
+    model = call(build, {"units": 4, "idle": 2}, "mine:build")
+    difference = difference_of(model)
     assert seen == {"units": 4, "rate": 0.3, "contained": True, "dead": None}
     assert model.layers[0].units == 4
     assert [asked.name for asked in difference.found] == ["rate"]
@@ -335,8 +341,10 @@ def test_a_hypermodel_is_built_as_class_or_instance_and_what_its_fit_asks_for_is
     for builder in (Mine, Mine()):
         assert style_of(builder) == "hp"
         assert list(discover(asker(builder, "mine:Mine"), "mine:Mine").space.parameters) == ["units", "shuffled", "batch_size"]
-        model, _ = call(builder, {"units": 3, "shuffled": True, "batch_size": 16}, "mine:Mine")
+        model = call(builder, {"units": 3, "shuffled": True, "batch_size": 16}, "mine:Mine")
         assert model.layers[0].units == 3
+        history = own_fit_of(model)(model, np.zeros((64, 3)), np.zeros(64), epochs=1, verbose=0)  # type: ignore[misc]
+        assert history.params["steps"] == 4, "of 16 rows each"
 
 
 def test_a_bug_in_a_builder_is_told_with_the_line_of_the_user() -> None:
@@ -357,7 +365,6 @@ def test_conditions_hold_for_what_a_random_configuration_builds() -> None:
     space = discover(asker(build_with_everything, "mine:build"), "mine:build").space
     for seed in range(10):
         configuration = space.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask())
-        _, difference = call(build_with_everything, configuration, "mine:build")
-        assert difference.to_json() == {"found": [], "unasked": []}
+        assert difference_of(call(build_with_everything, configuration, "mine:build")).to_json() == {"found": [], "unasked": []}
         plain = {name: parameter for name, parameter in space.parameters.items() if not parameter.key}
         assert all(is_active(parameter, configuration) == (name in configuration) for name, parameter in plain.items())

@@ -278,7 +278,7 @@ def _train(process: TrainingProcess, context: TrialContext, epochs: int) -> list
 
 
 def _process(context: TrialContext, job: Job, arrays: str) -> TrainingProcess:
-    return TrainingProcess(job.config, store(Path(context.scratch) / arrays, context.pool), folds=context.folds, limits=own_limits())
+    return TrainingProcess(job.config, store(Path(context.scratch) / arrays, context.pool), folds=context.folds, limits=own_limits(), code=context.code)
 
 
 @dataclass(frozen=True)

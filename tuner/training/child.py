@@ -22,6 +22,8 @@ import numpy as np
 from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.errors import REFUSALS, TrialDiverged
+from tuner.training import space_request
+from tuner.training.code import take_code
 from tuner.training.shared_data import mapped, read_folds
 from tuner.training.trainer import Training, TrainingConfig
 
@@ -55,7 +57,10 @@ def serve(requests: int, log: int) -> NoReturn:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 warnings.simplefilter("ignore", PendingDeprecationWarning)
                 try:
-                    if training is not None and "do" in request:
+                    if request.get("do") == space_request.VERB:
+                        bind(request["limits"])
+                        answer = space_request.answer_to(request)
+                    elif training is not None and "do" in request:
                         answer = _do(training, request)
                     else:
                         if shared is None:
@@ -81,14 +86,18 @@ class _Shared:
     modules: frozenset[str]
 
 
-def _prepare(request: dict[str, Any]) -> _Shared:
-    limits = request["limits"]
+def bind(limits: dict[str, Any]) -> None:
+    """Bind this process to its devices, before TensorFlow first looks at them; `limits` as process.py has them, in JSON."""
     # Before TensorFlow first looks at its devices.
     os.environ["OMP_NUM_THREADS"] = str(limits["threads"])
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(limits["gpus"]) or "-1"
     import tensorflow as tf
 
     use_devices(tf, limits["threads"], limits["gpus"], limits["gpu_memory_bytes"])
+
+
+def _prepare(request: dict[str, Any]) -> _Shared:
+    bind(request["limits"])
     return _Shared(mapped(Path(request["data"])), read_folds(Path(request["folds"])), frozenset(sys.modules))
 
 
@@ -106,8 +115,10 @@ def _forget(shared: _Shared) -> None:
 def _begin(request: dict[str, Any], shared: _Shared) -> tuple[Training, dict[str, Any]]:
     if request["limits"]["memory_bytes"] is not None:
         limit_memory(request["limits"]["memory_bytes"])
-    training = Training(TrainingConfig.from_json(request["recipe"]), shared.rows, shared.folds)
-    return training, {"parameters": training.parameters, "path": training.path, "reason": training.reason, "layers": training.layers()}
+    config = TrainingConfig.from_json(request["recipe"])
+    take_code(request, config.builder)
+    training = Training(config, shared.rows, shared.folds)
+    return training, {"asked": training.asked, "parameters": training.parameters, "path": training.path, "reason": training.reason, "layers": training.layers()}
 
 
 def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from tuner.data.splits import Fold
 from tuner.errors import TrialDiverged
 from tuner.training import forkserver, starting
+from tuner.training.code import code_in
 from tuner.training.shared_data import SharedData
 from tuner.training.trainer import TrainingConfig
 
@@ -68,50 +69,33 @@ class ProcessDied(RuntimeError):
         self.details = details
 
 
-class TrainingProcess:
-    """A `Training` in a process of its own, and more of them one after another. Use it in a `with` block, or close it.
+class ChildProcess:
+    """A process beside this one that answers one request at a time (child.py). Use it in a `with` block, or close it.
 
     After any exception but TrialDiverged and a plain refusal (ValueError, OSError) the process is gone.
 
     Attributes:
-        epoch: epochs that are done.
-        parameters: trainable parameters of one network.
+        epoch: epochs that its training has done.
         pid: of the process.
-        limits: what it may use.
-        trainings: that it has begun.
-        path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
         warnings: what Python warned of in the process.
     """
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        data: SharedData,
-        *,
-        folds: Sequence[Fold],
-        limits: Limits,
-        start: str = "auto",
-        timeout_s: float | None = 300.0,
-    ) -> None:
-        """Start the process and build the networks in it.
+    def __init__(self, *, gpus: bool = False, start: str = "auto") -> None:
+        """Start the process.
 
         Args:
-            recipe: what to train.
-            data: the pool.
-            folds: for each network its training rows, its validation rows and its scaling.
-            limits: what the process may use.
+            gpus: whether it will use any.
             start: `fork`, `spawn`, or `auto`: fork where that is safe.
-            timeout_s: how long building the networks may take.
 
         Raises:
-            ProcessDied: the networks could not be built.
+            ProcessDied: it cannot be started.
         """
         self.epoch = 0
         self.warnings: list[str] = []
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._oom_kills = _oom_kills()
         try:
-            self._connection, self._child = starting.start(self._log.fileno(), gpus=bool(limits.gpus), way=start)
+            self._connection, self._child = starting.start(self._log.fileno(), gpus=gpus, way=start)
         except forkserver.ServerLost as lost:
             self._log.close()
             raise ProcessDied("crash", str(lost)) from lost
@@ -119,73 +103,6 @@ class TrainingProcess:
             self._log.close()
             raise
         self.pid = self._child.pid
-        self._given = {"limits": asdict(limits), "data": str(data.folder), "folds": str(data.with_folds(folds))}
-        self.limits = limits
-        self.trainings = 0
-        self.begin(config, timeout_s=timeout_s)
-
-    def begin(self, config: TrainingConfig, *, timeout_s: float | None = 300.0) -> None:
-        """Build the networks of another recipe, on the same data and under the same limits; those before are gone.
-
-        They are trained bit by bit as in a new process, and begin sooner: TensorFlow has done by then what it does once in every process.
-
-        Args:
-            recipe: what to train.
-            timeout_s: how long building the networks may take.
-
-        Raises:
-            ProcessDied: the networks could not be built.
-        """
-        self.warnings = []
-        built = self._ask({"recipe": config.to_json(), **self._given}, timeout_s)
-        self.trainings += 1
-        self.parameters: int = built["parameters"]
-        self.path: str = built["path"]
-        self.reason: str = built["reason"]
-        self._layers: list[dict[str, Any]] = built["layers"]
-
-    def run_epoch(self, timeout_s: float | None = None, *, cancelled: Callable[[], bool] | None = None) -> dict[str, float]:
-        """Train and validate for one epoch and return what `Training.run_epoch` returns.
-
-        Args:
-            timeout_s: after so many seconds the process is killed; None: never.
-            cancelled: asked ten times a second; once it says yes, the process is killed.
-
-        Raises:
-            TrialDiverged: a loss is no finite number.
-            ProcessDied: it failed, died, ran out of memory or of time, or was cancelled.
-            OSError: storage refused, and the epoch was broken off.
-        """
-        return self._ask({"do": "run_epoch"}, timeout_s, cancelled)["report"]
-
-    def save(self, folder: str | Path) -> None:
-        """Write a checkpoint. Raises OSError where the storage refuses; the process lives on."""
-        self._ask({"do": "save", "folder": os.path.abspath(folder)})
-
-    def restore(self, folder: str | Path) -> None:
-        """Continue from a checkpoint. Raises OSError where there is none, ValueError where it is damaged or of another network."""
-        self._ask({"do": "restore", "folder": os.path.abspath(folder)})
-
-    def export(self, path: str | Path) -> None:
-        """Write the network as a Keras file for inference."""
-        self._ask({"do": "export", "path": os.path.abspath(path)})
-
-    def load_weights(self, path: str | Path) -> None:
-        """Take the weights of a network that `export` wrote. Raises OSError where there is none, ValueError where it is of another network."""
-        self._ask({"do": "load_weights", "path": os.path.abspath(path)})
-
-    def layers(self) -> list[dict[str, Any]]:
-        """Return what `Training.layers` returns."""
-        return self._layers
-
-    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
-        """Return loss and metrics on the validation rows, and the network's outputs for them, float32."""
-        answer, outputs = self._ask_for_array({"do": "evaluate"})
-        return answer["report"], outputs
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the network's outputs for rows as the pool holds them, float32."""
-        return self._ask_for_array({"do": "predict"}, x)[1]
 
     def close(self) -> None:
         """End the process; it is gone when this returns. Closing twice is fine."""
@@ -196,20 +113,26 @@ class TrainingProcess:
             self._connection.close()
             self._log.close()
 
-    def __enter__(self) -> "TrainingProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
-    def _ask_for_array(self, request: dict[str, Any], x: np.ndarray | None = None) -> tuple[dict[str, Any], np.ndarray]:
-        with tempfile.TemporaryDirectory(dir=str(self._given["data"])) as folder:  # there, it is removed with the data if this process is killed
-            if x is not None:
-                np.save(Path(folder) / "x.npy", x, allow_pickle=False)
-            answer = self._ask({**request, "folder": folder})
-            return answer, np.load(Path(folder) / "outputs.npy", allow_pickle=False)
+    def ask(self, request: dict[str, Any], timeout_s: float | None = None, cancelled: Callable[[], bool] | None = None) -> dict[str, Any]:
+        """Return the process's answer to a request.
 
-    def _ask(self, request: dict[str, Any], timeout_s: float | None = None, cancelled: Callable[[], bool] | None = None) -> dict[str, Any]:
+        Args:
+            request: JSON, as child.py reads it.
+            timeout_s: after so many seconds the process is killed; None: never.
+            cancelled: asked ten times a second; once it says yes, the process is killed.
+
+        Raises:
+            TrialDiverged: a loss is no finite number.
+            ProcessDied: it failed, died, ran out of memory or of time, or was cancelled.
+            OSError: storage refused.
+            ValueError: what was asked for is impossible.
+        """
         if self._log.closed:
             raise ProcessDied("crash", "the process is closed")
         try:
@@ -262,6 +185,120 @@ class TrainingProcess:
         lines = os.pread(self._log.fileno(), LOG_TAIL, max(0, size - LOG_TAIL)).decode(errors="replace").splitlines()
         # Python's own account of a crash ends with the names of all extension modules, which help nobody.
         return "\n".join(line for line in lines if not line.startswith("Extension modules: ")).strip()
+
+
+class TrainingProcess(ChildProcess):
+    """A `Training` in a process of its own, and more of them one after another.
+
+    Attributes:
+        parameters: trainable parameters of one network.
+        limits: what it may use.
+        trainings: that it has begun.
+        path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
+        asked: how what the builder asked for differs from its configuration, see `search_spaces.define_by_run.building.Difference`.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        data: SharedData,
+        *,
+        folds: Sequence[Fold],
+        limits: Limits,
+        start: str = "auto",
+        timeout_s: float | None = 300.0,
+        code: bytes = b"",
+    ) -> None:
+        """Start the process and build the networks in it.
+
+        Args:
+            recipe: what to train.
+            data: the pool.
+            folds: for each network its training rows, its validation rows and its scaling.
+            limits: what the process may use.
+            start: `fork`, `spawn`, or `auto`: fork where that is safe.
+            timeout_s: how long building the networks may take.
+            code: the builder itself, as `tuner.training.code` packs it, where it is in no module; empty: its name says where it is.
+
+        Raises:
+            ProcessDied: the networks could not be built.
+        """
+        super().__init__(gpus=bool(limits.gpus), start=start)
+        self._given = {"limits": asdict(limits), "data": str(data.folder), "folds": str(data.with_folds(folds)), **code_in(code)}
+        self.limits = limits
+        self.trainings = 0
+        self.begin(config, timeout_s=timeout_s)
+
+    def begin(self, config: TrainingConfig, *, timeout_s: float | None = 300.0) -> None:
+        """Build the networks of another recipe, on the same data and under the same limits; those before are gone.
+
+        They are trained bit by bit as in a new process, and begin sooner: TensorFlow has done by then what it does once in every process.
+
+        Args:
+            recipe: what to train.
+            timeout_s: how long building the networks may take.
+
+        Raises:
+            ProcessDied: the networks could not be built.
+        """
+        self.warnings = []
+        built = self.ask({"recipe": config.to_json(), **self._given}, timeout_s)
+        self.trainings += 1
+        self.parameters: int = built["parameters"]
+        self.path: str = built["path"]
+        self.reason: str = built["reason"]
+        self.asked: dict[str, Any] = built["asked"]
+        self._layers: list[dict[str, Any]] = built["layers"]
+
+    def run_epoch(self, timeout_s: float | None = None, *, cancelled: Callable[[], bool] | None = None) -> dict[str, float]:
+        """Train and validate for one epoch and return what `Training.run_epoch` returns.
+
+        Args:
+            timeout_s: after so many seconds the process is killed; None: never.
+            cancelled: asked ten times a second; once it says yes, the process is killed.
+
+        Raises:
+            TrialDiverged: a loss is no finite number.
+            ProcessDied: it failed, died, ran out of memory or of time, or was cancelled.
+            OSError: storage refused, and the epoch was broken off.
+        """
+        return self.ask({"do": "run_epoch"}, timeout_s, cancelled)["report"]
+
+    def save(self, folder: str | Path) -> None:
+        """Write a checkpoint. Raises OSError where the storage refuses; the process lives on."""
+        self.ask({"do": "save", "folder": os.path.abspath(folder)})
+
+    def restore(self, folder: str | Path) -> None:
+        """Continue from a checkpoint. Raises OSError where there is none, ValueError where it is damaged or of another network."""
+        self.ask({"do": "restore", "folder": os.path.abspath(folder)})
+
+    def export(self, path: str | Path) -> None:
+        """Write the network as a Keras file for inference."""
+        self.ask({"do": "export", "path": os.path.abspath(path)})
+
+    def load_weights(self, path: str | Path) -> None:
+        """Take the weights of a network that `export` wrote. Raises OSError where there is none, ValueError where it is of another network."""
+        self.ask({"do": "load_weights", "path": os.path.abspath(path)})
+
+    def layers(self) -> list[dict[str, Any]]:
+        """Return what `Training.layers` returns."""
+        return self._layers
+
+    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
+        """Return loss and metrics on the validation rows, and the network's outputs for them, float32."""
+        answer, outputs = self._ask_for_array({"do": "evaluate"})
+        return answer["report"], outputs
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Return the network's outputs for rows as the pool holds them, float32."""
+        return self._ask_for_array({"do": "predict"}, x)[1]
+
+    def _ask_for_array(self, request: dict[str, Any], x: np.ndarray | None = None) -> tuple[dict[str, Any], np.ndarray]:
+        with tempfile.TemporaryDirectory(dir=str(self._given["data"])) as folder:  # there, it is removed with the data if this process is killed
+            if x is not None:
+                np.save(Path(folder) / "x.npy", x, allow_pickle=False)
+            answer = self.ask({**request, "folder": folder})
+            return answer, np.load(Path(folder) / "outputs.npy", allow_pickle=False)
 
 
 def _oom_kills() -> int:

@@ -86,6 +86,7 @@ class Training:
         parameters: trainable parameters of one network.
         path: how an epoch is run: `compiled epoch` or `fit`.
         reason: why it is `fit`; empty otherwise.
+        asked: how what the builder asked for differs from its configuration, see `search_spaces.define_by_run.building.Difference`.
     """
 
     def __init__(self, config: TrainingConfig, pool: Pool, folds: Sequence[Fold]) -> None:
@@ -104,6 +105,7 @@ class Training:
 
         sys.path[:0] = [folder for folder in config.search_path if folder not in sys.path]
         from search_spaces import network
+        from search_spaces.define_by_run.building import difference_of
 
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -124,6 +126,7 @@ class Training:
         choose_rewriting(model, max(0 if fold.train is None else len(fold.train) for fold in self._folds))
         self.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
         self.path, self.reason = self._runners[0].path, self._runners[0].reason
+        self.asked = difference_of(networks[0]).to_json()
 
     def run_epoch(self) -> dict[str, float]:
         """Train and validate every network for one epoch.

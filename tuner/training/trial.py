@@ -64,6 +64,7 @@ class TrialContext:
         epoch_timeout_s: after so many seconds an epoch is taken as hung; None: as long as the sweep's epochs so far suggest.
         deadline_s: what they suggest, for trainings that are no trials; None: nothing yet.
         milestones: epochs after which a trial saves its state in any case.
+        code: the builder itself, where it is in no module (code.py); empty: its name says where it is.
         bucket: where states are kept, in which case `checkpoints` is a folder of each node on their way there; None: in `checkpoints` itself.
     """
 
@@ -77,6 +78,7 @@ class TrialContext:
     deadline_s: float | None = None
     milestones: tuple[int, ...] = ()
     bucket: str | None = None
+    code: bytes = b""
 
 
 class Trial(tune.Trainable):
@@ -178,8 +180,9 @@ class Trial(tune.Trainable):
         config = replace(context.config, configuration=self._assignment.configuration, seed=self._assignment.seed)
         limits = own_limits()
         self._can_have_more = limits.gpu_memory_bytes is not None and not self._assignment.larger_share
-        self._process = self._reused(config, limits) or TrainingProcess(config, arrays, folds=context.folds, limits=limits)
-        self._untold = {**(self._untold or {}), "parameters": self._process.parameters, "path": self._process.reason or self._process.path}
+        self._process = self._reused(config, limits) or TrainingProcess(config, arrays, folds=context.folds, limits=limits, code=context.code)
+        asked = {word: told for word, told in self._process.asked.items() if told}
+        self._untold = {**(self._untold or {}), "parameters": self._process.parameters, "path": self._process.reason or self._process.path, **asked}
         self._restore(self._process)
         self._epoch = self._process.epoch
         return self._process
