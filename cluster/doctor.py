@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import probe
+from cluster import probe, quota
 from cluster.errors import one_line
 from cluster.targets import on_every_node
 
@@ -73,7 +73,8 @@ def examine(expected: Mapping[str, str], *, exact: Sequence[str] = (), folder: P
     sign = None if folder is None else f".tuner-{secrets.token_hex(8)}"
     made = folder is not None and not folder.exists()
     # By value: the node may not have our packages, which is then what it says.
-    ray.cloudpickle.register_pickle_by_value(probe)
+    for module in (probe, quota):
+        ray.cloudpickle.register_pickle_by_value(module)
     try:
         if folder is not None and sign is not None:
             with suppress(OSError):  # the driver's own node then says why
@@ -84,7 +85,8 @@ def examine(expected: Mapping[str, str], *, exact: Sequence[str] = (), folder: P
         answers = on_every_node(probe.examine, packages, None if folder is None else str(folder), sign, counting if with_gpus else None, timeout_s=ANSWER_S)
         skews = _skews()
     finally:
-        ray.cloudpickle.unregister_pickle_by_value(probe)
+        for module in (probe, quota):
+            ray.cloudpickle.unregister_pickle_by_value(module)
         if folder is not None and sign is not None:
             with suppress(OSError):
                 (folder / sign).unlink()

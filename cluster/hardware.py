@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cluster import quota
 from cluster.targets import on_every_node
 
 ANSWER_S = 20.0
@@ -39,11 +40,12 @@ def machine() -> dict[str, Any]:
         processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name")) or processor
     with suppress(OSError, ValueError, AttributeError):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    allowed = quota.memory_bytes()
+    memory = allowed if memory is None else min(memory, allowed or memory)
     with suppress(OSError, subprocess.SubprocessError):
         listed = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=10, check=True)
         gpus = [line.strip() for line in listed.stdout.splitlines() if line.strip()]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": processor, "cores": cores, "memory_bytes": memory, "gpus": gpus}
+    return {"processor": processor, "cores": quota.cpus(), "memory_bytes": memory, "gpus": gpus}
 
 
 def words(machine: dict[str, Any]) -> str:

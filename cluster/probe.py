@@ -1,6 +1,6 @@
 """What a node says of itself. Runs on the node and needs nothing but Python there: it is sent as code, for the node may have nothing of ours.
 
-Must not import any of our rooms.
+Must not import any of our rooms but quota.py, which is sent along.
 """
 
 import contextlib
@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 from typing import Any
+
+from cluster.quota import cpus, free_bytes
 
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -32,9 +34,9 @@ def examine(packages: tuple[str, ...], folder: str | None, sign: str | None, cou
         "host": socket.gethostname(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "executable": sys.executable,
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": cpus(),
         "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
-        "memory_bytes": _free_memory(),
+        "memory_bytes": free_bytes(),
         "disk_bytes": shutil.disk_usage(tempfile.gettempdir()).free,
         "gpus": None if counting is None else _count(counting),
         "folder": None if folder is None else _folder(folder, sign),
@@ -50,14 +52,6 @@ def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _free_memory() -> int | None:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
         return None
 
 

@@ -72,6 +72,31 @@ def few_processes() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Let Ray listen on 127.0.0.1 alone.
+
+    Ray 2.60 has no option for that: it turns `_node_ip_address="127.0.0.1"` into the machine's address, and then listens on all of them. Where it is told
+    that there are no clusters here, as on macOS, it takes loopback.
+    """
+    from ray._private import ray_constants
+
+    with _replaced(ray_constants, ENABLE_RAY_CLUSTER=False):
+        yield
+
+
+@contextmanager
+def without_working_folder() -> Iterator[None]:
+    """Keep the folder that this process works in from the Python path of Ray's workers.
+
+    Ray 2.60 puts it before all others: a file there that is called as a package of ours, or of Ray's, would be imported in its place.
+    """
+    from ray.job_config import JobConfig
+
+    with _replaced(JobConfig, _runtime_env_has_working_dir=lambda self: True):
+        yield
+
+
 class _GivenUp(BaseException):
     """What was done meanwhile failed. Not an Exception, which Ray might take for a failure of its own."""
 

@@ -9,12 +9,19 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 OWNER = "owner.lock"
 PREFIX = "tuner-ray-"  # short on purpose: Unix sockets live below, and their paths end at 107 characters
+# So long a folder may be without its lock: between two lines of `folder`.
+YOUNG_S = 60.0
+# So long daemons that are killed may go on writing.
+ENDING_S = 2.0
+# Where Ray's own folder lies in one of ours.
+RAY = "r"
 _ours: list[str] = []
 
 
@@ -26,13 +33,14 @@ def folder() -> Iterator[str]:
     lock = os.open(f"{made}/.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        os.write(lock, str(os.getpid()).encode())
         os.rename(f"{made}/.new", f"{made}/{OWNER}")  # seen only when it is held
         _ours.append(made)
         yield made
     finally:
         if made in _ours:
             _ours.remove(made)
-        shutil.rmtree(made, ignore_errors=True)
+        _remove(Path(made))
         os.close(lock)
 
 
@@ -41,6 +49,27 @@ def end() -> None:
     for made in _ours:
         _end_processes(Path(made))
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _remove(made: Path) -> None:
+    """Remove a folder of this process, and what still writes there: the daemons of a Ray that failed to start have nobody else to end them."""
+    _end_processes(made)
+    shutil.rmtree(made, ignore_errors=True)
+    until = time.monotonic() + ENDING_S
+    while made.exists() and time.monotonic() < until:  # one that is killed may still be about to write
+        time.sleep(0.05)
+        _end_processes(made)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def others() -> list[int]:
+    """Return the processes of this machine, of any user, that hold a folder of their own Ray now, and are not this one: as far as can be seen."""
+    found = []
+    for made in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, ValueError):
+            if str(made) not in _ours and (made / RAY).exists() and not _is_dead(made / OWNER):
+                found.append(int((made / OWNER).read_text(encoding="ascii")))
+    return sorted(found)
 
 
 def remove_dead() -> None:
@@ -54,7 +83,8 @@ def remove_dead() -> None:
 
 def _is_dead(owner: Path) -> bool:
     if not owner.exists():
-        return False
+        # Made a moment ago, or what is left of one that could not be removed whole.
+        return time.time() - owner.parent.stat().st_mtime > YOUNG_S
     lock = os.open(owner, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

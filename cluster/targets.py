@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cluster import quota, tokens
 from cluster import ray_patches as beginning
 from cluster import stale_sessions as leftovers
-from cluster import tokens
 from cluster.errors import ClusterError, one_line
 from cluster.resources import Capacity, Node
 
@@ -118,26 +118,39 @@ def _local(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterator
         raise ClusterError(f"cluster.address: got {section.address!r} with target 'local'; say target = \"address\", or leave the address out")
     with leftovers.folder() as folder, tokens.own(folder):
         os.environ.update(OWN_RAY)
+        # Ray 2.60 opens its folder to every user of the machine. The one around it stays this user's alone.
+        inner = f"{folder}/{leftovers.RAY}"
         with beginning.meanwhile(meanwhile):
             try:
-                with beginning.signals_kept(), beginning.few_processes():
+                with beginning.signals_kept(), beginning.few_processes(), beginning.on_loopback(), beginning.without_working_folder():
                     ray.init(
                         address="local",
-                        num_cpus=section.cpus or _usable_cpus(),
+                        num_cpus=section.cpus or quota.cpus(),
                         num_gpus=section.gpus,
                         include_dashboard=False,
                         log_to_driver=False,
                         configure_logging=True,
                         logging_level=logging.ERROR,
-                        _temp_dir=folder,
+                        _temp_dir=inner,
                         _system_config=OWN_CONFIG,
                     )
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
         try:
-            yield Cluster(capacity_now(), "this machine", f"{folder}/sweep")
+            yield Cluster(capacity_now(), "this machine", f"{folder}/sweep", _crowded(section))
         finally:
             ray.shutdown()
+
+
+def _crowded(section: ClusterSection) -> tuple[str, ...]:
+    """Return what there is to say of others that compute on this machine, and of more CPUs than this process may use."""
+    lines, usable = [], quota.cpus()
+    if section.cpus is None and (others := leftovers.others()):
+        who = f"process{'es' * (len(others) > 1)} {', '.join(map(str, others))}"
+        lines.append(f"another sweep runs on this machine ({who}), and both use all of its CPUs; `cpus` in [cluster] gives each its share")
+    if section.cpus is not None and section.cpus > usable:
+        lines.append(f"cluster.cpus: got {section.cpus}, and this process may use {usable}: trials will be slower than they could be")
+    return tuple(lines)
 
 
 @contextmanager
@@ -154,7 +167,7 @@ def _address(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterat
     guarded = tokens.check(address)
     with tokens.known(guarded):
         try:
-            with beginning.signals_kept():
+            with beginning.signals_kept(), beginning.without_working_folder():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ClusterError(f"cluster.address: {address!r} cannot be joined ({one_line(error)})") from error
@@ -232,11 +245,6 @@ def _environment_restored() -> Iterator[None]:
         for name in set(os.environ) - set(before):
             del os.environ[name]
         os.environ.update(before)
-
-
-def _usable_cpus() -> int:
-    """Return the CPUs that this process may run on: fewer than the machine has in a container or under taskset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def capacity_now() -> Capacity:

@@ -6,6 +6,7 @@ Must not know any space: the built-in networks and a user's own are built alike.
 
 import ast
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -90,6 +91,14 @@ def _relative_error(spread: Sequence[float]) -> Any:
     return RelativeSquaredError(name="relative_squared_error")
 
 
+# What a trial's process has imported before it looks for a builder: a file of the user's with such a name would never be reached.
+LOADED = {
+    "tuner", "cluster", "search_spaces", "keras", "tensorflow", "numpy", "scipy", "sklearn", "pandas", "pyarrow", "optuna", "PIL", "h5py", "rich",
+    "requests", "absl", "astunparse", "certifi", "cloudpickle", "dateutil", "flatbuffers", "gast", "google", "idna", "joblib", "ml_dtypes", "namex",
+    "opt_einsum", "optree", "packaging", "six", "termcolor", "threadpoolctl", "tqdm", "typing_extensions", "urllib3", "wrapt",
+}
+
+
 def find(builder: str, search_path: Sequence[str | Path] = ()) -> Path:
     """Return the file that defines a builder, without running any of it: the driver's check before the first trial.
 
@@ -98,9 +107,13 @@ def find(builder: str, search_path: Sequence[str | Path] = ()) -> Path:
         search_path: folders to look in before those of `sys.path`.
 
     Raises:
-        SearchSpaceError: the name is malformed, or there is no such module or function.
+        SearchSpaceError: the name is malformed or taken, or there is no such module or function.
     """
     module, function = _parts(builder)
+    package = module.partition(".")[0]
+    if (package in LOADED or package in sys.stdlib_module_names) and PathFinder.find_spec(package, list(map(str, search_path))) is not None:
+        whose = "Python's own" if package in sys.stdlib_module_names else "one that every trial imports"
+        raise SearchSpaceError(f"{builder}: the name {package!r} is taken by a module that is {whose}; give your file another name")
     spec = _spec_of(module, search_path)
     if spec is None:
         raise SearchSpaceError(f"{builder}: there is no module {module!r}; expected it in {', '.join(map(str, search_path)) or 'the Python path'}")

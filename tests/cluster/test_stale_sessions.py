@@ -1,9 +1,11 @@
 """What killed runs leave on a machine, and its removal by the next one."""
 
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -81,7 +83,41 @@ def test_run_that_lives_is_left_alone() -> None:
     assert not made.exists()
 
 
-def test_folder_of_which_nobody_says_whose_it_is_stays(tmp_path: Path) -> None:
-    (tmp_path / "tuner-ray-else").mkdir()
+def test_folder_of_which_nobody_says_whose_it_is_stays_for_a_minute_as_one_that_is_being_made(tmp_path: Path) -> None:
+    for name, age_s in (("tuner-ray-new", 0), ("tuner-ray-old", 2 * leftovers.YOUNG_S)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
     leftovers.remove_dead()
-    assert (tmp_path / "tuner-ray-else").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["tuner-ray-new"]
+
+
+def test_folder_goes_although_a_daemon_still_writes_into_it() -> None:
+    # As a Ray does that failed to start: its daemons have nobody who ends them.
+    code = """
+import os, subprocess, time
+from cluster import stale_sessions
+with stale_sessions.folder() as made:
+    loop = f"exec 3>{made}/log; while :; do mkdir -p {made}/r/logs; echo x >{made}/r/logs/$RANDOM; done"
+    daemon = subprocess.Popen(["bash", "-c", loop], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not os.path.exists(f"{made}/r/logs"):
+        time.sleep(0.01)
+    print(made, daemon.pid)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    made, pid = run.stdout.split()
+    assert not Path(made).exists() and gone(int(pid))
+
+
+def test_sweeps_on_one_machine_see_each_other_and_dead_ones_are_not_seen(tmp_path: Path) -> None:
+    first, made, _ = started()
+    second, other, _ = started()
+    with first, second:
+        for folder in (made, other):
+            (folder / leftovers.RAY).mkdir()
+        with leftovers.folder() as ours:
+            (Path(ours) / leftovers.RAY).mkdir()
+            assert leftovers.others() == sorted((first.pid, second.pid))
+            second.kill()
+            second.wait()
+            assert leftovers.others() == [first.pid]
+        first.stdin.close()

@@ -33,6 +33,11 @@ def command(file):
         return open(file, "rb").read().decode(errors="replace")
     except OSError:  # it has ended since
         return ""
+def linked(file):
+    try:
+        return os.readlink(file)
+    except OSError:
+        return ""
 environment, facts = dict(os.environ), {}
 for _ in range(2):  # the second one has another token
     with connect(ClusterSection(cpus=1)) as cluster:
@@ -44,8 +49,22 @@ for _ in range(2):  # the second one has another token
         facts["warnings"] = cluster.warnings
         address = ray.get_runtime_context().gcs_address
         facts["guarded"] = tokens.check(address)
+        folder = os.path.dirname(cluster.scratch)
         facts["token in a file of its owner"] = oct(os.stat(os.environ["RAY_AUTH_TOKEN_PATH"]).st_mode)[-3:]
         folder = os.path.dirname(cluster.scratch)
+        # What the processes of this Ray, and this one, listen on; in hexadecimal, the last byte first.
+        held = set()
+        for process in glob.glob("/proc/[0-9]*"):
+            files = {linked(file) for file in glob.glob(f"{process}/fd/*")}
+            if any(file.startswith(folder) for file in files) or folder in command(f"{process}/cmdline") or process == f"/proc/{os.getpid()}":
+                held |= files
+        rows = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}").readlines()[1:]]
+        listening = [row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in held]
+        loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+        facts["listens"] = len(listening) >= 5, sorted(set(listening) - loopback)
+        facts["folder of its owner"] = oct(os.stat(folder).st_mode)[-3:]
+        where = ray.get(ray.remote(num_cpus=0)(lambda: __import__("sys").path).remote())
+        facts["working folder"] = os.getcwd() in where
         facts["works"] = ray.get(ray.remote(num_cpus=1)(lambda: 42).remote())
         lines = [command(file) for file in glob.glob("/proc/[0-9]*/cmdline")]
         facts["idle"] = [name for name in ("dashboard.py", "/monitor.py", "log_monitor.py") if any(name in line and folder in line for line in lines)]
@@ -57,8 +76,13 @@ print(json.dumps(facts))
 
 
 def test_ray_of_our_own_is_guarded_by_a_token_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    # Files of the user's that are called as our packages are: what Ray starts must not import them.
+    for name in ("tuner", "cluster", "search_spaces", "optuna"):
+        (tmp_path / f"{name}.py").write_text('raise ImportError("a file of the user\'s, which has nothing to do with this")')
     environment = {name: value for name, value in os.environ.items() if name not in tokens.NAMES} | {"HOME": str(tmp_path)}
-    run = subprocess.run([sys.executable, "-c", LOCAL], capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2], timeout=120)
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    code = f"import sys; sys.path.remove(''); exec({LOCAL!r})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == {
         "handler kept": True,
@@ -67,6 +91,9 @@ def test_ray_of_our_own_is_guarded_by_a_token_and_leaves_nothing_behind(tmp_path
         "warnings": [],
         "guarded": True,
         "token in a file of its owner": "600",
+        "listens": [True, []],
+        "folder of its owner": "700",
+        "working folder": False,
         "works": 42,
         "idle": [],
         "environment restored": True,

@@ -45,6 +45,7 @@ def main() -> None:
     folder = os.path.expanduser(job["folder"])
     place = '{target="address", address="auto"' + ("}" if job["wait_s"] is None else f", wait_s={job['wait_s']!r}}}")
     sys.argv = ["tuner", "run", os.path.join(here, job["spec"])]
+    sys.argv += ["--again-by", job.get("again") or "submit the sweep again to go on"]
     for override in [*job["overrides"], f"cluster={place}", f"folder={json.dumps(folder)}"]:
         sys.argv += ["--set", override]
     runpy.run_module("tuner", run_name="__main__")

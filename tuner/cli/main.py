@@ -2,12 +2,15 @@
 
 Owns commands, options, signals and exit codes; every decision is made in the rooms below. Exit codes:
 
-    0    done                           3    nothing to rank: no trial has a score
-    2    bad input, or a full disk      130  interrupted (Ctrl-C); 143: terminated. Run the same command again to go on.
+    0    done                           130  interrupted (Ctrl-C); 143: terminated. Run the same command again to go on.
+    2    bad input, or a full disk      4    the cluster has gone. Run the same command again once it is back.
+    3    nothing to rank: no trial has a score
 """
 
+import io
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -18,9 +21,10 @@ from tuner.cli import again, doctor, jobs, manifest
 from tuner.cli.compare import compare
 from tuner.cli.interruption import signals
 from tuner.cli.plan import plan
-from tuner.cli.running import run_to_end
+from tuner.cli.running import CHANGED_BUILDER, run_to_end
 from tuner.cli.simulate import simulate
-from tuner.errors import EXPECTED, REFUSALS, NothingToRank
+from tuner.errors import EXPECTED, REFUSALS, NothingToRank, SweepError
+from tuner.monitor.printable import leave, say, several
 from tuner.study.writing import cannot_write
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -47,9 +51,11 @@ def cli() -> None:
 @cli.command()
 @click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the spec, such as --set search.trials=50. Repeatable.")
+@CHANGED_BUILDER
+@click.option("--again-by", hidden=True, help="What goes on with the sweep, where that is not this command: a job's log says it.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only the result.")
 @JSON_OPTION
-def run(spec: Path, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+def run(spec: Path, overrides: tuple[str, ...], changed_builder: bool, again_by: str | None, quiet: bool, as_json: bool) -> None:
     """Run the sweep that SPEC (a TOML file) describes.
 
     Run it again after an interruption, and it goes on where it stopped. Everything is written to the sweep's folder: the study's journal,
@@ -57,7 +63,8 @@ def run(spec: Path, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> N
     """
     from tuner.spec import sweep_spec as specs
 
-    run_to_end(specs.load(spec, overrides), (str(spec.resolve().parent),), again=f"tuner run {spec}", quiet=quiet, as_json=as_json)
+    checked, beside, go_on = specs.load(spec, overrides), (str(spec.resolve().parent),), again_by or f"`tuner run {shlex.quote(str(spec))}` goes on"
+    run_to_end(checked, beside, again=go_on, quiet=quiet, as_json=as_json, changed_builder=changed_builder)
 
 
 @cli.command()
@@ -117,6 +124,8 @@ def report(folder: Path | None, form: str, output: Path | None, reveal: bool, as
         return
     if folder is None:
         raise click.UsageError("FOLDER is missing; expected the folder of a sweep, or --schema")
+    if output is not None and not output.parent.is_dir():
+        raise SweepError(f"{output}: there is no folder {output.parent}; expected one that exists")
     text = render(Leaderboard.read(folder), form, revealing=reveal)
     if output is None:
         click.echo(text, nl=not text.endswith("\n"))
@@ -131,15 +140,20 @@ def report(folder: Path | None, form: str, output: Path | None, reveal: bool, as
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the predictions: .csv or .parquet. Default: CSV, printed."
 )
-def predict(folder: Path, data: Path, output: Path | None) -> None:
+@click.option(
+    "--builder-folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Where the module of your own builder lies, for a sweep that kept no copy of it. Default: this folder.",
+)
+def predict(folder: Path, data: Path, output: Path | None, builder_folder: Path | None) -> None:
     """Write the predictions of the sweep's saved model (FOLDER/model.keras) for DATA.
 
-    DATA is a table, or an .npz with x, in the shape of the sweep's own; a target column is not needed. A network of your own is built anew by your
-    module: run this in its folder.
+    DATA is a table, or an .npz with x, in the shape of the sweep's own; a target column is not needed. A network of your own is built anew by the copy of
+    your module that FOLDER keeps: code of whoever made it, which runs here.
     """
     from tuner.results.prediction import predict as write
 
-    write(folder, data, output, search_path=(str(Path.cwd()),))
+    write(folder, data, output, search_path=(str((builder_folder or Path.cwd()).resolve()),))
 
 
 @cli.command()
@@ -174,13 +188,11 @@ for command in (*jobs.COMMANDS, doctor.doctor, manifest.manifest):
     cli.add_command(command)
 
 
-def _printable(error: Exception) -> str:
-    """Return the message as one line: what a damaged file holds must not steer a terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in str(error))
-
-
 def main() -> None:
-    """Run the command line: expected errors become one line and exit code 2."""
+    """Run the command line: expected errors become one line, or a few where they hold a traceback of the user's own code, and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters than a report has
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
@@ -189,16 +201,16 @@ def main() -> None:
         error.show()
         raise SystemExit(2) from None
     except NothingToRank as error:
-        click.echo(f"tuner: {_printable(error)}", err=True)
+        say(f"tuner: {several(error)}", sys.stderr)
         raise SystemExit(3) from None
     except EXPECTED as error:
-        click.echo(f"tuner: {_printable(error)}", err=True)
+        say(f"tuner: {several(error)}", sys.stderr)
         raise SystemExit(2) from None
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave(sys.stdout)
         raise SystemExit(141) from None
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
-        click.echo(f"tuner: {_printable(cannot_write(error.filename or 'a file', error))}", err=True)
+        say(f"tuner: {several(cannot_write(error.filename or 'a file', error))}", sys.stderr)
         raise SystemExit(2) from None

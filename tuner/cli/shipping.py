@@ -3,7 +3,6 @@
 Owns which files are sent and what must be so for a sweep to run elsewhere. Must not talk to a cluster.
 """
 
-import ast
 import json
 import platform
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from tuner.cli import entry
 from tuner.errors import SpecError
 from tuner.spec.sweep_spec import SweepSpec
+from tuner.sweep.sources import modules
 
 PACKAGES = ("ray", "keras-sweep-tuner", "tensorflow", "keras", "optuna")
 COMMAND = ("python", "entry.py")
@@ -67,42 +67,6 @@ def pack(path: Path, spec: SweepSpec, *, overrides: Sequence[str], folder: str, 
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
     return sorted(str(file.relative_to(into)) for file in into.rglob("*") if file.is_file())
-
-
-def modules(name: str, root: Path) -> list[Path]:
-    """Return the files of a module and of all that it imports, as far as they lie below `root`; the rest is expected to be installed."""
-    found: dict[Path, None] = {}
-    waiting = [name]
-    seen = set()
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        parts = name.split(".")
-        for length in range(1, len(parts) + 1):
-            stem = root.joinpath(*parts[:length])
-            for path in (stem / "__init__.py", stem.with_suffix(".py")):
-                if path.is_file() and path not in found and path.resolve().is_relative_to(root):
-                    found[path] = None
-                    waiting += _imports(path, ".".join(parts[:length] if path.name == "__init__.py" else parts[: length - 1]))
-    return list(found)
-
-
-def _imports(path: Path, package: str) -> list[str]:
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read as Python ({error})") from error
-    names: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            module = ".".join([*(part for part in above if part), *([node.module] if node.module else [])])
-            names += [module, *(f"{module}.{alias.name}" if module else alias.name for alias in node.names)]
-    return [name for name in names if name]
 
 
 def _check(spec: SweepSpec) -> None:

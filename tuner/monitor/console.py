@@ -15,8 +15,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from cluster.wording import duration
+from tuner.monitor.printable import leave, one, say, several
 
 
 class View(Protocol):
@@ -162,9 +164,9 @@ class PlainView:
     def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
         new_best = self._state.update(number, epoch, value, state)
         if state == "failed":
-            self._line(f"trial {number} failed at epoch {epoch}: {cause}")
+            self._line(one(f"trial {number} failed at epoch {epoch}: {cause}"))
         if new_best:
-            self._line(f"trial {number} epoch {epoch}: {self._state.best_text()}")
+            self._line(one(f"trial {number} epoch {epoch}: {self._state.best_text()}"))
         if time.monotonic() - self._told > 10:
             self._told = time.monotonic()
             self._line(self._state.summary())
@@ -182,7 +184,7 @@ class PlainView:
         pass
 
     def _line(self, text: str) -> None:
-        print(text, file=self._progress, flush=True)
+        say(several(text), self._progress)
 
 
 class QuietView:
@@ -235,14 +237,41 @@ class JsonView:
         pass
 
     def _write(self, event: str, **values: Any) -> None:
-        print(json.dumps({"event": event, **values}, allow_nan=False), file=self._output, flush=True)
+        line = json.dumps({"event": event, **values}, allow_nan=False)
+        if event == "result":  # whoever asked for it is to be told that it did not arrive
+            print(line, file=self._output, flush=True)
+        else:
+            say(line, self._output)
+
+
+class _Patient:
+    """A terminal that may go away: what is written then goes nowhere."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            leave(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            leave(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class LiveView:
     """A picture on the terminal that is redrawn four times a second: a bar, the counts, the best, the running trials."""
 
     def __init__(self, progress: IO[str], output: IO[str]) -> None:
-        self._console = Console(file=progress)
+        self._console = Console(file=_Patient(progress))  # type: ignore[arg-type]  # as much of a file as Rich asks for
         self._output = output
         self._state = Progression()
         self._live: Live | None = None
@@ -251,7 +280,7 @@ class LiveView:
 
     def stage(self, name: str, **facts: Any) -> None:
         self._stop_live()
-        self._console.print(f"[bold]{name}[/bold] {facts.get('text', '')}", highlight=False)
+        self._console.print(Text(name, style="bold"), Text(several(facts.get("text", ""))))
         if name == "search":
             self._state.begin(facts)
             self._live = Live(get_renderable=self._picture, console=self._console, refresh_per_second=4, transient=True)
@@ -260,13 +289,13 @@ class LiveView:
     def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
         self._state.update(number, epoch, value, state)
         if state == "failed":
-            self._console.print(f"trial {number} failed at epoch {epoch}: {cause}", style="red", markup=False, highlight=False)
+            self._console.print(Text(one(f"trial {number} failed at epoch {epoch}: {cause}"), style="red"))
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(Text(several(text)))
 
     def forecast(self, found: Mapping[str, Any]) -> None:
-        self._console.print(self._state.expect(found), markup=False, highlight=False)
+        self._console.print(Text(self._state.expect(found)))
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         self._stop_live()
@@ -279,12 +308,12 @@ class LiveView:
         if self._live is not None:
             self._live.stop()
             self._live = None
-            self._console.print(self._state.summary(), markup=False, highlight=False)
+            self._console.print(Text(self._state.summary()))
 
     def _picture(self) -> Group:
         self._bar.update(self._task, completed=self._state.fraction)
         running = Table.grid(padding=(0, 2))
         for number, (epoch, value) in sorted(self._state.running.items())[:16]:
             shown = "" if value is None else f"{self._state.metric} {value:.4f}"
-            running.add_row(f"  trial {number}", f"epoch {epoch}/{self._state.max_epochs}", shown)
-        return Group(self._bar, self._state.summary(), self._state.best_text(), running)
+            running.add_row(*map(Text, (f"  trial {number}", f"epoch {epoch}/{self._state.max_epochs}", one(shown))))
+        return Group(self._bar, Text(self._state.summary()), Text(one(self._state.best_text())), running)

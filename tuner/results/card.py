@@ -11,10 +11,13 @@ from typing import Any
 from tuner.data import scaling
 from tuner.data.dataset import Dataset
 from tuner.errors import SweepError
+from tuner.study import builder_copy
 from tuner.study.writing import write_whole
 from tuner.training.trainer import TrainingConfig
 
 CARD = "model.json"
+# What predictions cannot do without.
+NEEDED = {"model", "recipe", "features", "scaling", "dataset", "classes"}
 
 
 def write_card(folder: Path, final: Mapping[str, Any], config: TrainingConfig, dataset: Dataset, facts: Mapping[str, Any]) -> Path:
@@ -35,6 +38,7 @@ def write_card(folder: Path, final: Mapping[str, Any], config: TrainingConfig, d
         "scaling": scaling.to_json(dataset.scalings(None)),
         "dataset": dataset.facts,
         "versions": facts.get("versions"),
+        builder_copy.FACT: facts.get(builder_copy.FACT),
         "sweep": {"name": facts.get("name"), "seed": facts.get("seed"), "trial": final["trial"], "test_openings": facts.get("test_openings")},
     }
     target = folder / CARD
@@ -50,8 +54,16 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     path = folder / CARD
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SweepError(f"{folder}: no saved model there ({CARD} is missing); expected the folder of a sweep that has ended") from error
     except (OSError, ValueError) as error:
         raise SweepError(f"{path}: cannot be read as a model card; expected the {CARD} that Tuner wrote") from error
+    if not isinstance(card, dict) or NEEDED - card.keys():
+        raise no_card(path)
+    return card
+
+
+def no_card(path: Path) -> SweepError:
+    """Return the error that says that a file is JSON, but no card that Tuner wrote."""
+    return SweepError(f"{path}: is no model card, or a damaged one; expected the {CARD} that Tuner wrote")

@@ -1,11 +1,13 @@
 """`tuner predict`: the saved model of a sweep, applied to new data.
 
-The network is rebuilt from the model card and given the weights of model.keras, in a process of its own; no code in either file is run. Owns how
+The network is rebuilt from the model card and given the weights of model.keras, in a process of its own; no code in either file is run, but a builder of the
+user's own is: the copy of it that the sweep's folder keeps. Owns how
 predictions are written.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +21,8 @@ from tuner.data.pool import Pool
 from tuner.data.scaling import from_json
 from tuner.data.splits import Fold
 from tuner.errors import SweepError
-from tuner.results.card import read_card
+from tuner.results.card import CARD, no_card, read_card
+from tuner.study import builder_copy
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.shared_data import store
 from tuner.training.trainer import TrainingConfig
@@ -45,11 +48,19 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     """
     if target is not None and target.suffix not in WRITERS:
         raise SweepError(f"{target}: cannot write {target.suffix or 'a file without ending'}; {nearest(target.suffix, WRITERS)}")
+    if target is not None and not target.parent.is_dir():
+        raise SweepError(f"{target}: there is no folder {target.parent}; expected one that exists")
     card = read_card(folder)
-    dataset = card["dataset"]
-    x = read_for_prediction(str(source), Features.from_json(card["features"]), format=dataset.get("format"), separator=dataset.get("separator") or ",")
-    predictions = _outputs(folder / card["model"], card, x, search_path)
-    table = _table(predictions, card["classes"])
+    # First what the winner was built by: the module of that name may be another by now.
+    search_path = (*builder_copy.kept(card, folder), *search_path)
+    try:
+        features, dataset = Features.from_json(card["features"]), card["dataset"]
+        config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": search_path}), from_json(card["scaling"])
+        model, classes, read = folder / card["model"], card["classes"], {"format": dataset.get("format"), "separator": dataset.get("separator") or ","}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise no_card(folder / CARD) from error
+    x = read_for_prediction(str(source), features, **read)
+    table = _table(_outputs(model, config, scaling, x), classes)
     if target is None:
         pa.csv.write_csv(table, sys.stdout.buffer)
     else:
@@ -57,9 +68,7 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     return table
 
 
-def _outputs(model: Path, card: dict, x: np.ndarray, search_path: tuple[str, ...]) -> np.ndarray:
-    config = TrainingConfig.from_json({**card["recipe"], "search_path": search_path})
-    scaling = from_json(card["scaling"])
+def _outputs(model: Path, config: TrainingConfig, scaling: Any, x: np.ndarray) -> np.ndarray:
     with leftovers.folder() as scratch:
         labels = np.zeros(len(x), np.int32 if config.task == "classification" else np.float32)
         pool = store(scratch, Pool(x, labels))

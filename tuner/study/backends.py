@@ -4,9 +4,10 @@ Owns how one is made, opened again and read there, and what is said where that f
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
@@ -53,26 +54,65 @@ def read_study(folder: str | Path) -> Study:
     Raises:
         SweepError: no sweep lies there, or it cannot be read.
     """
-    journal, place = Path(folder) / JOURNAL, Path(folder) / DATABASE
-    if not journal.exists() and not place.exists():
-        raise SweepError(f"{folder}: no sweep there ({JOURNAL} is missing); expected the folder of a sweep that `tuner run` has begun")
-    expected, remedy = "expected a study with read permission", "; restore it from a copy"
-    location, name = str(folder), ""
-    if not journal.exists():
-        with _told(str(place), expected, remedy):
-            stated = json.loads(place.read_text(encoding="utf-8"))
-            location, name = str(stated["url"]), stated["name"]
-    with _place(location, expected, remedy):
-        if journal.exists():
-            backend = SweepJournal(journal)
-            storage: BaseStorage = JournalStorage(backend)
-            backend.check_end()
-            name = next((name for name in optuna.study.get_all_study_names(storage) if not name.endswith(KNOWN)), "")
-        else:
-            storage = _open_storage(location)
-        study = optuna.load_study(study_name=name, storage=storage)
+    location = _location(folder)
+    with _place(location, "expected a study with read permission", "; restore it from a copy"):
+        study = _load(folder, location)
         objective = Objective(**study.user_attrs["objective"])
     return Study(study, objective)
+
+
+def forget_unbegun(folder: str | Path, is_other: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Remove the study of a sweep that has not one epoch to show, and that is to be begun otherwise; say whether that was so.
+
+    The sweep's lock must be held. One that another driver works at in a database, and one that cannot be read, stays as it is.
+
+    Args:
+        folder: of the sweep.
+        is_other: told the facts of the sweep, says whether it is to be begun otherwise.
+    """
+    try:
+        location = _location(folder)
+        with _place(location, "", ""):
+            study = _load(folder, location)
+            facts = study.user_attrs
+    except SweepError:  # opening it says so
+        return False
+    trials = study.get_trials(deepcopy=False)
+    if any(name.startswith("epoch_") for trial in trials for name in trial.user_attrs) or facts.get("driver") or not is_other(facts):
+        return False
+    journal = Path(folder) / JOURNAL
+    if journal.exists():
+        journal.unlink()
+        journal.with_suffix(".end").unlink(missing_ok=True)
+    else:
+        optuna.delete_study(study_name=study.study_name, storage=study._storage)
+    return True
+
+
+def _location(folder: str | Path) -> str:
+    """Return where the study of a sweep's folder lives: the folder itself, or the URL of a database.
+
+    Raises:
+        SweepError: no sweep lies there.
+    """
+    place = Path(folder) / DATABASE
+    if (Path(folder) / JOURNAL).exists():
+        return str(folder)
+    if not place.exists():
+        raise SweepError(f"{folder}: no sweep there ({JOURNAL} is missing); expected the folder of a sweep that `tuner run` has begun")
+    with _told(str(place), "expected a study with read permission", "; restore it from a copy"):
+        return str(json.loads(place.read_text(encoding="utf-8"))["url"])
+
+
+def _load(folder: str | Path, location: str) -> optuna.Study:
+    if _is_database(location):
+        name = json.loads((Path(folder) / DATABASE).read_text(encoding="utf-8"))["name"]
+        return optuna.load_study(study_name=name, storage=_open_storage(location))
+    backend = SweepJournal(Path(folder) / JOURNAL)
+    storage = JournalStorage(backend)
+    backend.check_end()
+    name = next((name for name in optuna.study.get_all_study_names(storage) if not name.endswith(KNOWN)), "")
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def note_database(folder: str | Path, url: str, name: str) -> None:

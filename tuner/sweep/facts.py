@@ -21,10 +21,8 @@ from tuner.search.rules.milestones import milestones
 from tuner.spec import sweep_spec as specs
 from tuner.study.record import Study
 from tuner.study.writing import write_whole
-from tuner.sweep import reopen
+from tuner.sweep import reopen, sources
 
-# Where a sweep runs, lies and is shown says nothing about its trials.
-MAY_MOVE = ("folder", "storage", "cluster", "trackers")
 COMPILED = "compiled epoch"  # as epoch.py calls it
 VERSIONS_OF = ("ray", "optuna", "tensorflow", "keras", "numpy", "pyarrow", "scikit-learn")
 
@@ -41,8 +39,8 @@ def same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
     recorded = study.facts.get("spec")
     if recorded is None:
         return spec
-    nowhere, asked = dict.fromkeys(MAY_MOVE), specs.to_json(spec)
-    place = {name: asked[name] for name in MAY_MOVE}
+    nowhere, asked = dict.fromkeys(reopen.MAY_MOVE), specs.to_json(spec)
+    place = {name: asked[name] for name in reopen.MAY_MOVE}
     asked |= nowhere
     begun, now = ({**specs.with_defaults(reopen.with_direction(study.facts.get(name) or recorded, study)), **nowhere} for name in ("spec_as_begun", "spec"))
     changes = specs.differences(now, asked)
@@ -57,16 +55,20 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
     """Write down what the sweep is, once; a sweep that goes on keeps what it began with.
 
     Raises:
-        SpecError: the data are not those that the sweep began with.
+        SpecError: the data or the builder are not those that the sweep began with.
     """
+    builder = sources.sources_of(spec.space.builder, search_path)
     recorded = study.facts.get("dataset", {}).get("content_hash")
     if recorded is not None:
         if recorded != dataset.facts["content_hash"]:
             raise SpecError(f"dataset: its content has changed since this sweep began (was {recorded[:12]}, is {dataset.facts['content_hash'][:12]})")
+        sources.refuse(spec.sweep_folder, sources.changes(study.facts, spec.sweep_folder, builder))
         return
     split = io.BytesIO()
     np.savez_compressed(split, allow_pickle=False, **dataset.indices())
     write_whole(spec.sweep_folder / "split.npz", split.getvalue())
+    if builder:
+        sources.record(study, spec.sweep_folder, builder)
     described = space.describe()
     facts = {
         "name": spec.name,

@@ -46,7 +46,8 @@ from tuner.study.retention import CheckpointRetention
 from tuner.study.writing import write_whole
 from tuner.sweep import facts, plan
 from tuner.sweep.eta import Eta
-from tuner.training import starting
+from tuner.sweep.reopen import begin_anew
+from tuner.training import keras_settings, starting
 from tuner.training.trial import Trial, TrialContext
 
 ANY = 10**6  # as many trials at a time as fit
@@ -93,6 +94,8 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
     """
     folder = spec.sweep_folder
     check_installed(spec.trackers)
+    for line in keras_settings.check():
+        view.note(line)
     with exclusive_driver(folder) as lock, _kept(spec, view, interrupted):
 
         @cache
@@ -100,6 +103,8 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
             view.stage("data", text=spec.dataset.source)
             return data.load(spec.dataset, spec.seed)
 
+        if anew := begin_anew(spec, search_path):
+            view.note(anew)
         # What a driver left that was killed can only be cleared away where the sweep runs; and trackers may have more to hear.
         board = None if lock.before or spec.trackers else _finished(spec, load, search_path)
         if board is None:
@@ -238,7 +243,7 @@ def _search(sweep: _Sweep, slots: int) -> None:
     shelf = CheckpointRetention(storage.States(bucket) if bucket else Path(sweep.context.checkpoints), study, spec.training.checkpoint_gb * 1e9)
     view.stage(
         "search",
-        text=f"{space.name} for {study.objective.metric}",
+        text=f"{space.name} for {study.objective.metric}: {'higher' if study.objective.mode == 'max' else 'lower'} is better",
         trials=spec.search.trials,
         epochs=spec.search.epochs,
         seconds=spec.search.seconds,

@@ -5,6 +5,7 @@ Owns what is read from the record for that, and how a recorded budget grows. Mus
 
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +14,16 @@ from typing import Any
 
 from tuner.errors import SpecError, SweepError
 from tuner.spec import sweep_spec as specs
-from tuner.study.backends import read_study
+from tuner.study import builder_copy
+from tuner.study.backends import forget_unbegun, read_study
 from tuner.study.directions import direction_of
 from tuner.study.lock import exclusive_driver
+from tuner.study.mirror import RESULTS
 from tuner.study.record import Study
+from tuner.sweep import sources
 
+# Where a sweep runs, lies and is shown says nothing about its trials.
+MAY_MOVE = ("folder", "storage", "cluster", "trackers")
 BUDGETS = ("trials", "epochs", "seconds")
 
 
@@ -48,7 +54,82 @@ def recorded(folder: str | Path) -> Recorded:
         raise SweepError(f"{folder}: was interrupted before it began; run its spec again")
     begun = facts["begun_in"]
     spec = specs.check({**with_direction(facts["spec"], study), "folder": str(Path(folder).resolve())})
-    return Recorded(spec, tuple(begun["search_path"]), Path(begun["folder"]))
+    # Where the builder is not found any more, its copy in the sweep's folder is as good.
+    return Recorded(spec, (*begun["search_path"], *builder_copy.kept(facts, folder)), Path(begun["folder"]))
+
+
+def begin_anew(spec: specs.SweepSpec, search_path: tuple[str, ...]) -> str | None:
+    """Remove the record of a sweep that has not one epoch to show, where its spec or its builder is another now; its lock must be held.
+
+    Args:
+        spec: checked.
+        search_path: folders in which the spec's own builder is looked for.
+
+    Returns:
+        What was done, in a line; None where there was nothing to do.
+    """
+    folder = spec.sweep_folder
+
+    def is_other(facts: Mapping[str, Any]) -> bool:
+        recorded = facts.get("spec")
+        if recorded is None:  # killed before it was written down: nothing says that it was this one
+            return True
+        nowhere = dict.fromkeys(MAY_MOVE)
+        asked = {**specs.to_json(spec), **nowhere}
+        now, begun = ({**specs.with_defaults(each or recorded), **nowhere} for each in (recorded, facts.get("spec_as_begun")))
+        builder = sources.sources_of(spec.space.builder, search_path)
+        return bool(sources.changes(facts, folder, builder)) or bool(specs.differences(now, asked) and specs.differences(begun, asked))
+
+    if not forget_unbegun(folder, is_other):
+        return None
+    for name in (*RESULTS, *(f"report.{form}" for form in ("html", "md"))):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / builder_copy.FOLDER, ignore_errors=True)
+    return f"{folder}: the sweep there never finished an epoch; it is begun anew under the spec and the builder of today"
+
+
+def check_builder(folder: Path, changed_builder: bool = False) -> None:
+    """Refuse to go on with a sweep whose builder has changed since it began, before anything is done with it.
+
+    Args:
+        folder: of the sweep.
+        changed_builder: it is to go on with it all the same.
+
+    Raises:
+        SpecError: it has changed.
+        SweepError: there is no sweep.
+    """
+    begun = recorded(folder)
+    if not changed_builder:
+        sources.refuse(folder, sources.changes(read_study(folder).facts, folder, sources.sources_of(begun.spec.space.builder, begun.search_path)))
+
+
+def take_on_builder(folder: Path, search_path: tuple[str, ...]) -> str | None:
+    """Let a sweep go on with a builder that has changed since it began; the record says from which trial on.
+
+    Args:
+        folder: of the sweep.
+        search_path: folders in which the builder is looked for.
+
+    Returns:
+        What has changed, in a line; None where nothing has, or no sweep is there.
+
+    Raises:
+        SweepError: it is running, or cannot be read.
+    """
+    if not folder.is_dir():
+        return None
+    with exclusive_driver(folder):
+        try:
+            study = read_study(folder)
+        except SweepError:  # nothing is recorded yet, or the run itself says what is wrong with it
+            return None
+        files = sources.sources_of((study.facts.get("spec") or {}).get("space", {}).get("builder"), search_path)
+        lines = sources.changes(study.facts, folder, files)
+        if not lines:
+            return None
+        sources.record(study, folder, files)
+    return f"the new builder is taken on ({'; '.join(lines)}): trials from {len(study.trials())} on are built by it, those before were not"
 
 
 def with_direction(recorded: Mapping[str, Any], study: Study) -> dict[str, Any]:

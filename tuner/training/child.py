@@ -22,7 +22,7 @@ import numpy as np
 from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.errors import REFUSALS, TrialDiverged
-from tuner.training import space_request
+from tuner.training import keras_settings, space_request
 from tuner.training.code import take_code
 from tuner.training.shared_data import mapped, read_folds
 from tuner.training.trainer import Training, TrainingConfig
@@ -93,6 +93,7 @@ def bind(limits: dict[str, Any]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(limits["gpus"]) or "-1"
     import tensorflow as tf
 
+    keras_settings.apply()
     use_devices(tf, limits["threads"], limits["gpus"], limits["gpu_memory_bytes"])
 
 

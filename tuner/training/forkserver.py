@@ -25,7 +25,8 @@ from typing import Any
 
 LINGER_S = 5.0
 START_S = 120.0
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR", "ABSL_MIN_LOG_LEVEL": "3"}
+# Of every process that trains. Whoever has set another backend has been told by now, or sits at another machine.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR", "ABSL_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
 _PR_SET_PDEATHSIG = 1
 _LARGEST_MESSAGE = 1 << 20
 

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
 
-from tuner.training import forkserver
+from tuner.training import forkserver, keras_settings
 
 START_S = 120.0
 
@@ -309,11 +309,11 @@ def _folder() -> Path:
 
 
 def _key() -> str:
-    """Name the server of this interpreter and this very code."""
+    """Name the server of this interpreter, this very code, and all that TensorFlow and Keras read when they are imported."""
     here = Path(__file__).resolve().parents[2]
     files = sorted(file for package in ("tuner", "search_spaces") for file in (here / package).rglob("*.py"))
     code = [f"{file.relative_to(here)}{file.stat().st_mtime_ns}" for file in files]
-    known = [sys.executable, str(here), *code, os.environ.get("TF_ENABLE_ONEDNN_OPTS", "")]
+    known = [sys.executable, str(here), *code, keras_settings.fingerprint({**os.environ, **forkserver.QUIET})]
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
 
 
