@@ -48,8 +48,10 @@ class ClusterSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    target: Literal["local", "address"] = Field(
-        "local", description="local: all CPUs and GPUs of this machine, in a Ray of its own. address: a Ray cluster that runs."
+    target: Literal["local", "address", "in-process"] = Field(
+        "local",
+        description="local: all CPUs and GPUs of this machine, in a Ray of its own. address: a Ray cluster that runs. in-process: no Ray and no processes, one "
+        "trial after another in the one that you started: breakpoint() works in a builder, and nothing is bounded.",
     )
     address: str | None = Field(None, description='For target = "address": the cluster\'s address, such as "10.0.0.1:6379", or "auto" on one of its nodes.')
     cpus: int | None = Field(None, ge=1, description='For target = "local": how many CPUs of this machine to use; none: all.')
@@ -64,7 +66,7 @@ class ClusterSection(BaseModel):
     @property
     def patience_s(self) -> float | None:
         """How long to wait for nodes: `wait_s`, and 0 in a Ray of our own, which nobody adds nodes to."""
-        return 0.0 if self.target == "local" else self.wait_s
+        return self.wait_s if self.target == "address" else 0.0
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,19 @@ def _address(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterat
             ray.shutdown()
 
 
-TARGETS: dict[str, Callable] = {"local": _local, "address": _address}
+@contextmanager
+def _in_process(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterator[Cluster]:
+    """This very process, without Ray."""
+    for name, value in (("address", section.address), ("cpus", section.cpus), ("gpus", section.gpus)):
+        if value is not None:
+            mend = "leave it out, or say --set 'cluster={target=\"in-process\"}'"
+            raise ClusterError(f"cluster.{name}: got {value!r} with target 'in-process', which takes what there is; {mend}")
+    meanwhile()
+    with leftovers.folder() as folder:
+        yield Cluster(Capacity((Node("this process", cpus=quota.cpus(), gpus=0.0),)), "this process", f"{folder}/sweep")
+
+
+TARGETS: dict[str, Callable] = {"local": _local, "address": _address, "in-process": _in_process}
 
 
 def resolve(address: str) -> str:

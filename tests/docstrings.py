@@ -27,12 +27,14 @@ class Function:
         node: its definition.
         text: its docstring; of a class's own making (`__init__`, `__post_init__`) that of the class as well.
         is_explained: whether somebody else explains its parameters: the options of a command, or the class whose method it overrides.
+        is_command: whether its docstring is the help text of a command.
     """
 
     where: str
     node: ast.FunctionDef
     text: str
     is_explained: bool
+    is_command: bool = False
 
     @property
     def parameters(self) -> list[ast.arg]:
@@ -66,7 +68,8 @@ def functions(paths: Iterable[Path], root: Path) -> Iterator[Function]:
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 decorators = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
-                yield Function(f"{file}:{node.lineno} {node.name}", node, docstring_of(node), "command" in decorators or "click." in decorators)
+                command = "command" in decorators or "click." in decorators
+                yield Function(f"{file}:{node.lineno} {node.name}", node, docstring_of(node), command, command)
             elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 yield from _methods(node, file, classes)
 
@@ -118,22 +121,32 @@ def is_array(annotation: ast.expr) -> bool:
 
 def raises_unsaid(function: Function) -> list[str]:
     """Return the exceptions that the function's own lines raise and its docstring does not name."""
-    told = function.section("Raises") + "".join(re.findall(r"Raises [^.]*\.", function.text))
+    said = function.section("Raises") + "".join(re.findall(r"Raises [^.]*\.", function.text))
     unsaid = []
-    for node in own_lines(function.node):
-        if isinstance(node, ast.Raise) and node.exc is not None:
-            called = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-            name = ast.unparse(called).rpartition(".")[2]
-            if name[:1].isupper() and name not in told and f"{function.where}: {name}" not in unsaid:
-                unsaid.append(f"{function.where}: {name}")
+    for name in raised(function.node.body, frozenset({"SystemExit"})):  # an exit code is no error
+        if name not in said and f"{function.where}: {name}" not in unsaid and not function.is_command:
+            unsaid.append(f"{function.where}: {name}")
     return unsaid
 
 
-def own_lines(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """Yield what stands in a function, without the functions in it."""
-    waiting: list[ast.AST] = list(function.body)
-    while waiting:
-        node = waiting.pop()
-        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
-            yield node
-            waiting += ast.iter_child_nodes(node)
+def raised(lines: Iterable[ast.AST], caught: frozenset[str]) -> Iterator[str]:
+    """Yield the names of the exceptions that these lines raise and do not catch themselves; functions within them are their own affair.
+
+    Args:
+        lines: statements, or parts of them.
+        caught: names of exceptions that are caught around them.
+    """
+    for node in lines:
+        if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            called = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            name = ast.unparse(called).rpartition(".")[2]
+            if name[:1].isupper() and name not in caught:
+                yield name
+        if isinstance(node, ast.Try):
+            handled = {word.rpartition(".")[2] for handler in node.handlers if handler.type for word in re.findall(r"[\w.]+", ast.unparse(handler.type))}
+            yield from raised(node.body, caught | handled)
+            yield from raised([*node.handlers, *node.orelse, *node.finalbody], caught)
+        else:
+            yield from raised(ast.iter_child_nodes(node), caught)

@@ -32,7 +32,7 @@ def run_to_end(spec: "SweepSpec", search_path: tuple[str, ...], *, again: str, q
     from tuner.monitor.console import view_for
     from tuner.training import starting
 
-    view = view_for(quiet=quiet, as_json=as_json)
+    view = view_for(quiet=quiet, as_json=as_json, live=spec.cluster.target != "in-process")  # a debugger writes on the same terminal
     # Earlier than the sweep would: Ray is imported on one core while TensorFlow is on another.
     with signals() as interruption, starting.ahead() if spec.cluster.target == "local" else nullcontext():
         from tuner.sweep import reopen

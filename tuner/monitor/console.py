@@ -42,13 +42,19 @@ class View(Protocol):
     def close(self) -> None: ...
 
 
-def view_for(*, quiet: bool = False, as_json: bool = False) -> View:
-    """Return the view that fits where the output goes."""
+def view_for(*, quiet: bool = False, as_json: bool = False, live: bool = True) -> View:
+    """Return the view that fits where the output goes.
+
+    Args:
+        quiet: the result only.
+        as_json: for machines.
+        live: lines may be drawn over on a terminal; False where somebody else writes there as well.
+    """
     if as_json:
         return JsonView(sys.stdout)
     if quiet:
         return QuietView(sys.stdout)
-    return LiveView(sys.stderr, sys.stdout) if sys.stderr.isatty() else PlainView(sys.stderr, sys.stdout)
+    return LiveView(sys.stderr, sys.stdout) if live and sys.stderr.isatty() else PlainView(sys.stderr, sys.stdout)
 
 
 @dataclass

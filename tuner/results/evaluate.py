@@ -29,8 +29,8 @@ from tuner.results.confirm import Race
 from tuner.study import failures
 from tuner.study.seeds import seed_of
 from tuner.study.writing import write_whole
+from tuner.training.in_process import TrainingHere
 from tuner.training.process import ProcessDied, TrainingProcess
-from tuner.training.shared_data import store
 from tuner.training.trainer import TrainingConfig
 from tuner.training.trial import TrialContext, own_limits
 
@@ -268,7 +268,7 @@ def _test(context: TrialContext, job: Job, state: dict[str, bytes]) -> Score:
         return Score({f"test_{name}": value for name, value in metrics.items()}, predictions)
 
 
-def _train(process: TrainingProcess, context: TrialContext, epochs: int) -> list[dict[str, float]]:
+def _train(process: TrainingProcess | TrainingHere, context: TrialContext, epochs: int) -> list[dict[str, float]]:
     """Train for so many epochs, none of which may hang, and return their reports."""
     watch, reports = failures.Watch(context.epoch_timeout_s, context.deadline_s), []
     for _ in range(epochs):
@@ -277,8 +277,8 @@ def _train(process: TrainingProcess, context: TrialContext, epochs: int) -> list
     return reports
 
 
-def _process(context: TrialContext, job: Job, arrays: str) -> TrainingProcess:
-    return TrainingProcess(job.config, store(Path(context.scratch) / arrays, context.pool), folds=context.folds, limits=own_limits(), code=context.code)
+def _process(context: TrialContext, job: Job, arrays: str) -> TrainingProcess | TrainingHere:
+    return context.begin(job.config, own_limits(), arrays=arrays)
 
 
 @dataclass(frozen=True)
@@ -320,6 +320,12 @@ def _run(function: Callable, context: TrialContext, calls: Sequence[tuple], work
 
     A call begins with its job. One that needs more memory than its share of a GPU is tried again with a larger one, as a trial is; what only probes is not.
     """
+    if context.in_process:
+        for index, call in enumerate(calls):
+            if workers.interrupted.is_set():
+                raise SweepError("interrupted; run the same command again to go on")
+            yield index, _guarded(function, context, *call)
+        return
     shared = ray.put(context)
     running: dict[Any, tuple[int, Resources]] = {}
 

@@ -7,7 +7,7 @@ signal handling are replaced by ours.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from traceback import walk_tb
 from typing import Any
@@ -30,7 +30,7 @@ from tuner.search.searcher import StudySearcher
 from tuner.study.assignment import Assignment
 from tuner.study.epoch_report import EpochReport
 from tuner.study.failures import Cause
-from tuner.study.record import STATES, last_epoch
+from tuner.study.record import STATES, Study, last_epoch
 from tuner.study.writing import PAUSES_S, cannot_write
 
 # Each break-down costs a few seconds; a cluster on which they go on and on is not fit for this sweep.
@@ -90,16 +90,7 @@ class _Watcher(NotPickled, tune.Callback):
         self._accounts = accounts
 
     def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:
-        # Searcher and scheduler have written the report and its consequence by now, so the study says in which state the trial is.
-        report = EpochReport.from_json(result)
-        record = self._accounts.study.trial(report.number)
-        if STATES[record.state] == "waiting":
-            retried = record.user_attrs.get("retried") or [{"message": "it was interrupted"}]
-            self._view.note(f"trial {record.number}: {retried[-1]['message']}; it is tried again")
-            return
-        cause = record.user_attrs.get("cause", {}).get("message", "")
-        epoch = report.epoch or last_epoch(record) + 1
-        self._view.epoch(record.number, epoch, record.intermediate_values.get(epoch), STATES[record.state], cause)
+        tell(self._view, self._accounts.study, result)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         self._view.note(f"trial {Assignment.from_json(trial.config).number}: its worker was lost; it is tried again")
@@ -150,6 +141,25 @@ class _Limit(NotPickled, tune.Callback):
             self._view.note(f"nodes have joined: {slots} trials at a time")
             self._slots = slots
             self._limiter.set_max_concurrency(slots)
+
+
+def tell(view: View, study: Study, result: Mapping[str, Any]) -> None:
+    """Tell the view what a trial reported and what became of it.
+
+    Args:
+        view: of the sweep.
+        study: searcher and scheduler have written the report and its consequence into it, so it says in which state the trial is.
+        result: the report, as Ray carries it.
+    """
+    report = EpochReport.from_json(result)
+    record = study.trial(report.number)
+    if STATES[record.state] == "waiting":
+        retried = record.user_attrs.get("retried") or [{"message": "it was interrupted"}]
+        view.note(f"trial {record.number}: {retried[-1]['message']}; it is tried again")
+        return
+    cause = record.user_attrs.get("cause", {}).get("message", "")
+    epoch = report.epoch or last_epoch(record) + 1
+    view.epoch(record.number, epoch, record.intermediate_values.get(epoch), STATES[record.state], cause)
 
 
 def dispatch(

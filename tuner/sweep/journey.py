@@ -12,7 +12,7 @@ from ray import tune
 
 from cluster import targets, waiting
 from cluster.gpus import check_share
-from cluster.hardware import hardware
+from cluster.hardware import hardware, machine, words
 from cluster.resources import Allotment
 from search_spaces.space import SearchSpace
 from tuner.data import dataset as data
@@ -44,7 +44,7 @@ from tuner.study.objective import Objective
 from tuner.study.record import STATES, Study
 from tuner.study.retention import CheckpointRetention
 from tuner.study.writing import write_whole
-from tuner.sweep import facts, plan
+from tuner.sweep import facts, in_process, plan
 from tuner.sweep.eta import Eta
 from tuner.sweep.reopen import begin_anew
 from tuner.training import keras_settings, starting
@@ -160,7 +160,8 @@ def _run(
         spec = facts.same_sweep(study, spec)
         space = spec.search_space()
         facts.record_beginning(study, spec, space, dataset, search_path)
-        facts.record_place(study, hardware(), slots, allotment)
+        machines = words(machine()) if spec.cluster.target == in_process.TARGET else hardware()
+        facts.record_place(study, machines, slots, allotment)
         context = _context(spec, space, dataset, scratch=cluster.scratch, began=facts.began_at(study), search_path=search_path)
         trackers = held.enter_context(following(spec.trackers, study, folder=spec.sweep_folder, began=facts.began_at(study), view=view))
         sweep = _Sweep(spec, space, dataset, study, context, evaluate.Workers(allotment, interrupted), view, trackers)
@@ -185,6 +186,9 @@ def _kept(spec: specs.SweepSpec, view: View, interrupted: threading.Event) -> Ab
 
 def _fit(spec: specs.SweepSpec, cluster: targets.Cluster, lock: Lock, view: View, interrupted: threading.Event) -> tuple[Allotment, int]:
     """Return what each trial is given, and how many run at a time."""
+    if spec.cluster.target == in_process.TARGET:
+        view.stage("cluster", text=f"{cluster.description}: one trial at a time, unbounded; [resources] is not looked at")
+        return in_process.everything(cluster.capacity), 1
     targets.clear(lock.before.get("scratch"))
     lock.note(scratch=cluster.scratch)
     for warning in cluster.warnings:
@@ -222,6 +226,7 @@ def _context(spec: specs.SweepSpec, space: SearchSpace, dataset: data.Dataset, *
         began=began,
         epoch_timeout_s=spec.training.epoch_timeout_s,
         milestones=milestones(spec.training.max_epochs, spec.scheduler.grace_period, spec.scheduler.reduction_factor),
+        in_process=spec.cluster.target == in_process.TARGET,
     )
 
 
@@ -264,17 +269,18 @@ def _search(sweep: _Sweep, slots: int) -> None:
         sweep.trackers.look()
 
     usual, rest = sweep.workers.allotment.usual, (spec.search.trials or ANY) - len(study.trials("complete", "pruned", "failed"))
-    grows = spec.cluster.target != "local"
+    grows = spec.cluster.target == "address"
     most = min(rest, spec.search.max_concurrent or ANY) if grows else 0
     with waiting.wanted(usual, most) as ask_for_nodes, closing(Prefetcher(study, space)) as ahead:
-        dispatch(
-            tune.with_parameters(Trial, context=sweep.context),
-            StudySearcher(accounts, space, section=spec.search, seed=spec.seed, ahead=ahead),
-            StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed),
-            slots=Slots(sweep.workers.allotment, slots, lambda: min(targets.capacity_now().slots(usual), spec.search.max_concurrent or ANY)),
-            scratch=sweep.context.scratch,
-            audience=Audience(view, sweep.workers.interrupted, see_to_the_rest),
-        )
+        searcher = StudySearcher(accounts, space, section=spec.search, seed=spec.seed, ahead=ahead)
+        scheduler = StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed)
+        audience = Audience(view, sweep.workers.interrupted, see_to_the_rest)
+        if sweep.context.in_process:
+            in_process.search(searcher, scheduler, sweep.context, audience=audience)
+        else:
+            trial = tune.with_parameters(Trial, context=sweep.context)
+            places = Slots(sweep.workers.allotment, slots, lambda: min(targets.capacity_now().slots(usual), spec.search.max_concurrent or ANY))
+            dispatch(trial, searcher, scheduler, slots=places, scratch=sweep.context.scratch, audience=audience)
     outlook.close()
     accounts.settle()
     shelf.prune()

@@ -72,6 +72,8 @@ def make_plan(
     Raises:
         SpecError: no network can be built, or a budget does not even pay for one full training.
     """
+    if spec.cluster.target == "in-process":
+        raise SpecError("cluster.target: got \"in-process\", which is for debugging and has no plan; expected another: --set 'cluster={target=\"local\"}'")
     space = spec.search_space()
     view.stage("data", text=spec.dataset.source)
     dataset, _ = data.load(spec.dataset, spec.seed)

@@ -70,7 +70,7 @@ def serve(requests: int, log: int) -> NoReturn:
                             _forget(shared)
                         training, answer = _begin(request, shared)
                 except BaseException as error:
-                    answer = {"refused": _refusal(request, error)}
+                    answer = {"refused": refusal(request, error)}
             said = [f"{warning.category.__name__}: {warning.message}" for warning in caught]
             connection.send_bytes(json.dumps({**answer, "epoch": training.epoch if training else 0, "warnings": said}).encode())
     # Not sys.exit: there is nothing to save, and TensorFlow takes its time to clean up.
@@ -188,7 +188,13 @@ def limit_memory(memory_bytes: int) -> None:
 _GPU_FULL = ("CUDA_ERROR_OUT_OF_MEMORY", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "out of memory")
 
 
-def _refusal(request: dict[str, Any], error: BaseException) -> dict[str, Any]:
+def refusal(request: dict[str, Any], error: BaseException) -> dict[str, Any]:
+    """Return what an exception means for whoever asked: its kind, and what people should read.
+
+    Args:
+        request: what was asked for.
+        error: what came of it.
+    """
     name = type(error).__name__
     message = f"{name}: {str(error).strip() or 'without a message'}".splitlines()[0]
     verb = request.get("do", "build")

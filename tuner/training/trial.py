@@ -30,6 +30,7 @@ from tuner.study.epoch_report import EpochReport
 from tuner.study.failures import Cause
 from tuner.study.storage import Storage
 from tuner.training.checkpoint import STATE
+from tuner.training.in_process import TrainingHere
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.shared_data import store
 from tuner.training.trainer import TrainingConfig
@@ -66,6 +67,7 @@ class TrialContext:
         milestones: epochs after which a trial saves its state in any case.
         code: the builder itself, where it is in no module (code.py); empty: its name says where it is.
         bucket: where states are kept, in which case `checkpoints` is a folder of each node on their way there; None: in `checkpoints` itself.
+        in_process: whether trainings run in the driver's own process, for a debugger.
     """
 
     pool: Pool
@@ -79,6 +81,23 @@ class TrialContext:
     milestones: tuple[int, ...] = ()
     bucket: str | None = None
     code: bytes = b""
+    in_process: bool = False
+
+    def begin(self, config: TrainingConfig, limits: Limits, *, arrays: str = "pool") -> TrainingProcess | TrainingHere:
+        """Begin a training, in a process of its own unless this sweep runs in its driver's.
+
+        Args:
+            config: what to train.
+            limits: what it may use.
+            arrays: the name under which the pool lies on the node.
+
+        Raises:
+            ProcessDied: the networks could not be built.
+        """
+        if self.in_process:
+            Path(self.scratch).mkdir(parents=True, exist_ok=True)
+            return TrainingHere(config, self.pool, folds=self.folds, limits=limits, code=self.code)
+        return TrainingProcess(config, store(Path(self.scratch) / arrays, self.pool), folds=self.folds, limits=limits, code=self.code)
 
 
 class Trial(tune.Trainable):
@@ -100,8 +119,8 @@ class Trial(tune.Trainable):
     def setup(self, config: dict[str, Any], *, context: TrialContext) -> None:  # type: ignore[override]  # tune.with_parameters hands it over
         self._context = context
         self._bucket = Storage(context.bucket) if context.bucket else None
-        self._process: TrainingProcess | None = None
-        self._spare: TrainingProcess | None = None
+        self._process: TrainingProcess | TrainingHere | None = None
+        self._spare: TrainingProcess | TrainingHere | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -172,22 +191,21 @@ class Trial(tune.Trainable):
         done = self._epoch >= self._context.config.epochs  # the best stay on disk
         return done or self._epoch in self._context.milestones or self._unsaved_s > SAVE_SHARE * self._save_s
 
-    def _start(self) -> TrainingProcess:
+    def _start(self) -> TrainingProcess | TrainingHere:
         if self._assignment.pause_s:
             time.sleep(self._assignment.pause_s)  # after a failure of infrastructure, which may need a moment
         context = self._context
-        arrays = store(Path(context.scratch) / "pool", context.pool)
         config = replace(context.config, configuration=self._assignment.configuration, seed=self._assignment.seed)
         limits = own_limits()
         self._can_have_more = limits.gpu_memory_bytes is not None and not self._assignment.larger_share
-        self._process = self._reused(config, limits) or TrainingProcess(config, arrays, folds=context.folds, limits=limits, code=context.code)
+        self._process = self._reused(config, limits) or context.begin(config, limits)
         asked = {word: told for word, told in self._process.asked.items() if told}
         self._untold = {**(self._untold or {}), "parameters": self._process.parameters, "path": self._process.reason or self._process.path, **asked}
         self._restore(self._process)
         self._epoch = self._process.epoch
         return self._process
 
-    def _restore(self, process: TrainingProcess) -> None:
+    def _restore(self, process: TrainingProcess | TrainingHere) -> None:
         """Go on from the checkpoint, if there is one; from the beginning where it is lost, and say so."""
         reason = ""
         for pause in (*STORAGE_PAUSES_S, None):
@@ -231,7 +249,7 @@ class Trial(tune.Trainable):
         self._refused = 0
         return True
 
-    def _reused(self, config: TrainingConfig, limits: Limits) -> TrainingProcess | None:
+    def _reused(self, config: TrainingConfig, limits: Limits) -> TrainingProcess | TrainingHere | None:
         """Return the process of the trial before, with this trial's networks in it; None where it cannot be had, or did not manage that."""
         spare, self._spare = self._spare, None
         if spare is None:
@@ -281,17 +299,21 @@ def _read_reports(checkpoint: Path) -> dict[int, dict[str, float]]:
 
 def worker_name() -> str:
     """Return which worker this is, for the timeline: the host and the GPUs, if it has any."""
+    if not ray.is_initialized():
+        return "this process"
     gpus = ray.get_gpu_ids()
     host = ray.util.get_node_ip_address()
     return f"{host}/{ray.get_runtime_context().get_actor_id() or 'task'}"[: len(host) + 9] + (f"/gpu {','.join(map(str, gpus))}" if gpus else "")
 
 
 def own_limits() -> Limits:
-    """Return what Ray has given to this worker: CPUs, memory, and GPUs with its share of their memory; a process without GPUs sees none.
+    """Return what Ray has given to this worker: CPUs, memory, and GPUs with its share of their memory; a process without GPUs sees none. Outside Ray, nothing.
 
     Raises:
         ProcessDied: the share of a card cannot be worked out.
     """
+    if not ray.is_initialized():
+        return Limits()
     try:
         grant = granted()
     except ClusterError as error:
