@@ -154,10 +154,10 @@ def test_missing_word_is_a_category_of_its_own(read: Callable) -> None:
     assert (dataset.x[:, 3:].sum(axis=1) == 1).all()
 
 
-def test_empty_field_of_a_csv_file_is_missing_and_a_quoted_one_is_a_word(read: Callable) -> None:
+def test_empty_field_of_a_csv_file_is_missing_with_quotes_and_without(read: Callable) -> None:
     table = csv(lambda row: f"{row},{('', chr(34) * 2, 'x')[row % 3]},{'ab'[row % 2]}")
     dataset, _ = read(table, name="t.csv", missing="zero")
-    assert dataset.features.names == ("a", "b = ", "b = x", "b is missing")
+    assert dataset.features.names == ("a", "b = x", "b is missing")
 
 
 def test_indicators_say_where_a_number_was_missing(read: Callable) -> None:
@@ -205,9 +205,9 @@ def test_new_rows_without_a_needed_column_or_of_another_type_are_refused(read: C
     features = read(flowers())[0].features
     with pytest.raises(DatasetError, match=r"no column 'colour' in .*; did you mean 'color'"):
         read_for_prediction(write(flowers().rename_columns(["length", "petals", "wild", "color", "kind"]), tmp_path / "new.parquet"), features)
-    with pytest.raises(DatasetError, match="column 'petals': got values of type string; expected a number"):
+    with pytest.raises(DatasetError, match="column 'petals': row 0 holds 'five'; expected a number"):
         read_for_prediction(write(flowers(petals=["five"] * ROWS), tmp_path / "new.parquet"), features)
-    with pytest.raises(DatasetError, match="error to double: invalid value 'five'"):
+    with pytest.raises(DatasetError, match="column 'petals': row 0 holds 'five'; expected a number"):
         read_for_prediction(write(flowers(petals=["five"] * ROWS), tmp_path / "new.csv"), features)
     with pytest.raises(DatasetError, match="column 'length': 10 of 60 values are missing"):
         read_for_prediction(write(holed("length"), tmp_path / "new.parquet"), features)
@@ -231,14 +231,15 @@ def test_missing_number_of_a_new_row_waits_for_the_scaling(read: Callable, tmp_p
         (flowers(), {"exclude": ["lenght"]}, "dataset.exclude: no column 'lenght' in .*; did you mean 'length'"),
         (flowers(), {"exclude": ["length", "petals", "wild", "colour"]}, "expected at least one to predict from"),
         (flowers(), {"target": ["length", "kind"]}, "target 'kind': got values of type string; expected numbers, as there are several"),
-        (flowers(when=pa.array(range(ROWS), pa.timestamp("s"))), {}, r"column 'when': got values of type timestamp\[.*\]; expected numbers"),
+        (flowers(), {"columns": {"colour": "number"}}, "dataset.columns: colour = \"number\", but it holds 'blue'"),
+        (flowers(), {"columns": {"length": "date"}}, 'dataset.columns: length = "date", but its values are of type double'),
+        (flowers(kind=pa.array(range(ROWS), pa.timestamp("s"))), {}, r"target 'kind': got values of type timestamp\[.*\]; .* a date is no class"),
         (flowers(tags=[["a"]] * ROWS), {}, "column 'tags': got values of type list<"),
-        (flowers(empty=pa.nulls(ROWS)), {}, r"column 'empty': holds no value at all; exclude = \['empty'\]"),
-        (flowers(empty=pa.nulls(ROWS, pa.float64())), {"missing": "mean"}, "column 'empty': holds no value in the rows to train on"),
-        (flowers(empty=pa.nulls(ROWS, pa.float64())), {"missing": "drop"}, "\"drop\" leaves no row; column 'empty' alone misses 60 of 60"),
+        (flowers(empty=pa.nulls(ROWS)), {"features": ["empty", "length"]}, r"column 'empty': holds no value at all; exclude = \['empty'\]"),
+        (flowers(length=[None, 1.0] * 30, petals=[1, None] * 30), {"missing": "drop"}, "\"drop\" leaves no row; column 'length' alone misses 30 of 60"),
         (flowers(length=[float("inf") if row == 8 else 1.0 * row for row in range(ROWS)]), {}, "column 'length': row 8 holds inf"),
         (flowers(length=[1.7e9 + row % 3 for row in range(ROWS)]), {}, "lose their differences in float32; subtract a constant"),
-        (flowers(name=[f"flower {row}" for row in range(ROWS)]), {"max_categories": 10}, "column 'name': 48 distinct words"),
+        (flowers(name=[f"flower {row % 24}" for row in range(ROWS)]), {"max_categories": 10}, "column 'name': 24 distinct words"),
         (flowers(code=[str(row) if row % 50 else "l0" for row in range(ROWS)]), {}, "nearly all its values are numbers, but 'l0' is none"),
         (holed("kind"), {"missing": "mean"}, "target 'kind': 10 of 60 values are missing, the first in row 0"),
         (flowers(kind=pa.nulls(ROWS)), {}, "target 'kind': got values of type null"),
@@ -257,9 +258,9 @@ def test_table_that_cannot_be_learned_is_told_in_one_line(read: Callable, table:
     [
         ("t.csv", b"", "Empty CSV file"),
         ("t.csv", b"a,kind\n", "the table has no rows"),
-        ("t.csv", b"a,a,kind\n1,2,x\n", "multiple columns named a"),
+        ("t.csv", b"a,a,kind\n1,2,x\n", "names the column 'a' twice; .* has it a header"),
         ("t.csv", b"a,b,kind\n1,2,x\n1,2\n", "Expected 3 columns, got 2"),
-        ("t.csv", b"a;b;kind\n1;2;x\n", "no column 'kind' in .*; is the separator ',' right"),
+        ("t.csv", b"a;b;kind\n1;2;x\n1;2\n", "no column 'kind' in .*; is the separator ',' right"),
         ("t.csv", b"a,b,kind\n1,\xe4,x\n", "column 'b': got values of type binary.*UTF-8"),
         ("t.csv", b"a,\xeb,kind\n1,2,x\n", "cannot be read .*codec can't decode"),
         ("t.parquet", b"", "Parquet file size is 0 bytes"),

@@ -1,25 +1,22 @@
-"""Columns of a table as numbers: which kind each is, its categories, its holes.
+"""Columns of a table as numbers: their categories, the parts of their dates, their holes.
 
-Owns what is a feature, what a missing value means and one-hot encoding. Must not know files, splits or scaling.
+Owns what a missing value means and how a column that has been read becomes features. Must not know files, splits or scaling.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuner.data import dates
+from tuner.data.problems import Problems
+from tuner.data.readings import Reading, convert, is_text, kind_of
 from tuner.data.values import FILLED, to_float32, unknown_column
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-# A column of many words that are nearly all numbers is a column of numbers with a slip in it.
-SLIP_MIN_WORDS, SLIP_SHARE = 20, 0.9
-# What pyarrow reads as one; Python's `float` takes more: other scripts' digits, underscores, and any kind of space around them.
-_NUMBER = re.compile(r"[ \t]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t]*|[+-]?(inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -28,141 +25,140 @@ class Column:
 
     Attributes:
         name: as in the table.
-        kind: `number`, `boolean` or `category`.
+        kind: `number`, `boolean`, `date` or `category`.
         categories: of a category, sorted; each becomes a column of zeros and ones. A word that is not among them becomes all zeros.
-        missing: a category of its own for missing words; for numbers and booleans a further column that says where a value was missing.
+        missing: a category of its own for missing words; for the others a further column that says where a value was missing.
+        reading: how its values are read; None in the records of older sweeps: as they are.
+        unscaled: a number that no scaling touches.
+        base: of a date: the day that is 0, counted from 1970-01-01.
+        parts: of a date: what it becomes; see `dates`.
     """
 
     name: str
     kind: str
     categories: tuple[str, ...] = ()
     missing: bool = False
+    reading: Reading | None = None
+    unscaled: bool = False
+    base: int = 0
+    parts: tuple[str, ...] = ()
+
+    @property
+    def read_as(self) -> Reading:
+        """How its values are read."""
+        return self.reading or Reading(self.kind)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The names of the columns that it becomes, but for the one that says where a value was missing."""
+        if self.kind == "category":
+            return tuple(f"{self.name} = {word}" for word in self.categories)
+        return dates.outputs(self.name, self.parts) if self.kind == "date" else (self.name,)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the columns that it becomes."""
-        if self.kind == "category":
-            return tuple(f"{self.name} = {word}" for word in self.categories) + ((f"{self.name} is missing",) if self.missing else ())
-        return (self.name, f"{self.name} is missing") if self.missing else (self.name,)
+        return (*self.values, f"{self.name} is missing") if self.missing else self.values
+
+    @property
+    def scaled(self) -> tuple[bool, ...]:
+        """For each of `outputs`, whether it is scaled: numbers and days are, zeros and ones and places on a circle are not."""
+        number = (self.kind == "number" and not self.unscaled) or (self.kind == "date" and self.parts[:1] == ("days",))
+        return (number, *(False for _ in self.outputs[1:])) if self.outputs else ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `from_json` gives the same column back."""
+        reading = None if self.reading is None else self.reading.to_json()
+        return {**asdict(self), "categories": list(self.categories), "parts": list(self.parts), "reading": reading}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Column":
+        reading = values.get("reading")
+        lists = {name: tuple(values[name]) for name in ("categories", "parts") if name in values}
+        return cls(**{**values, **lists, "reading": None if reading is None else Reading.from_json(reading)})
 
 
-def kind_of(type_: "pa.DataType") -> str | None:
-    """Return `number`, `boolean` or `category`; none for a type that cannot be a feature."""
-    import pyarrow as pa
-
-    types = pa.types
-    if types.is_dictionary(type_):
-        return kind_of(type_.value_type)
-    if types.is_boolean(type_):
-        return "boolean"
-    if types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_):
-        return "number"
-    if types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_):
-        return "category"
-    return None
-
-
-def type_of(kind: str) -> "pa.DataType":
-    """Return the type that a normalised column of this kind has."""
-    import pyarrow as pa
-
-    return {"number": pa.float64(), "boolean": pa.bool_(), "category": pa.large_string()}[kind]
-
-
-def kinds_of(table: "pa.Table") -> dict[str, str]:
-    """Return the kind of each feature column.
-
-    Raises:
-        DatasetError: a column is of a type that cannot be a feature.
-    """
-    import pyarrow as pa
-
-    kinds = {}
-    for field in table.schema:
-        kind = kind_of(field.type)
-        if pa.types.is_null(field.type):
-            raise DatasetError(f"column {field.name!r}: holds no value at all; exclude = [{field.name!r}] leaves it out")
-        if kind is None:
-            mend = "is the file in UTF-8?" if pa.types.is_binary(field.type) else f"convert it, or exclude = [{field.name!r}]"
-            raise DatasetError(f"column {field.name!r}: got values of type {field.type}; expected numbers, booleans or strings; {mend}")
-        kinds[field.name] = kind
-    return kinds
-
-
-def check_types(table: "pa.Table", kinds: Mapping[str, str]) -> None:
-    """Check that each column is of the kind that it was when the features were fitted, or holds nothing.
-
-    Raises:
-        DatasetError: one is not.
-    """
-    import pyarrow as pa
-
-    for field in table.schema:
-        if not pa.types.is_null(field.type) and kind_of(field.type) != kinds[field.name]:
-            raise DatasetError(f"column {field.name!r}: got values of type {field.type}; expected a {kinds[field.name]}, as in the rows to train on")
-
-
-def normalise(table: "pa.Table", kinds: Mapping[str, str]) -> "pa.Table":
-    """Return the table with float64, boolean and large_string columns only; NaN becomes null, the one mark for missing.
+def normalise(table: "pa.Table", readings: Mapping[str, Reading]) -> "pa.Table":
+    """Return these columns as float64, boolean, timestamp and large_string; NaN becomes null, the one mark for missing.
 
     Args:
-        table: feature columns.
-        kinds: column -> the kind that it must have.
+        table: has these columns, and others maybe.
+        readings: column -> how it is read.
 
     Raises:
-        DatasetError: a column is of another kind.
+        DatasetError: values of a column are of another kind; several columns are told at once.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    check_types(table, kinds)
-    found = []
-    for name, values in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
-        values = values.cast(type_of(kinds[name]), safe=False)
-        if kinds[name] == "number" and pc.any(nan := pc.is_nan(values)).as_py():  # a column that is normalised already is not copied
-            values = pc.if_else(nan, pa.scalar(None, pa.float64()), values)
-        found.append(values)
-    return pa.table(found, names=table.column_names)
+    problems, found = Problems(), {}
+    for name, reading in readings.items():
+        with problems.gathered():
+            found[name] = convert(name, table.column(name), reading)
+    problems.check()
+    return pa.table(list(found.values()), names=list(found))
 
 
-def fit(table: "pa.Table", *, missing: str, indicators: bool = False, max_categories: int = 1000) -> tuple[Column, ...]:
-    """Fit categories on normalised rows to train and validate on.
+def fit(
+    table: "pa.Table",
+    readings: Mapping[str, Reading],
+    *,
+    missing: str,
+    indicators: bool = False,
+    max_categories: int = 1000,
+    unscaled: frozenset[str] = frozenset(),
+) -> tuple[Column, ...]:
+    """Fit categories and dates on normalised rows to train and validate on.
 
     Args:
         table: see `normalise`.
+        readings: column -> how it was read.
         missing: what a missing value means.
-        indicators: adds a column for each number or boolean column with holes.
+        indicators: adds a column for each column with holes that is no category.
         max_categories: a column with more distinct words is refused.
+        unscaled: numbers that are not to be scaled.
 
     Raises:
-        DatasetError: a column is empty, has too many categories, or cannot be told in float32.
+        DatasetError: a column is empty, has too many categories, or cannot be told in float32; several columns are told at once.
     """
-    columns = []
+    columns, problems = [], Problems()
     for name, values in zip(table.column_names, table.columns, strict=True):
-        kind = str(kind_of(values.type))
-        if values.null_count == len(values):
-            raise DatasetError(f"column {name!r}: holds no value in the rows to train on; exclude = [{name!r}] leaves it out")
-        holes = missing in FILLED and values.null_count > 0
-        if kind == "category":
-            columns.append(Column(name, kind, _categories(name, values, max_categories), holes))
-        else:
-            if kind == "number":
-                _check_precision(name, values)
-            columns.append(Column(name, kind, (), holes and indicators))
+        with problems.gathered():
+            kind, reading = str(kind_of(values.type)), readings.get(name)
+            if values.null_count == len(values):
+                raise DatasetError(f"column {name!r}: holds no value in the rows to train on; exclude = [{name!r}] leaves it out")
+            holes = missing in FILLED and values.null_count > 0
+            if kind == "category":
+                columns.append(Column(name, kind, _categories(name, values, max_categories), holes, reading))
+            elif kind == "date":
+                calendar = dates.Calendar()
+                calendar.add(values.to_numpy())
+                columns.append(Column(name, kind, (), holes and indicators, reading, base=calendar.base, parts=calendar.parts))
+            else:
+                if kind == "number":
+                    _check_precision(name, values)
+                columns.append(Column(name, kind, (), holes and indicators, reading, unscaled=name in unscaled))
+    problems.check()
     return tuple(columns)
 
 
 def encode(table: "pa.Table", columns: Sequence[Column], missing: str) -> np.ndarray:
-    """Return (n, features) float32; see `Features.encode`."""
+    """Return (n, features) float32; see `Features.encode`.
+
+    Args:
+        table: has these columns, and others maybe.
+        columns: as they were fitted.
+        missing: what a missing value means.
+
+    Raises:
+        DatasetError: a column is missing or of another kind, or a value is missing where none may be.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for column in columns:
         if column.name not in table.column_names:
             raise DatasetError(f"data: no column {column.name!r}; {unknown_column(column.name, list(table.column_names))}")
-    table = normalise(table.select([column.name for column in columns]), {column.name: column.kind for column in columns})
+    table = normalise(table, {column.name: column.read_as for column in columns})
     if missing not in FILLED:
         check_no_holes(table, missing)
     x = np.zeros((table.num_rows, sum(len(column.outputs) for column in columns)), dtype=np.float32)
@@ -173,6 +169,8 @@ def encode(table: "pa.Table", columns: Sequence[Column], missing: str) -> np.nda
             found = pc.fill_null(pc.index_in(values, value_set=pa.array(column.categories, pa.large_string())), -1).to_numpy()
             known = np.flatnonzero(found >= 0)
             x[known, at + found[known]] = 1
+        elif column.kind == "date":
+            x[:, at : at + len(column.values)] = dates.encode(values.to_numpy(), column.base, column.parts)
         else:
             numbers = values.cast(pa.uint8()).cast(pa.float64()) if column.kind == "boolean" else values
             x[:, at] = to_float32(numbers.to_numpy(), f"column {column.name!r}")
@@ -182,48 +180,76 @@ def encode(table: "pa.Table", columns: Sequence[Column], missing: str) -> np.nda
     return x
 
 
-def check_no_holes(table: "pa.Table", missing: str) -> None:
+def unknown_words(table: "pa.Table", columns: Sequence[Column]) -> list[str]:
+    """Return a line for each category with words that no row to train on had: such a word is none of its categories.
+
+    Args:
+        table: rows with these columns, as `encode` takes them.
+        columns: as fitted.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told = []
+    for column in columns:
+        if column.kind != "category":
+            continue
+        values = convert(column.name, table.column(column.name), column.read_as)
+        odd = pc.and_(values.is_valid(), pc.invert(pc.is_in(values, value_set=pa.array(column.categories, pa.large_string()))))
+        if not pc.any(odd).as_py():
+            if values.null_count and not column.missing:
+                told.append(
+                    f"column {column.name!r}: {values.null_count} of {len(values)} rows have no value, as no row to train on had; they are of no category"
+                )
+            continue
+        words = sorted(values.filter(odd).unique().to_pylist())
+        shown = ", ".join(map(repr, words[:5])) + (f", ... ({len(words)} words)" if len(words) > 5 else "")
+        told.append(
+            f"column {column.name!r}: {pc.sum(odd).as_py()} of {len(values)} rows hold {shown}, which no row to train on had; "
+            "the network sees none of the column's categories there"
+        )
+    return told
+
+
+def check_no_holes(table: "pa.Table", missing: str, notes: Mapping[str, tuple[str, str]] | None = None) -> None:
     """Check that no value of a normalised table is missing.
 
+    Args:
+        table: see `normalise`.
+        missing: what the spec says of missing values.
+        notes: column -> what was seen in it, and a key: which words were read as missing.
+
     Raises:
-        DatasetError: names the first column with a hole.
+        DatasetError: names every column with a hole, and the first of them.
     """
+    found = []
     for name, values in zip(table.column_names, table.columns, strict=True):
         if values.null_count:
             first = int(np.argmax(values.is_null().to_numpy()))
-            raise DatasetError(
-                f"column {name!r}: {values.null_count} of {len(values)} values are missing, the first in row {first}; "
-                f'expected none (dataset.missing = {missing!r}; "mean", "median" and "zero" fill, "drop" leaves such rows out of training)'
-            )
+            why, _ = (notes or {}).get(name, ("", ""))
+            seen = f" ({why})" if "read as missing" in why else ""
+            found.append(f"column {name!r}: {values.null_count} of {len(values)} values are missing{seen}, the first in row {first}")
+    if found:
+        mend = f'expected none (dataset.missing = {missing!r}; "mean", "median" and "zero" fill, "drop" leaves such rows out of training)'
+        raise DatasetError(f"{'; '.join(found)}; {mend}")
 
 
 def check_values(table: "pa.Table") -> None:
-    """Check, on all rows of a source, that numbers fit into float32 and that words are not numbers with a slip among them.
+    """Check, on all rows of a source, that numbers fit into float32.
 
     Raises:
-        DatasetError: names the column, and the row or the word.
+        DatasetError: names the columns and their rows.
     """
+    problems = Problems()
     for name, values in zip(table.column_names, table.columns, strict=True):
-        kind = kind_of(values.type)
-        if kind == "number":
-            to_float32(values.to_numpy(), f"column {name!r}")
-        elif kind == "category":
-            check_slips(name, sorted(_words(values)))
-
-
-def check_slips(name: str, words: Sequence[str]) -> None:
-    """Check that a column's distinct words are not numbers with a slip among them.
-
-    Raises:
-        DatasetError: names the word.
-    """
-    slips = [word for word in words if not _is_number(word)]
-    if len(words) > SLIP_MIN_WORDS and 0 < len(slips) <= (1 - SLIP_SHARE) * len(words):
-        raise DatasetError(f"column {name!r}: nearly all its values are numbers, but {slips[0]!r} is none; mend such fields, or exclude = [{name!r}]")
+        if kind_of(values.type) == "number":
+            with problems.gathered():
+                to_float32(values.to_numpy(), f"column {name!r}")
+    problems.check()
 
 
 def holes(table: "pa.Table") -> np.ndarray:
-    """Return (n,) int: how many values of each row are missing."""
+    """Return (n,) int64: how many values of each row are missing."""
     import pyarrow.compute as pc
 
     return np.sum([pc.is_null(values, nan_is_null=True).to_numpy() for values in table.columns], axis=0)
@@ -261,8 +287,38 @@ def check_targets(table: "pa.Table") -> None:
             raise DatasetError(f"target {field.name!r}: got values of type {field.type}; expected {expected}")
 
 
+def read_targets(table: "pa.Table", readings: Mapping[str, Reading]) -> "pa.Table":
+    """Return the target columns as they were decided to be read; whole numbers stay whole.
+
+    Args:
+        table: has these columns.
+        readings: target -> how it is read.
+
+    Raises:
+        DatasetError: a word is no number where one is expected.
+    """
+    import pyarrow as pa
+
+    found = {}
+    for name, reading in readings.items():
+        values = table.column(name)
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        if reading.marks or (is_text(values.type) and reading.kind != "category"):
+            converted = convert(name, values, reading)
+            # A conversion gives decimals; labels that are whole numbers are told apart by their type.
+            whole = pa.types.is_integer(values.type) and not converted.null_count
+            values = converted.cast(values.type) if whole else converted
+        found[name] = values
+    return pa.table(list(found.values()), names=list(found))
+
+
 def targets(table: "pa.Table", names: Sequence[str]) -> np.ndarray:
-    """Return target columns as labels (n,) of their own type, or as targets (n, k).
+    """Return target columns as labels (n,) of their own type (numbers, booleans or strings), or as targets (n, k) float64.
+
+    Args:
+        table: see `read_targets`.
+        names: of the target columns.
 
     Raises:
         DatasetError: a value is missing.
@@ -294,10 +350,6 @@ def _categories(name: str, values: "pa.ChunkedArray", most: int) -> tuple[str, .
 
 def _words(values: "pa.ChunkedArray") -> list[str]:
     return [word for word in values.unique().to_pylist() if word is not None]
-
-
-def _is_number(word: str) -> bool:
-    return _NUMBER.fullmatch(word) is not None
 
 
 def _check_precision(name: str, values: "pa.ChunkedArray") -> None:

@@ -11,15 +11,17 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tuner.data import baseline, hashes, splits
+from tuner.data import arrays, baseline, hashes, splits
 from tuner.data import features as features_room
 from tuner.data import scaling as scaling_room
 from tuner.data import targets as targets_room
 from tuner.data.features import Features
+from tuner.data.from_tables import read_test, table_of
+from tuner.data.interpret import Interpretation, of_columns
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling, apply
 from tuner.data.section import DEFAULT_SHARE, DatasetSection
-from tuner.data.sources import SOURCES, Raw, read_for_prediction, read_test, table_of
+from tuner.data.sources import SOURCES, Raw, read_for_prediction
 from tuner.data.splits import Fold
 from tuner.data.stream import TEST, VALIDATION, Stream
 from tuner.data.survey import Survey, survey
@@ -203,10 +205,11 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
     seed = seed if section.split_seed is None else section.split_seed
     targets = targets_room.fit(raw.pool.y, raw.task or section.task, raw.class_names)
     y = targets.encode(raw.pool.y, "labels")
+    answer = targets_room.decision(targets, raw.pool.y, ", ".join(section.targets) or "y", asked=raw.task or section.task)
     pool, test, folds = _split(raw, section, targets, y, seed)
 
     rows = _take(raw.pool.x, pool)
-    features = _features(rows, section)
+    features = _features(rows, section, raw.columns)
     x = features.encode(rows)
     if raw.test is None:
         sealed = SealedTest(Pool(features.encode(_take(raw.pool.x, test)), y[test]))
@@ -214,9 +217,17 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
     else:
         sealed = SealedTest(Pool(features.encode(raw.test.x), targets.encode(raw.test.y, "test labels")))
         test_rows = raw.test.rows
-    scale = section.scaling if section.scaling != "auto" else "unit" if x.dtype == np.uint8 else "standard"
-    dataset = Dataset(section.source, targets.task, x, y[pool], folds, targets.classes, features, {}, scale, raw.largest, raw.pool.rows[pool], test_rows)
-    return replace(dataset, facts=_facts(dataset, raw.content_hash, section, seed) | {"test_given": raw.test is not None}), sealed
+    if raw.columns is None:
+        scale, largest, decision = arrays.decide(x, section.scaling, raw.largest)
+        decisions = [answer, decision]
+    else:
+        scale, largest = ("standard" if section.scaling == "auto" else section.scaling), 255.0
+        decisions = [answer, *of_columns(features.columns, scale, raw.columns)]
+    dataset = Dataset(section.source, targets.task, x, y[pool], folds, targets.classes, features, {}, scale, largest, raw.pool.rows[pool], test_rows)
+    facts = _facts(dataset, raw.content_hash, section, seed) | {"test_given": raw.test is not None, "decisions": [each.to_json() for each in decisions]}
+    if raw.dialect is not None:
+        facts["dialect"] = raw.dialect.to_json()
+    return replace(dataset, facts=facts), sealed
 
 
 def _streamed(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
@@ -228,7 +239,7 @@ def _streamed(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
     found = survey(section, table, features, seed)
     x, y, rows, content_hash = found.x[TEST], found.y[TEST], found.rows[TEST], found.content_hash
     if section.test_path is not None:
-        test, test_hash = read_test(section, features, {column.name: column.kind for column in found.features.columns})
+        test, test_hash = read_test(section, found.columns)
         x, y, rows = found.features.encode(test.x), found.targets.encode(test.y, "test labels"), test.rows
         content_hash = hashes.of_parts((content_hash, test_hash))
     fold = Fold(found.train, np.arange(len(found.y[VALIDATION])))
@@ -240,6 +251,7 @@ def _streamed(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
     if facts["task"] == "classification":
         facts["classes"] = dict(found.counts)
     facts |= {"streamed": True, "pool_rows": len(found.whole), "rows": len(found.whole) + len(rows), "shuffle_buffer": section.shuffle_buffer}
+    facts["decisions"] = [each.to_json() for each in (found.answer, *of_columns(found.features.columns, found.method, found.columns))]
     return replace(dataset, facts=facts), SealedTest(Pool(x, y))
 
 
@@ -253,7 +265,8 @@ def _split(raw: Raw, section: DatasetSection, targets: Targets, y: np.ndarray, s
     if raw.test is not None and section.test is not None:
         raise DatasetError(f"dataset.test: got {section.test}, but the data bring a test split ({len(raw.test.y)} rows), kept as it is; leave the key out")
     if classes:
-        splits.check_classes(y, targets.classes, least=needed + (raw.test is None), why=f"to be {where}{' and in test' if raw.test is None else ''}")
+        why = f"to be {where}{' and in test' if raw.test is None else ''}"
+        splits.check_classes(y, targets.classes, least=needed + (raw.test is None), why=why, numbers=targets.are_numbers)
     if raw.test is None:
         count = splits.count_of(DEFAULT_SHARE if section.test is None else section.test, len(pool), "test")
         left = 1 - count / len(pool)
@@ -263,7 +276,7 @@ def _split(raw: Raw, section: DatasetSection, targets: Targets, y: np.ndarray, s
     labels = y[pool] if classes else None
     if labels is not None:
         sample = " and within max_rows" if section.max_rows else ""
-        splits.check_classes(labels, targets.classes, least=needed, why=f"outside the test split{sample}, to be {where}")
+        splits.check_classes(labels, targets.classes, least=needed, why=f"outside the test split{sample}, to be {where}", numbers=targets.are_numbers)
     if section.folds:
         return pool, test, splits.folds(labels, rows=len(pool), count=section.folds, seed=seed)
     share = DEFAULT_SHARE if section.validation is None else section.validation
@@ -273,10 +286,11 @@ def _split(raw: Raw, section: DatasetSection, targets: Targets, y: np.ndarray, s
     return pool, test, (Fold(train, validation),)
 
 
-def _features(rows: Any, section: DatasetSection) -> Features:
-    if isinstance(rows, np.ndarray):
+def _features(rows: Any, section: DatasetSection, columns: Interpretation | None) -> Features:
+    if columns is None:
         return features_room.of_array(rows, section.missing)
-    return features_room.of_table(rows, missing=section.missing, indicators=section.missing_indicators, max_categories=section.max_categories)
+    options = {"missing": section.missing, "indicators": section.missing_indicators, "max_categories": section.max_categories}
+    return features_room.of_table(rows, columns, **options)  # type: ignore[arg-type]
 
 
 def _facts(dataset: Dataset, content_hash: str, section: DatasetSection, seed: int) -> dict[str, Any]:

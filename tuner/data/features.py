@@ -4,13 +4,14 @@ Owns the categories and columns fitted on the pool, and the checks that later da
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuner.data import columns as table_columns
 from tuner.data.columns import Column
+from tuner.data.interpret import Interpretation
 from tuner.data.values import FILLED, to_float32
 from tuner.errors import DatasetError
 
@@ -42,13 +43,13 @@ class Features:
     @property
     def plain(self) -> np.ndarray:
         """(features,) bool: where a feature is zero or one and is not scaled; empty for arrays."""
-        return np.array([not (column.kind == "number" and name == column.name) for column in self.columns for name in column.outputs], dtype=bool)
+        return np.array([not scaled for column in self.columns for scaled in column.scaled], dtype=bool)
 
     def encode(self, data: "np.ndarray | pa.Table") -> np.ndarray:
         """Return data as rows of numbers, not yet scaled or filled.
 
         Args:
-            data: a table with the same columns, in any order, further ones ignored; or an array of examples, (n, *shape).
+            data: a table with the same columns, in any order, further ones ignored; or an array of examples, (n, *shape) of uint8 or float32.
 
         Returns:
             (n, *shape), of the features' dtype; NaN where a number is missing and `missing` says how to fill it.
@@ -81,23 +82,32 @@ class Features:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `from_json` gives the same features back."""
-        columns = [{**asdict(column), "categories": list(column.categories)} for column in self.columns]
-        return {"shape": list(self.shape), "dtype": self.dtype, "missing": self.missing, "columns": columns}
+        return {"shape": list(self.shape), "dtype": self.dtype, "missing": self.missing, "columns": [column.to_json() for column in self.columns]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Features":
-        columns = tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in values["columns"])
+        columns = tuple(Column.from_json(column) for column in values["columns"])
         return cls(tuple(values["shape"]), values["dtype"], columns, values["missing"])
 
 
 def of_array(x: np.ndarray, missing: str) -> Features:
-    """Return the features of an array of examples."""
+    """Return the features of an array of examples, (n, ...) uint8 or float32."""
     return Features(x.shape[1:], "uint8" if x.dtype == np.uint8 else "float32", (), missing)
 
 
-def of_table(table: "pa.Table", *, missing: str, indicators: bool = False, max_categories: int = 1000) -> Features:
-    """Return the features of a normalised table; see `columns.fit`."""
-    columns = table_columns.fit(table, missing=missing, indicators=indicators, max_categories=max_categories)
+def of_table(table: "pa.Table", interpretation: Interpretation, *, missing: str, indicators: bool = False, max_categories: int = 1000) -> Features:
+    """Return the features of a normalised table; see `columns.fit`.
+
+    Args:
+        table: see `columns.normalise`.
+        interpretation: what its columns are.
+        missing: what a missing value means.
+        indicators: adds a column for each column with holes that is no category.
+        max_categories: a column with more distinct words is refused.
+    """
+    columns = table_columns.fit(
+        table, interpretation.features, missing=missing, indicators=indicators, max_categories=max_categories, unscaled=interpretation.unscaled
+    )
     return Features((sum(len(column.outputs) for column in columns),), "float32", columns, missing)
 
 

@@ -17,7 +17,7 @@ class Moments:
         self.low, self.high, self.lost = np.full(width, np.inf), np.full(width, -np.inf), np.zeros(width)
 
     def add(self, values: np.ndarray) -> None:
-        """Take in (n, width) numbers."""
+        """Take in (n, width) float64."""
         part = Moments(values.shape[1])
         missing = np.isnan(values)
         part.holes = missing.sum(axis=0).astype(float)
@@ -40,9 +40,17 @@ class Moments:
         self.count, self.holes = count, self.holes + other.holes
         self.low, self.high, self.lost = np.minimum(self.low, other.low), np.maximum(self.high, other.high), np.maximum(self.lost, other.lost)
 
-    def filled(self, how: str) -> tuple["Moments", np.ndarray]:
-        """Return the moments with the holes filled, and what fills them: the mean, or zero."""
-        fill = self.mean if how == "mean" else np.zeros(len(self.mean))
+    def filled(self, how: str, zero: np.ndarray | None = None) -> tuple["Moments", np.ndarray]:
+        """Return the moments with the holes filled, and what fills them: the mean, or zero.
+
+        Args:
+            how: `mean` or `zero`; anything else fills nothing.
+            zero: (width,) float64: what zero is in each column; None: 0.
+
+        Returns:
+            The moments, and (width,) float64.
+        """
+        fill = self.mean if how == "mean" else np.zeros(len(self.mean)) if zero is None else zero
         holes = Moments(len(fill))
         if how in FILLED:
             holes.count, holes.mean = self.holes, fill

@@ -8,12 +8,17 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from search_spaces.errors import nearest
+
 # A TOML array arrives as a list.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+Marks = Annotated[tuple[str | int | float, ...], Field(strict=False)]
 # A fraction of the rows, or a number of rows.
 Share = Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(ge=1)]
 
 DEFAULT_SHARE = 0.2
+# What `columns` may call a column, besides the form of a date, which has a % in it.
+ASKED = ("number", "unscaled", "boolean", "date", "category")
 FROM_FILE = ("npz", "table")
 
 
@@ -33,8 +38,34 @@ class DatasetSection(BaseModel):
     )
     test_path: str | None = Field(None, description="table: where the test split is; it is kept as it is. none: it is drawn from the rows at path.")
     format: Literal["csv", "parquet", "feather", "arrow"] | None = Field(None, description="table: the files' format. none: told by the ending.")
-    separator: str = Field(",", min_length=1, max_length=1, description="table: what separates the columns of a CSV file.")
-    target: str | Names | None = Field(None, description="table: the column to predict; a list of columns is a regression with several targets.")
+    separator: str = Field(
+        ",",
+        min_length=1,
+        max_length=1,
+        description='table: what separates the columns of a CSV file. Where a comma does not, and ";", "|" or tabs divide all lines alike, these do.',
+    )
+    header: bool | Names | None = Field(
+        None,
+        description='table: whether the first line of a CSV file names its columns; false: they are called "1", "2", ...; a list: the file has no names, '
+        "these are they. none: it does, unless it looks like data, which is refused.",
+    )
+    decimal: Literal[".", ","] | None = Field(None, description="table: the sign before decimals in a CSV file. none: found out for each column.")
+    thousands: Literal[",", ".", " ", "'"] | None = Field(
+        None, description="table: the sign between thousands in a CSV file, such as the comma of 12,000. none: found out by column."
+    )
+    missing_values: Marks | None = Field(
+        None,
+        description='table: the words and numbers that stand for a missing value, such as ["?", "NA", -999]; an empty field always does. none: in CSV files '
+        "NA, N/A, NaN, null and their like, ? and, among numbers and dates, also - and a lone point; in other files what the file says.",
+    )
+    columns: dict[str, str] = Field(
+        {},
+        description=f'table: what a column is, where the rules are wrong: {", ".join(ASKED)}, or the form of its dates, such as "%d/%m/%Y" (see strptime). '
+        "unscaled: a number that is left as it is.",
+    )
+    target: str | int | Names | None = Field(
+        None, description="table: the column to predict (without a header, its number); a list of columns is a regression with several targets."
+    )
     task: Literal["classification", "regression"] | None = Field(
         None, description="npz, table: what is learned. none: classification for strings, booleans and whole numbers with few values, else regression."
     )
@@ -72,6 +103,20 @@ class DatasetSection(BaseModel):
         if path is not None and "://" in path and "@" in urlsplit(path).netloc:
             raise ValueError("got a URL with credentials in it, which every record of the sweep would show; expected them in the environment")
         return path
+
+    @field_validator("target")
+    @classmethod
+    def _is_a_name(cls, target: str | int | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        return str(target) if isinstance(target, int) else target
+
+    @field_validator("columns")
+    @classmethod
+    def _are_known(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name, asked in columns.items():
+            if asked not in ASKED and "%" not in asked:
+                hint = '; a column is left out by exclude = ["..."], left as it is by "unscaled"' if asked.startswith("left") else ""
+                raise ValueError(f"{name}: got {asked!r}; {nearest(asked, ASKED)}{hint}")
+        return columns
 
     @model_validator(mode="after")
     def _check_between(self) -> Self:
@@ -113,6 +158,13 @@ class DatasetSection(BaseModel):
         leaked = sorted(set(self.targets) & set(self.features or ()))
         if leaked:
             raise ValueError(f"features: {leaked[0]!r} is the target; a network that sees it has nothing to learn")
+        for name in self.columns:
+            if name in self.targets:
+                raise ValueError(f'columns: {name!r} is the target; task = "classification" or "regression" says what it is')
+            if name in self.exclude or (self.features is not None and name not in self.features):
+                raise ValueError(f"columns: {name!r} is left out by {'exclude' if name in self.exclude else 'features'}; expected a column to predict from")
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise ValueError(f"thousands: got {self.thousands!r}, which is also the decimal sign; expected two different ones")
         return self
 
     @property
@@ -120,7 +172,7 @@ class DatasetSection(BaseModel):
         """The target columns; empty where none is named."""
         if self.target is None or self.target == "":
             return ()
-        return (self.target,) if isinstance(self.target, str) else self.target
+        return (str(self.target),) if isinstance(self.target, str | int) else self.target
 
     @property
     def _shares(self) -> tuple[float | int | None, ...]:
@@ -131,7 +183,10 @@ class DatasetSection(BaseModel):
 
 
 # Which sources a key has a meaning for; for all of them where it is not named here.
-_OF_TABLES = ("test_path", "format", "separator", "target", "features", "exclude", "missing_indicators", "max_categories", "stream", "shuffle_buffer")
+_OF_TABLES = (
+    *("test_path", "format", "separator", "header", "decimal", "thousands", "missing_values", "columns", "target", "features", "exclude"),
+    *("missing_indicators", "max_categories", "stream", "shuffle_buffer"),
+)
 _ONLY = {key: ("table",) for key in _OF_TABLES} | {
     "path": FROM_FILE,
     "missing": FROM_FILE,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuner.data import archives, columns, hashes
+from tuner.data import archives, columns, from_tables, hashes
+from tuner.data.dialect import Dialect
 from tuner.data.features import Features
+from tuner.data.interpret import Interpretation
 from tuner.data.section import DatasetSection
-from tuner.data.tables import Table
 from tuner.data.values import FILLED, to_float32
 from tuner.errors import DatasetError
 
@@ -47,7 +48,9 @@ class Raw:
         content_hash: sha256 of all values, independent of the file's format and chunks.
         task: where the source knows it.
         class_names: the names of classes 0, 1, ..., where the source knows them.
-        largest: the largest value that a pixel can take.
+        largest: the largest value that a pixel can take; None: what the values show.
+        columns: of a table: what they are.
+        dialect: of a text table: how it is written.
     """
 
     pool: Examples
@@ -55,7 +58,9 @@ class Raw:
     content_hash: str
     task: str | None = None
     class_names: tuple[str, ...] = ()
-    largest: float = 255.0
+    largest: float | None = None
+    columns: Interpretation | None = None
+    dialect: Dialect | None = None
 
 
 def _digits(section: DatasetSection) -> Raw:
@@ -70,7 +75,8 @@ def _keras(section: DatasetSection) -> Raw:
     name = section.source
     path = str(archives.keras_archive(name))
     arrays = archives.read(path, ("x_train", "y_train", "x_test", "y_test"))
-    return Raw(_examples(arrays, "_train", path), _examples(arrays, "_test", path), hashes.of_arrays(arrays), "classification", CLASS_NAMES[name])
+    pool, test = _examples(arrays, "_train", path), _examples(arrays, "_test", path)
+    return Raw(pool, test, hashes.of_arrays(arrays), "classification", CLASS_NAMES[name], largest=255.0)
 
 
 def _npz(section: DatasetSection) -> Raw:
@@ -88,60 +94,10 @@ def _npz(section: DatasetSection) -> Raw:
     return Raw(_whole(pool, section.missing, path), None if test is None else _whole(test, section.missing, path), content_hash)
 
 
-def table_of(section: DatasetSection) -> tuple[Table, tuple[str, ...]]:
-    """Return the table that a spec names, not read yet, and the columns to predict from.
-
-    Raises:
-        DatasetError: there is none, or it lacks a column.
-    """
-    table = Table(str(section.path), format=section.format, separator=section.separator)
-    for name in section.targets:
-        table.check(name, "dataset.target")
-    for key, names in (("dataset.features", section.features or ()), ("dataset.exclude", section.exclude)):
-        for name in names:
-            table.check(name, key)
-    features = section.features or tuple(name for name in table.columns if name not in section.targets and name not in section.exclude)
-    if not features:
-        raise DatasetError(f"dataset.features: {table.path} has no column beside the target and the excluded ones; expected at least one to predict from")
-    return table, features
-
-
 def _table(section: DatasetSection) -> Raw:
-    table, features = table_of(section)
-    wanted = (*features, *section.targets)
-    pool = table.read(wanted)
-    kinds = columns.kinds_of(pool.select(features))
-    columns.check_targets(pool.select(section.targets))
-    rows, content_hash = _rows_of(pool, section, kinds), hashes.of_table(pool)
-    if section.test_path is None:
-        return Raw(rows, None, content_hash)
-    # A CSV file has no types of its own: a test file without decimals, or without words, must be read as the other was.
-    test = read_test(section, features, kinds, types={field.name: field.type for field in pool.schema})
-    return Raw(rows, test[0], hashes.of_parts((content_hash, test[1])))
-
-
-def read_test(
-    section: DatasetSection, features: tuple[str, ...], kinds: dict[str, str], types: "Mapping[str, pa.DataType] | None" = None
-) -> tuple[Examples, str]:
-    """Read the table at `test_path`, and return its rows and the hash of its content.
-
-    Args:
-        section: `[dataset]`.
-        features: the columns to predict from.
-        kinds: column -> kind, as in the rows to train on.
-        types: column -> type for a CSV file.
-
-    Raises:
-        DatasetError: it is missing or damaged, or its columns are of other kinds.
-    """
-    wanted = (*features, *section.targets)
-    table = Table(str(section.test_path), format=section.format, separator=section.separator, types=types)
-    for name in wanted:
-        table.check(name, "dataset.test_path")
-    test = table.read(wanted)
-    columns.check_types(test.select(features), kinds)
-    columns.check_targets(test.select(section.targets))
-    return _rows_of(test, section, kinds), hashes.of_table(test)
+    found = from_tables.read_table(section)
+    test = None if found.test is None else Examples(found.test.x, found.test.y, found.test.rows)
+    return Raw(Examples(found.pool.x, found.pool.y, found.pool.rows), test, found.content_hash, columns=found.interpretation, dialect=found.dialect)
 
 
 SOURCES: dict[str, Callable[[DatasetSection], Raw]] = {
@@ -160,17 +116,27 @@ CLASS_NAMES = {
 }
 
 
-def read_for_prediction(path: str | Path, features: Features, *, format: str | None = None, separator: str = ",") -> np.ndarray:
+def read_for_prediction(
+    path: str | Path,
+    features: Features,
+    *,
+    format: str | None = None,
+    dialect: Dialect | None = None,
+    target: tuple[str, ...] = (),
+    told: Callable[[str], None] | None = None,
+) -> np.ndarray:
     """Read examples without labels and return them as rows of numbers, not yet scaled or filled.
 
     Args:
         path: a table with the columns of the features (further ones are ignored), or an archive with the array x, or an .npy file.
         features: fitted when the network was trained.
         format: of a table; none: told by the ending.
-        separator: of a CSV file.
+        dialect: how the table that the network was trained on is written; none: it is found out.
+        target: the columns that were predicted, which a file without a header may lack.
+        told: is given a line for each column with words that no row to train on had.
 
     Returns:
-        (n, *shape), as `Features.encode`.
+        (n, *shape) uint8 or float32, as `Features.encode`.
 
     Raises:
         DatasetError: the file is missing or damaged, or does not fit the features.
@@ -178,10 +144,12 @@ def read_for_prediction(path: str | Path, features: Features, *, format: str | N
     path = str(path)
     if not features.columns:
         return features.encode(archives.read_examples(path))
-    table = Table(path, format=format, separator=separator, types={column.name: columns.type_of(column.kind) for column in features.columns})
-    for column in features.columns:
-        table.check(column.name, "data")
-    return features.encode(table.read([column.name for column in features.columns]))
+    table = from_tables.read_rows_to_predict(path, features, dialect or Dialect(), target=target, format=format)
+    x = features.encode(table)
+    if told is not None:
+        for line in columns.unknown_words(table, features.columns):
+            told(line)
+    return x
 
 
 def _examples(arrays: Mapping[str, np.ndarray], suffix: str, path: str) -> Examples:
@@ -209,16 +177,3 @@ def _whole(examples: Examples, missing: str, path: str) -> Examples:
         found = f"{int(holes.sum())} of {len(holes)} rows have a missing value, the first is row {int(np.argmax(holes))}"
         raise DatasetError(f"{path}: {found}; expected none (dataset.missing = {missing!r})")
     return Examples(examples.x[~holes], examples.y[~holes], examples.rows[~holes])
-
-
-def _rows_of(table: "pa.Table", section: DatasetSection, kinds: dict[str, str]) -> Examples:
-    """Return the rows of a table that `missing` leaves."""
-    x, y = columns.normalise(table.select(list(kinds)), kinds), table.select(section.targets)
-    rows = np.arange(table.num_rows, dtype=np.int64)
-    columns.check_values(x)
-    if section.missing == "error":
-        columns.check_no_holes(x, section.missing)
-    elif section.missing == "drop":
-        rows = rows[columns.whole_rows(x, y)]
-        x, y = x.take(rows), y.take(rows)
-    return Examples(x, columns.targets(y, section.targets), rows)

@@ -12,6 +12,8 @@ from tuner.data.scaling import Scaling
 from tuner.data.stream import Stream
 from tuner.errors import DatasetError
 
+AS_NUMBERS = 'or dataset.task = "regression", which takes the classes as the numbers that they are'
+
 
 @dataclass(frozen=True, eq=False)
 class Fold:
@@ -118,8 +120,15 @@ def folds(labels: np.ndarray | None, *, rows: int, count: int, seed: int) -> tup
     return tuple(Fold(train, validation) for train, validation in splitter.split(np.zeros(rows), labels))
 
 
-def check_classes(labels: np.ndarray, classes: tuple[str, ...], *, least: int, why: str) -> None:
+def check_classes(labels: np.ndarray, classes: tuple[str, ...], *, least: int, why: str, numbers: bool = False) -> None:
     """Check that each class has enough rows to be divided.
+
+    Args:
+        labels: (n,) int32 class numbers.
+        classes: their names.
+        least: how many rows of each class there must be.
+        why: what they are needed for.
+        numbers: whether the classes are numbers, which may be meant as such.
 
     Raises:
         DatasetError: names the smallest class.
@@ -129,5 +138,5 @@ def check_classes(labels: np.ndarray, classes: tuple[str, ...], *, least: int, w
     if counts[smallest] < least:
         raise DatasetError(
             f"dataset.target: class {classes[smallest]!r} has {counts[smallest]} row{'s' if counts[smallest] != 1 else ''}; expected at least {least} {why}; "
-            "leave the class out, merge it with another, or bring more rows"
+            f"leave the class out, merge it with another, or bring more rows{f'; {AS_NUMBERS}' if numbers else ''}"
         )

@@ -15,6 +15,7 @@ import numpy as np
 from tuner.data import columns
 from tuner.data.features import Features
 from tuner.data.files import system_of
+from tuner.data.readings import Reading
 from tuner.data.tables import reading
 from tuner.data.targets import Targets
 from tuner.errors import DatasetError
@@ -85,7 +86,7 @@ class Stream:
         pieces: all of the table.
         features: how a row becomes numbers.
         targets: how labels become numbers.
-        names: of the target columns.
+        answers: target -> how it is read.
         draw: which split a row belongs to.
         splits: those whose rows are given out.
         rows: how many there are.
@@ -97,7 +98,7 @@ class Stream:
     pieces: tuple[Piece, ...]
     features: Features
     targets: Targets
-    names: tuple[str, ...]
+    answers: Mapping[str, Reading]
     draw: Draw
     splits: tuple[int, ...]
     rows: int
@@ -172,7 +173,7 @@ class Stream:
         waiting = [self.pieces[index] for index in random.permutation(len(self.pieces))]
         opened: list[Iterator[tuple[np.ndarray, np.ndarray]]] = []
         # A record batch is in memory as a whole, a row group is not.
-        most = _interleaved(len(self.features.columns) + len(self.names)) if self.format == "parquet" else INTERLEAVED
+        most = _interleaved(len(self.features.columns) + len(self.answers)) if self.format == "parquet" else INTERLEAVED
         while waiting or opened:
             while waiting and len(opened) < most:
                 opened.append(_bites(self._encoded(waiting.pop())))
@@ -184,17 +185,18 @@ class Stream:
                 yield batch
 
     def _encoded(self, piece: Piece) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        wanted = [*(column.name for column in self.features.columns), *self.names]
+        wanted = [*(column.name for column in self.features.columns), *self.answers]
+        readings = {column.name: column.read_as for column in self.features.columns}
         first = piece.first
         for table in self._patiently(piece, wanted):
             numbers = np.arange(first, first + table.num_rows)
             first += table.num_rows
             own = np.isin(self.draw.splits(numbers), self.splits)
+            x, y = columns.normalise(table, readings), columns.read_targets(table, self.answers)
             if self.features.missing == "drop":
-                own &= columns.holes(table) == 0
-            table = table.filter(own)
-            y = self.targets.encode(columns.targets(table, self.names), "labels") if len(table) else np.zeros(0)
-            yield self.features.encode(table.select(wanted[: -len(self.names)])), y
+                own &= columns.holes(x) + columns.holes(y) == 0
+            x, y = x.filter(own), y.filter(own)
+            yield self.features.encode(x), self.targets.encode(columns.targets(y, y.column_names), "labels") if len(y) else np.zeros(0)
         if first != piece.first + piece.rows:
             raise DatasetError(f"{self.path}: part {piece.number} of {piece.file} has {first - piece.first} rows; expected {piece.rows}; {CHANGED}")
 
@@ -221,7 +223,7 @@ class Stream:
             "pieces": [[piece.file, piece.number, piece.first, piece.rows] for piece in self.pieces],
             "features": self.features.to_json(),
             "targets": {"task": self.targets.task, "classes": list(self.targets.classes), "labels": self.targets.labels.tolist()},
-            "names": list(self.names),
+            "answers": {name: reading.to_json() for name, reading in self.answers.items()},
             "draw": asdict(self.draw),
             "splits": list(self.splits),
         }
@@ -234,7 +236,7 @@ class Stream:
             pieces=tuple(Piece(*piece) for piece in values["pieces"]),
             features=Features.from_json(values["features"]),
             targets=Targets(told["task"], tuple(told["classes"]), np.array(told["labels"])),
-            names=tuple(values["names"]),
+            answers={name: Reading.from_json(reading) for name, reading in values["answers"].items()},
             draw=Draw(**values["draw"]),
             splits=tuple(values["splits"]),
         )

@@ -6,22 +6,29 @@ validation and test, the only ones that stay in memory. One pass, a few thousand
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import columns, hashes, scaling, stream
+from tuner.data import columns, dates, hashes, scaling, stream
 from tuner.data import targets as targets_room
 from tuner.data.columns import Column
+from tuner.data.decisions import LEFT_OUT, Decision, key_for
 from tuner.data.features import Features
+from tuner.data.from_tables import rules_of
+from tuner.data.interpret import FEW_WORDS, MOSTLY_DISTINCT, Interpretation, Rules, interpret
+from tuner.data.kept import Encoded, Kept
 from tuner.data.moments import Moments
+from tuner.data.problems import Problems
 from tuner.data.scaling import Scaling
 from tuner.data.section import DEFAULT_SHARE, DatasetSection
+from tuner.data.splits import AS_NUMBERS
 from tuner.data.stream import TEST, TRAIN, VALIDATION, Draw, Piece, Stream
 from tuner.data.tables import Table
 from tuner.data.targets import Targets
 from tuner.data.values import FILLED
+from tuner.data.words import check_slips
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -30,19 +37,6 @@ if TYPE_CHECKING:
 # Validation and test rows stay in memory: unless the spec asks for more, at most so many each.
 MOST_KEPT = 100_000
 MOST_CLASSES = 10_000
-
-
-@dataclass
-class Kept:
-    """Rows of a split that stay in memory.
-
-    Attributes:
-        tables: parts of the table, wanted columns only.
-        rows: their row numbers.
-    """
-
-    tables: "list[pa.Table]" = field(default_factory=list)
-    rows: list[np.ndarray] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +51,10 @@ class Survey:
         content_hash: as of a table that is read at once.
         total: rows of the table.
         counts: rows of train and validation by class; empty for regression.
+        moments: of the numbers, dates and booleans of each split, in the columns' order; of dates, the days since 1970.
+        method: of scaling.
+        columns: what the columns are.
+        answer: what was decided about the target.
     """
 
     features: Features
@@ -71,22 +69,27 @@ class Survey:
     counts: Mapping[str, int]
     moments: Mapping[int, Moments]
     method: str
+    columns: Interpretation
+    answer: Decision
 
     def scaling(self, rows: Any) -> Scaling:
         """Return the scaling fitted on the rows to train on, or (None) on those and the validation rows."""
         gathered = Moments(len(self.moments[TRAIN].mean))
         for split in (TRAIN,) if rows is not None else (TRAIN, VALIDATION):
             gathered.merge(self.moments[split])
-        found, fill = gathered.filled(self.features.missing)
+        # Days are counted from the first one of their column.
+        bases = np.array([float(column.base) for column in self.features.columns if column.kind != "category"])
+        found, fill = gathered.filled(self.features.missing, bases)
         deviation = np.sqrt(np.divide(found.squares, found.count, out=np.zeros(len(found.mean)), where=found.count > 0))
         width, plain = self.features.shape[0], self.features.plain
-        numbers = {"mean": found.mean, "deviation": deviation, "low": found.low, "high": found.high, "fill": fill}
+        numbers = {"mean": found.mean - bases, "deviation": deviation, "low": found.low - bases, "high": found.high - bases, "fill": fill - bases}
         spread = {name: np.zeros(width) for name in numbers}
         at, index = 0, 0
         for column in self.features.columns:
             if column.kind != "category":
+                known = found.count[index] > 0 and (column.kind != "date" or "days" in column.parts)
                 for name, values in numbers.items():
-                    spread[name][at] = values[index] if found.count[index] else 0.0
+                    spread[name][at] = values[index] if known else 0.0
                 index += 1
             at += len(column.outputs)
         return scaling.from_statistics(self.method, plain=plain, **spread)
@@ -107,7 +110,7 @@ def survey(section: DatasetSection, table: Table, features: Sequence[str], seed:
     total = table.count()
     draw = _draw(section, total, seed)
     names = section.targets
-    gatherer = _Gatherer(section, tuple(features), names, draw, total)
+    gatherer = _Gatherer(section, tuple(features), names, draw, replace(rules_of(section, table), partial=True), total)
     pieces = []
     first = 0
     for file in table.files:
@@ -139,11 +142,14 @@ def _draw(section: DatasetSection, total: int, seed: int) -> Draw:
 class _Gatherer:
     """Takes in a table part by part."""
 
-    def __init__(self, section: DatasetSection, features: tuple[str, ...], names: tuple[str, ...], draw: Draw, total: int) -> None:
-        self._section, self._names, self._features, self._draw = section, names, features, draw
+    def __init__(self, section: DatasetSection, features: tuple[str, ...], names: tuple[str, ...], draw: Draw, rules: Rules, total: int) -> None:
+        self._section, self._names, self._features, self._draw, self._rules = section, names, features, draw, rules
+        self._found = Interpretation({}, {})
         self._kinds: dict[str, str] = {}
         self._hash = hashes.TableHash((*features, *names), total)
         self._words: dict[str, set[str]] = {}
+        self._calendars: dict[str, dates.Calendar] = {}
+        self._left: dict[str, Decision] = {}
         self._holes: Counter[str] = Counter()
         self._kept = {VALIDATION: Kept(), TEST: Kept()}
         self._moments: dict[int, Moments] = {}
@@ -154,21 +160,21 @@ class _Gatherer:
 
     def add(self, part: "pa.Table", first: int) -> None:
         """Take in the rows from number `first` on."""
-        if not self._kinds:
+        if not self._moments:
             self._begin(part)
         self._hash.add(part)
-        x = columns.normalise(part.select(self._features), self._kinds)
+        x, answers = columns.normalise(part, self._found.features), columns.read_targets(part, self._found.targets)
         numbers = np.arange(first, first + part.num_rows)
         splits = self._draw.splits(numbers)
-        whole = columns.holes(part) == 0
         if self._section.missing == "drop":
-            part, x, numbers, splits = part.filter(whole), x.filter(whole), numbers[whole], splits[whole]
+            whole = columns.holes(x) + columns.holes(answers) == 0
+            x, answers, numbers, splits = x.filter(whole), answers.filter(whole), numbers[whole], splits[whole]
         elif self._section.missing == "error":
             self._check_no_holes(x, first)
         if not len(numbers):
             return
         values = self._numbers(x, numbers)
-        y = self._labelled(part, numbers)
+        y = self._labelled(answers, numbers)
         for split in (TRAIN, VALIDATION, TEST):
             own = splits == split
             self._rows[split] += int(own.sum())
@@ -176,14 +182,16 @@ class _Gatherer:
                 self._moments[split].add(values[own])
             self._count(y[own], split)
             if split != TRAIN and own.any():
-                self._kept[split].tables.append(part.filter(own))
+                self._kept[split].tables.append((x.filter(own), answers.filter(own)))
                 self._kept[split].rows.append(numbers[own])
         pool = x.filter(splits != TEST)
         for name, column in zip(pool.column_names, pool.columns, strict=True):
             self._holes[name] += column.null_count
-            if self._kinds[name] == "category":
+            if name in self._words:
                 self._words[name].update(word for word in column.unique().to_pylist() if word is not None)
                 self._check_words(name)
+            elif name in self._calendars:
+                self._calendars[name].add(column.to_numpy())
 
     def result(self, table: Table, pieces: tuple[Piece, ...], total: int) -> Survey:
         for split, key in ((TRAIN, "train"), (VALIDATION, "validation"), *(() if self._section.test_path else ((TEST, "test"),))):
@@ -191,10 +199,10 @@ class _Gatherer:
                 raise DatasetError(f"{table.path}: no row of {total} fell to {key}; expected more rows, or a larger share")
         features = self._fitted()
         targets = self._targets()
-        kept = {split: _Encoded.of(each, features, targets, self._names) for split, each in self._kept.items()}
+        kept = {split: Encoded.of(each, features, targets) for split, each in self._kept.items()}
         buffer_rows = min(self._section.shuffle_buffer, self._rows[TRAIN] + self._rows[VALIDATION])
         train = Stream(
-            table.absolute, table.format, pieces, features, targets, self._names, self._draw, (TRAIN,), rows=self._rows[TRAIN], buffer_rows=buffer_rows
+            table.absolute, table.format, pieces, features, targets, self._found.targets, self._draw, (TRAIN,), rows=self._rows[TRAIN], buffer_rows=buffer_rows
         )
         whole = Stream(**{**vars(train), "splits": (TRAIN, VALIDATION), "rows": self._rows[TRAIN] + self._rows[VALIDATION]})
         counts = {}
@@ -215,18 +223,33 @@ class _Gatherer:
             counts=counts,
             moments=self._moments,
             method=method,
+            columns=replace(self._found, left_out=(*self._found.left_out, *self._left.values())),
+            answer=self._answer(targets),
         )
 
+    def _answer(self, targets: Targets) -> Decision:
+        """Return what was decided about the target."""
+        known = np.array(sorted(set().union(*self._labels.values()))) if targets.task == "classification" else np.array(self._bounds)
+        if targets.task == "regression" and len(self._names) > 1:
+            known = np.repeat(known[:, None], len(self._names), axis=1)
+        answer = targets_room.decision(targets, known, ", ".join(self._names), asked=self._section.task)
+        # The bounds alone are known of numbers that are no classes.
+        return answer if targets.task == "classification" else replace(answer, why="", key="")
+
     def _begin(self, part: "pa.Table") -> None:
-        self._kinds = columns.kinds_of(part.select(self._features))
-        columns.check_targets(part.select(self._names))
-        self._words = {name: set() for name, kind in self._kinds.items() if kind == "category"}
-        width = len(self._kinds) - len(self._words)
+        problems = Problems()
+        rules = self._rules
+        self._found = interpret(part, self._features, self._names, rules=rules, holes=lambda name: Counter(), problems=problems)
+        problems.check()
+        columns.check_targets(columns.read_targets(part, self._found.targets))
+        self._kinds = kinds = {name: reading.kind for name, reading in self._found.features.items()}
+        self._words = {name: set() for name, kind in kinds.items() if kind == "category"}
+        self._calendars = {name: dates.Calendar() for name, kind in kinds.items() if kind == "date"}
+        width = len(kinds) - len(self._words)
         self._moments = {TRAIN: Moments(width), VALIDATION: Moments(width)}
-        kind = columns.kind_of(part.schema.field(self._names[0]).type)
-        whole = kind == "number" and not str(part.schema.field(self._names[0]).type).startswith(("float", "double", "half", "decimal"))
-        # Whole numbers: classes, unless there turn out to be many.
-        self._task = self._section.task or ("regression" if len(self._names) > 1 or (kind == "number" and not whole) else "classification")
+        kind = self._found.targets[self._names[0]].kind
+        # Numbers: classes, unless one is no whole number, or there turn out to be many.
+        self._task = self._section.task or ("regression" if len(self._names) > 1 else "undecided" if kind == "number" else "classification")
 
     def _labelled(self, part: "pa.Table", numbers: np.ndarray) -> np.ndarray:
         """Return the labels or targets; all of them are there, and what the task can use."""
@@ -237,8 +260,10 @@ class _Gatherer:
             if missing.any():
                 row = numbers[int(np.argmax(missing))]
                 raise DatasetError(f'target {name!r}: the value of row {row} is missing; expected one in every row, or dataset.missing = "drop"')
-        y = columns.targets(part.select(self._names), self._names)
-        if self._task == "regression":
+        y = columns.targets(part, self._names)
+        if self._task == "undecided" and y.dtype.kind == "f" and (y != np.round(y)).any():
+            self._task = "regression"
+        if self._task in ("regression", "undecided"):
             with np.errstate(over="ignore"):
                 wrong = y.dtype.kind not in "iuf" or np.isinf(np.asarray(y, dtype=np.float32)).any()
             if wrong:
@@ -255,7 +280,10 @@ class _Gatherer:
         names = [name for name, kind in self._kinds.items() if kind != "category"]
         for index, name in enumerate(names):
             column = x.column(name)
-            found[:, index] = (column.cast(pa.uint8()) if self._kinds[name] == "boolean" else column).cast(pa.float64()).to_numpy()
+            if self._kinds[name] == "date":
+                found[:, index] = dates.encode(column.to_numpy(), 0, ("days",))[:, 0]
+            else:
+                found[:, index] = (column.cast(pa.uint8()) if self._kinds[name] == "boolean" else column).cast(pa.float64()).to_numpy()
         with np.errstate(over="ignore"):
             infinite = np.argwhere(np.isinf(found.astype(np.float32)))
         if len(infinite):
@@ -273,76 +301,94 @@ class _Gatherer:
                 )
 
     def _check_words(self, name: str) -> None:
-        if len(self._words[name]) > self._section.max_categories:
-            raise DatasetError(
-                f"column {name!r}: more than {self._section.max_categories} distinct words, each of which becomes a feature; exclude = [{name!r}], or raise "
-                "dataset.max_categories"
-            )
+        found = len(self._words[name])
+        if found <= self._section.max_categories:
+            return
+        seen = self._rows[TRAIN] + self._rows[VALIDATION] - self._holes[name]
+        if name not in self._rules.named and found > MOSTLY_DISTINCT * seen:
+            self._leave_out(name, found, seen)
+            return
+        raise DatasetError(
+            f"column {name!r}: more than {self._section.max_categories} distinct words, each of which becomes a feature; exclude = [{name!r}], or raise "
+            "dataset.max_categories"
+        )
+
+    def _leave_out(self, name: str, words: int, rows: int) -> None:
+        self._left[name] = Decision(name, "category", LEFT_OUT, f"{words} distinct words in {rows} rows", key_for(name, "category"))
+        del self._words[name]
 
     def _count(self, y: np.ndarray, split: int) -> None:
         if not len(y):
             return
-        if self._task == "regression":
+        if y.dtype.kind in "iuf":
             self._bounds = [min(self._bounds[0], float(y.min())), max(self._bounds[1], float(y.max()))]
+        if self._task == "regression":
             return
         labels, counts = np.unique(y, return_counts=True)
         self._labels[split].update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
         distinct = len(set().union(*self._labels.values()))
-        if self._section.task is None and y.dtype.kind in "iu" and distinct > targets_room.MAX_INFERRED_CLASSES:
+        if self._task == "undecided" and distinct > targets_room.MAX_INFERRED_CLASSES:
             self._task = "regression"
-            known = set().union(*self._labels.values())
-            self._bounds = [float(min(known)), float(max(known))]
         elif distinct > MOST_CLASSES:
             raise DatasetError(f'dataset.target: more than {MOST_CLASSES} distinct labels; expected classes, or dataset.task = "regression"')
 
     def _fitted(self) -> Features:
-        found, index = [], 0
+        found, index, problems = [], 0, Problems()
         gathered = Moments(len(self._moments[TRAIN].mean))
         for moments in self._moments.values():
             gathered.merge(moments)
         rows = self._rows[TRAIN] + self._rows[VALIDATION]
         for name, kind in self._kinds.items():
-            if self._holes[name] == rows:
-                raise DatasetError(f"column {name!r}: holds no value in the rows to train on; exclude = [{name!r}] leaves it out")
-            holes = self._section.missing in FILLED and self._holes[name] > 0
-            if kind == "category":
-                columns.check_slips(name, sorted(self._words[name]))
-                found.append(Column(name, kind, tuple(sorted(self._words[name])), holes))
+            at, index = index, index + (kind != "category")
+            if name in self._left:
                 continue
-            deviation = float(np.sqrt(gathered.squares[index] / gathered.count[index]))
-            if kind == "number" and gathered.high[index] > gathered.low[index] and gathered.lost[index] > 0.01 * deviation:
-                near = f"values near {gathered.mean[index]:g} with a deviation of {deviation:.3g} lose their differences in float32"
-                raise DatasetError(f"column {name!r}: {near}; subtract a constant first, or exclude = [{name!r}]")
-            found.append(Column(name, kind, (), holes and self._section.missing_indicators))
-            index += 1
+            reading = self._found.features[name]
+            holes = self._section.missing in FILLED and self._holes[name] > 0
+            with problems.gathered():
+                if self._holes[name] == rows:
+                    raise DatasetError(f"column {name!r}: holds no value in the rows to train on; exclude = [{name!r}] leaves it out")
+                if kind == "category":
+                    words = sorted(self._words[name])
+                    check_slips(name, words)
+                    if name not in self._rules.named and len(words) > max(FEW_WORDS, MOSTLY_DISTINCT * (rows - self._holes[name])):
+                        self._leave_out(name, len(words), rows - self._holes[name])
+                        continue
+                    found.append(Column(name, kind, tuple(words), holes, reading))
+                    continue
+                if kind == "number":
+                    _check_precision(name, gathered, at)
+                shown = holes and self._section.missing_indicators
+                if kind == "date":
+                    calendar = self._calendars[name]
+                    found.append(Column(name, kind, (), shown, reading, base=calendar.base, parts=calendar.parts))
+                else:
+                    found.append(Column(name, kind, (), shown, reading, unscaled=name in self._found.unscaled))
+        problems.check()
+        if not found:
+            raise DatasetError("dataset.features: no column is left to predict from")
         return Features((sum(len(column.outputs) for column in found),), "float32", tuple(found), self._section.missing)
 
     def _targets(self) -> Targets:
+        labels = set().union(*self._labels.values())
+        if self._task == "undecided":
+            classes = targets_room.are_labels(np.array(sorted(labels)), sum(self._rows.values()))
+            self._task = "classification" if classes else "regression"
         if self._task == "regression":
             if self._bounds[0] == self._bounds[1]:
                 raise DatasetError("targets: every row has the same value; there is nothing to learn")
             return Targets("regression", (), np.zeros(0))
-        labels = set().union(*self._labels.values())
         if len(labels) < 2:
             raise DatasetError(f"labels: every row has the class {next(iter(labels))!s}; expected at least two classes")
         for split, key in ((TRAIN, "train"), (VALIDATION, "validation")):
             if missing := labels - set(self._labels[split]):
                 mend = "leave the class out, merge it with another, or bring more rows"
-                raise DatasetError(f"dataset.target: class {min(missing, key=str)!s} has no row in {key}; {mend}")
+                number = f"; {AS_NUMBERS}" if all(isinstance(label, int | float) for label in labels) else ""
+                raise DatasetError(f"dataset.target: class {min(missing, key=str)!s} has no row in {key}; {mend}{number}")
         return targets_room.fit(np.array(sorted(labels)), "classification")
 
 
-@dataclass(frozen=True, eq=False)
-class _Encoded:
-    x: np.ndarray
-    y: np.ndarray
-    rows: np.ndarray
-
-    @classmethod
-    def of(cls, kept: Kept, features: Features, targets: Targets, names: tuple[str, ...]) -> "_Encoded":
-        if not kept.tables:
-            none = np.zeros(0, np.int32 if targets.task == "classification" else np.float32)
-            return cls(np.zeros((0, *features.shape), np.float32), none, np.zeros(0, np.int64))
-        x = [features.encode(table) for table in kept.tables]
-        y = [targets.encode(columns.targets(table, names), "labels") for table in kept.tables]
-        return cls(np.concatenate(x), np.concatenate(y), np.concatenate(kept.rows))
+def _check_precision(name: str, gathered: Moments, at: int) -> None:
+    deviation = float(np.sqrt(gathered.squares[at] / gathered.count[at]))
+    if gathered.high[at] > gathered.low[at] and gathered.lost[at] > 0.01 * deviation:
+        near = f"values near {gathered.mean[at]:g} with a deviation of {deviation:.3g} lose their differences in float32"
+        raise DatasetError(f"column {name!r}: {near}; subtract a constant first, or exclude = [{name!r}]")

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuner.data.decisions import Decision
 from tuner.data.values import to_float32
 from tuner.errors import DatasetError
 
-# Whole numbers with at most this many distinct values, and two rows or more of each on average, are taken as classes.
-MAX_INFERRED_CLASSES = 100
+# Whole numbers with two rows or more of each on average are taken as classes where they are few, or count up from 0 or 1 without a gap, as labels do.
+FEW_CLASSES, MAX_INFERRED_CLASSES = 10, 100
+AS_NUMBER, AS_CLASSES = 'dataset.task = "regression"', 'dataset.task = "classification"'
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,16 @@ class Targets:
     classes: tuple[str, ...]
     labels: np.ndarray
 
+    @property
+    def are_numbers(self) -> bool:
+        """Whether the classes are numbers, which may be meant as such."""
+        return self.labels.dtype.kind in "iuf" and len(self.labels) > 0
+
     def encode(self, y: np.ndarray, where: str) -> np.ndarray:
         """Return (n,) int32 class numbers, or float32 targets (n,) or (n, k).
 
         Args:
-            y: raw labels or targets.
+            y: (n,) raw labels (numbers, booleans or strings), or (n, k) targets (float64).
             where: what they are, for messages, such as `test labels`.
 
         Raises:
@@ -58,8 +65,8 @@ def fit(y: np.ndarray, task: str | None, names: tuple[str, ...] = ()) -> Targets
     """Return how these labels become numbers.
 
     Args:
-        y: (n,) labels or targets, or (n, k) targets.
-        task: `classification` or `regression`; none: strings, booleans and whole numbers with few values are classes.
+        y: (n,) labels or targets (numbers, booleans or strings), or (n, k) targets.
+        task: `classification` or `regression`; none: strings, booleans and whole numbers that look like labels are classes; see `are_labels`.
         names: of classes 0, 1, ..., where the source knows them.
 
     Raises:
@@ -85,15 +92,47 @@ def fit(y: np.ndarray, task: str | None, names: tuple[str, ...] = ()) -> Targets
     return Targets("classification", known, labels)
 
 
+def decision(targets: Targets, y: np.ndarray, name: str, *, asked: str | None) -> Decision:
+    """Return what was decided about the target.
+
+    Args:
+        targets: as fitted.
+        y: (n,) labels or targets (numbers, booleans or strings), or (n, k) targets.
+        name: of the target.
+        asked: the task, where the spec or the source knows it.
+    """
+    if targets.task == "classification":
+        found = f"{len(targets.classes)} classes"
+        seen, key = ("whole numbers", AS_NUMBER) if targets.are_numbers and asked is None else ("", "")
+        return Decision(name, "classes", f"{found} ({_some(targets.classes, 6)})", seen, key, target=True)
+    low, high = float(np.min(y)), float(np.max(y))
+    whole = asked is None and y.ndim == 1 and y.dtype.kind in "iuf" and bool((y == np.round(y)).all())
+    seen = f"whole numbers, {len(np.unique(y))} different ones" if whole else ""
+    many = f"{y.shape[1]} numbers" if y.ndim == 2 and y.shape[1] > 1 else "a number"
+    return Decision(name, "numbers", f"{many}, from {low:g} to {high:g}", seen, AS_CLASSES if whole else "", target=True)
+
+
+def are_labels(values: np.ndarray, rows: int) -> bool:
+    """Say whether these whole numbers are taken as the labels of classes, where the spec does not say.
+
+    Args:
+        values: (k,) int64 or float64: the distinct ones, ascending.
+        rows: how many rows there are.
+    """
+    count = len(values)
+    if 2 * count > rows or count > MAX_INFERRED_CLASSES:
+        return False
+    return count <= FEW_CLASSES or (values[0] in (0, 1) and values[-1] - values[0] == count - 1)
+
+
 def _infer(y: np.ndarray) -> str:
     if y.ndim == 2:
         one_hot = np.issubdtype(y.dtype, np.number) and bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
         return "classification" if one_hot else "regression"
-    if np.issubdtype(y.dtype, np.floating):
-        return "regression"
-    if np.issubdtype(y.dtype, np.integer):
-        distinct = len(np.unique(y))
-        return "classification" if distinct <= MAX_INFERRED_CLASSES and 2 * distinct <= len(y) else "regression"
+    if y.dtype.kind in "iuf":
+        if y.dtype.kind == "f" and ((y != np.round(y)).any() or np.ptp(y) == 0):
+            return "regression"
+        return "classification" if are_labels(np.unique(y), len(y)) else "regression"
     return "classification"
 
 
@@ -122,5 +161,5 @@ def _name(label: object) -> str:
     return str(int(label)) if isinstance(label, np.number) else str(label)
 
 
-def _some(words: tuple[str, ...]) -> str:
-    return ", ".join(words[:10]) + (f", ... ({len(words)} in all)" if len(words) > 10 else "")
+def _some(words: tuple[str, ...], most: int = 10) -> str:
+    return ", ".join(words[:most]) + (f", ... ({len(words)} in all)" if len(words) > most else "")

@@ -9,7 +9,11 @@ FILLED = ("mean", "median", "zero")
 
 
 def to_float32(values: np.ndarray, name: str) -> np.ndarray:
-    """Return numbers as float32; NaN stays.
+    """Return numbers as float32, of the same shape (n, ...); NaN stays.
+
+    Args:
+        values: (n, ...) of any dtype.
+        name: what they are, for the message.
 
     Raises:
         DatasetError: they are no numbers, infinite, or too large.

@@ -17,6 +17,7 @@ import pyarrow.parquet
 from cluster import stale_sessions as leftovers
 from search_spaces.errors import nearest
 from tuner.data.dataset import Features, read_for_prediction
+from tuner.data.dialect import dialect_in
 from tuner.data.pool import Pool
 from tuner.data.scaling import from_json
 from tuner.data.splits import Fold
@@ -54,18 +55,22 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     # First what the winner was built by: the module of that name may be another by now.
     search_path = (*builder_copy.kept(card, folder), *search_path)
     try:
-        features, dataset = Features.from_json(card["features"]), card["dataset"]
+        features, told = Features.from_json(card["features"]), dict(card["dataset"])
         config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": search_path}), from_json(card["scaling"])
-        model, classes, read = folder / card["model"], card["classes"], {"format": dataset.get("format"), "separator": dataset.get("separator") or ","}
+        model, classes, dialect = folder / card["model"], card["classes"], dialect_in(told)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise no_card(folder / CARD) from error
-    x = read_for_prediction(str(source), features, **read)
+    x = read_for_prediction(str(source), features, dialect=dialect, target=tuple(told.get("target") or ()), told=_tell)
     table = _table(_outputs(model, config, scaling, x), classes)
     if target is None:
         pa.csv.write_csv(table, sys.stdout.buffer)
     else:
         WRITERS[target.suffix](table, str(target))
     return table
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _outputs(model: Path, config: TrainingConfig, scaling: Any, x: np.ndarray) -> np.ndarray:

@@ -224,7 +224,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     """
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_bytes().decode())  # as text, its lone carriage returns would become lines
+        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # as text, its lone carriage returns would become lines
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file; `tuner init {path.name}` writes an example") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -58,10 +58,16 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
         SpecError: the data or the builder are not those that the sweep began with.
     """
     builder = sources.sources_of(spec.space.builder, search_path)
-    recorded = study.facts.get("dataset", {}).get("content_hash")
+    before = study.facts.get("dataset", {})
+    recorded = before.get("content_hash")
     if recorded is not None:
         if recorded != dataset.facts["content_hash"]:
             raise SpecError(f"dataset: its content has changed since this sweep began (was {recorded[:12]}, is {dataset.facts['content_hash'][:12]})")
+        for name in ("task", "input_shape", "scaling"):
+            if name in before and before[name] != dataset.facts[name]:
+                # Another version of Tuner decided otherwise; the spec says nothing of it, or it would differ too.
+                changed = f"the same data give {name} {dataset.facts[name]} now, and gave {before[name]} when this sweep began"
+                raise SpecError(f"dataset: {changed} (Tuner {study.facts.get('tuner')}); finish it with that version, or begin it anew under another name")
         sources.refuse(spec.sweep_folder, sources.changes(study.facts, spec.sweep_folder, builder))
         return
     split = io.BytesIO()

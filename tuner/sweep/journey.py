@@ -16,6 +16,7 @@ from cluster.hardware import hardware, machine, words
 from cluster.resources import Allotment
 from search_spaces.space import SearchSpace
 from tuner.data import dataset as data
+from tuner.data.decisions import lines
 from tuner.errors import SweepError
 from tuner.monitor.console import View
 from tuner.monitor.trackers.following import Following, following
@@ -101,7 +102,10 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
         @cache
         def load() -> tuple[data.Dataset, data.SealedTest]:
             view.stage("data", text=spec.dataset.source)
-            return data.load(spec.dataset, spec.seed)
+            found = data.load(spec.dataset, spec.seed)
+            for line in lines(found[0].facts.get("decisions", ())):
+                view.note(line)
+            return found
 
         if anew := begin_anew(spec, search_path):
             view.note(anew)

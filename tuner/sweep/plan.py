@@ -23,6 +23,7 @@ from cluster.resources import Allotment
 from search_spaces.choice_coverage import Branch, branches
 from search_spaces.space import SearchSpace
 from tuner.data import dataset as data
+from tuner.data.decisions import lines
 from tuner.data.splits import Fold
 from tuner.errors import SpecError
 from tuner.monitor.console import View
@@ -73,10 +74,12 @@ def make_plan(
         SpecError: no network can be built, or a budget does not even pay for one full training.
     """
     if spec.cluster.target == "in-process":
-        raise SpecError("cluster.target: got \"in-process\", which is for debugging and has no plan; expected another: --set 'cluster={target=\"local\"}'")
+        raise SpecError('cluster.target: got "in-process", which is for debugging and has no plan; expected another: --set \'cluster={target="local"}\'')
     space = spec.search_space()
     view.stage("data", text=spec.dataset.source)
     dataset, _ = data.load(spec.dataset, spec.seed)
+    for line in lines(dataset.facts.get("decisions", ())):
+        view.note(line)
     began = time.monotonic()
     # As a sweep does: TensorFlow is loaded on this machine while Ray starts.
     with starting.ahead() if spec.cluster.target == "local" else nullcontext(), targets.connect(spec.cluster) as cluster:

@@ -1,0 +1,96 @@
+"""How an array of examples is scaled where the spec leaves it open: bytes, flags, the numbers of words, measured numbers.
+
+Owns the rules, which look at values of the rows to train and validate on. Must not know files or networks.
+"""
+
+import numpy as np
+
+from tuner.data.decisions import SCALED, Decision
+
+# Bytes beyond this are taken to reach 255, whatever the largest of these rows is.
+HALF = 127
+# An array of at least so many columns may be pixels, one after the other; or numbers of words, of which there are at least so many.
+LEAST_PIXELS, LEAST_WORDS, LEAST_LENGTH = 16, 100, 8
+ROWS_LOOKED_AT = 2000
+KEY = 'dataset.scaling = "{}"'
+
+
+def decide(x: np.ndarray, asked: str, largest: float | None, name: str = "x") -> tuple[str, float, Decision]:
+    """Decide how an array is scaled.
+
+    Args:
+        x: (n, ...) uint8 or float32, NaN where missing.
+        asked: `dataset.scaling`.
+        largest: the largest value that bytes can take, where the source knows it.
+        name: what the array is called.
+
+    Returns:
+        The method (`none`, `unit`, `standard` or `minmax`), the largest value for `unit`, and what is told.
+    """
+    if x.dtype == np.uint8:
+        return _bytes(x, asked, largest, name)
+    whole = _whole_numbers(x)
+    if asked != "auto":
+        return asked, 255.0, Decision(name, "numbers", SCALED[asked])
+    if whole is not None and _are_names(x, whole):
+        seen = f"whole numbers from {whole[0]} to {whole[1]} in any order, as the numbers of words are"
+        return "none", 255.0, Decision(name, "numbers", SCALED["none"], seen, KEY.format("standard"))
+    if whole is None or whole[1] - whole[0] <= 1:
+        return "standard", 255.0, Decision(name, "numbers", SCALED["standard"])
+    seen = f"all are whole, from {whole[0]} to {whole[1]}; the numbers of words or classes, for an Embedding, want to be left as they are"
+    return "standard", 255.0, Decision(name, "numbers", SCALED["standard"], seen, KEY.format("none"))
+
+
+def _bytes(x: np.ndarray, asked: str, largest: float | None, name: str) -> tuple[str, float, Decision]:
+    most = float(x.max(initial=0))
+    reach = largest or (255.0 if most > HALF else max(1.0, most))
+    if asked in ("none", "standard", "minmax"):
+        return asked, reach, Decision(name, "bytes", SCALED[asked])
+    if asked == "auto" and largest is None:
+        if most <= 1:
+            return "none", reach, Decision(name, "bytes", SCALED["none"], "none is larger than 1", KEY.format("standard"))
+        if x.ndim == 2 and not _are_pixels(x):
+            return "standard", reach, Decision(name, "bytes", SCALED["standard"], f"columns of bytes up to {most:g}", KEY.format("unit"))
+    seen = "" if reach == 255 else f"the largest is {most:g}"
+    return "unit", reach, Decision(name, "bytes", f"divided by {reach:g}", seen, KEY.format("standard") if seen else "")
+
+
+def _are_pixels(x: np.ndarray) -> bool:
+    """Say whether columns of bytes are pixels: many of them, of which most reach far up."""
+    return x.shape[1] >= LEAST_PIXELS and float(np.median(x.max(axis=0, initial=0))) > HALF
+
+
+def _whole_numbers(x: np.ndarray) -> tuple[int, int] | None:
+    """Return the bounds of an array of whole numbers; None where one is none, or missing."""
+    step = max(1, 2**22 // max(1, int(np.prod(x.shape[1:]))))
+    low, high = np.inf, -np.inf
+    for start in range(0, len(x), step):
+        part = x[start : start + step]
+        if not (part == np.round(part)).all():  # NaN equals nothing
+            return None
+        low, high = min(low, float(part.min(initial=np.inf))), max(high, float(part.max(initial=-np.inf)))
+    return (int(low), int(high)) if np.isfinite(low) and np.isfinite(high) and high > low else None
+
+
+def _are_names(x: np.ndarray, bounds: tuple[int, int]) -> bool:
+    """Say whether whole numbers are the numbers of words.
+
+    These are never negative and reach far; every place of an example takes them from the same list, and one says little about the next: neither holds for
+    measured numbers or pixels. 0 fills examples up, and is not looked at.
+    """
+    if x.ndim != 2 or x.shape[1] < LEAST_LENGTH or bounds[0] < 0 or bounds[1] < LEAST_WORDS:
+        return False
+    part = x[:: max(1, len(x) // ROWS_LOOKED_AT)].astype(np.float64)
+    part[part == 0] = np.nan
+    known = part[:, (~np.isnan(part)).sum(axis=0) >= 10]
+    if known.shape[1] < LEAST_LENGTH:
+        return False
+    spread = float(np.nanstd(known))
+    if spread == 0 or float(np.median(np.abs(np.nanmean(known, axis=0) - np.nanmean(known)))) > 0.25 * spread:
+        return False
+    alike = []
+    for left, right in zip(known.T[:-1], known.T[1:], strict=True):
+        both = ~np.isnan(left) & ~np.isnan(right)
+        if both.sum() >= 10 and np.std(left[both]) > 0 and np.std(right[both]) > 0:
+            alike.append(abs(float(np.corrcoef(left[both], right[both])[0, 1])))
+    return bool(alike) and float(np.median(alike)) < 0.2 + 2 / np.sqrt(len(part))
