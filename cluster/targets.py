@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cluster import quota, tokens
+from cluster import quota, tokens, watch
 from cluster import ray_patches as beginning
 from cluster import stale_sessions as leftovers
 from cluster.errors import ClusterError, one_line
@@ -86,8 +87,14 @@ class Cluster:
     warnings: tuple[str, ...] = ()
 
 
+def _say(text: str) -> None:
+    """Tell people what nobody else tells them."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
-def connect(section: ClusterSection, meanwhile: Callable[[], object] = lambda: None) -> Iterator[Cluster]:
+def connect(section: ClusterSection, meanwhile: Callable[[], object] = lambda: None, lost: Callable[[str], object] = _say) -> Iterator[Cluster]:
     """Connect to the place that the section names, and leave it as it was found: a Ray of our own ends, another one is only left.
 
     This process too is left as it was found: its environment and its handlers of signals.
@@ -95,24 +102,25 @@ def connect(section: ClusterSection, meanwhile: Callable[[], object] = lambda: N
     Args:
         section: checked.
         meanwhile: called once, while there is nothing to do but wait for a Ray of our own, else before; what it raises ends the attempt.
+        lost: told in a line, from another thread, that the cluster has gone; this process then ends with exit code 4 (watch.py).
 
     Raises:
         ClusterError: the cluster cannot be reached or started.
     """
     try:
-        with _environment_restored(), _target(section, meanwhile) as cluster:
+        with _environment_restored(), _target(section, meanwhile, lost) as cluster:
             yield cluster
     finally:
         beginning.hear_again()  # Ray 2.60 leaves SIGTERM without any handler
 
 
-def _target(section: ClusterSection, meanwhile: Callable[[], object]) -> AbstractContextManager[Cluster]:
+def _target(section: ClusterSection, meanwhile: Callable[[], object], lost: Callable[[str], object]) -> AbstractContextManager[Cluster]:
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
-    return TARGETS[section.target](section, meanwhile)
+    return TARGETS[section.target](section, meanwhile, lost)
 
 
 @contextmanager
-def _local(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterator[Cluster]:
+def _local(section: ClusterSection, meanwhile: Callable[[], object], lost: Callable[[str], object]) -> Iterator[Cluster]:
     """A Ray of our own on this machine. Its folder is made here, so that nothing of it stays behind."""
     import ray
 
@@ -138,8 +146,14 @@ def _local(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterator
                     )
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 raise ClusterError(f"cluster.target: Ray does not start on this machine ({one_line(error)})") from error
+
+        def gone(text: str) -> None:
+            lost(text)
+            leftovers.end()
+
         try:
-            yield Cluster(capacity_now(), "this machine", f"{folder}/sweep", _crowded(section))
+            with watch.watched(ray.get_runtime_context().gcs_address, gone, own=True):
+                yield Cluster(capacity_now(), "this machine", f"{folder}/sweep", _crowded(section))
         finally:
             ray.shutdown()
 
@@ -156,7 +170,7 @@ def _crowded(section: ClusterSection) -> tuple[str, ...]:
 
 
 @contextmanager
-def _address(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterator[Cluster]:
+def _address(section: ClusterSection, meanwhile: Callable[[], object], lost: Callable[[str], object]) -> Iterator[Cluster]:
     """A cluster that somebody else started, and will end."""
     import ray
 
@@ -174,8 +188,14 @@ def _address(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterat
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ClusterError(f"cluster.address: {address!r} cannot be joined ({one_line(error)})") from error
         scratch = f"{tempfile.gettempdir()}/tuner-{secrets.token_hex(8)}"
+
+        def gone(text: str) -> None:
+            lost(text)
+            shutil.rmtree(scratch, ignore_errors=True)  # of this machine; the next run clears the others
+
         try:
-            yield Cluster(capacity_now(), address, scratch, () if guarded else (tokens.UNGUARDED.format(address=address),))
+            with watch.watched(address, gone):
+                yield Cluster(capacity_now(), address, scratch, () if guarded else (tokens.UNGUARDED.format(address=address),))
         finally:
             # A cluster that has gone away needs no cleaning, and must not hide why the sweep ends.
             with suppress(ray.exceptions.RayError, RuntimeError, ConnectionError):

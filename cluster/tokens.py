@@ -67,6 +67,11 @@ def check(address: str) -> bool:
     raise ClusterError(f"cluster.address: no Ray head answers at {address!r} ({answer}); is it up, and is this its address?")
 
 
+def asked(address: str) -> str:
+    """Ask a head that is known to take the token of this process, if it asks for any, and return gRPC's word for the answer; `OK` where it answers."""
+    return _ask(address, token())
+
+
 def _ask(address: str, held: str | None) -> str:
     """Ask the head for its cluster's id, the smallest question that needs a token, and return gRPC's word for the answer and why."""
     import grpc

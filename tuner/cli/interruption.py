@@ -39,10 +39,11 @@ def signals() -> Iterator[Interruption]:
         interruption.event.set()
         say("stopping after the epochs that are being trained; once more to stop at once", sys.stderr)
 
+    terminals = [stream for stream in (sys.stderr, sys.stdout) if stream.isatty()]  # asked now: one that has gone says that it is none
+
     def go_on(number: int, frame: object) -> None:
-        for stream in (sys.stderr, sys.stdout):
-            if stream.isatty():  # which would refuse every line from now on
-                leave(stream)
+        for stream in terminals:  # which would refuse every line from now on
+            leave(stream)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it means nothing already

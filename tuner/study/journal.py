@@ -40,9 +40,13 @@ class SweepJournal(JournalFileBackend):
     Raises:
         JournalDamaged: on reading, a line is not what was written.
         OSError: it cannot be read.
+        SweepError: it, or the note beside it, is a link.
     """
 
     def __init__(self, path: str | Path) -> None:
+        for file in (Path(path), Path(path).with_suffix(".end")):
+            if file.is_symlink():  # what it leads to is not this sweep's to write
+                raise SweepError(f"{file}: is a link to {os.readlink(file)}; expected a file of this sweep's own: put it in place of the link")
         super().__init__(str(path))
         self._path = Path(path)
         self._mark = self._path.with_suffix(".end")
@@ -108,8 +112,11 @@ class SweepJournal(JournalFileBackend):
     def _read(self) -> list[dict[str, Any]]:
         """Return the records that others have written since."""
         records: list[dict[str, Any]] = []
-        if os.stat(self._path).st_size == self._end:
-            return records
+        try:
+            if os.stat(self._path).st_size == self._end:
+                return records
+        except FileNotFoundError as error:
+            raise self._gone() from error
         with self._path.open("rb") as file:
             file.seek(self._end)
             for line in file:
@@ -140,7 +147,12 @@ class SweepJournal(JournalFileBackend):
             if end < file.seek(0, os.SEEK_END):
                 file.truncate(end)
 
+    def _gone(self) -> SweepError:
+        return SweepError(f"{self._path}: is gone, and the sweep's record with it: somebody has removed or renamed it, or its disk, while the sweep ran")
+
     def _locked_append(self) -> None:
+        if not self._path.exists():
+            raise self._gone()  # the lock would wait for its folder for ever
         with get_lock_file(self._lock):
             self._append()
 
@@ -168,7 +180,7 @@ class SweepJournal(JournalFileBackend):
             self._note(begin, self._end)
 
     def _note(self, begin: int, end: int) -> None:
-        file = os.open(self._mark, os.O_WRONLY | os.O_CREAT, 0o644)
+        file = os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             os.pwrite(file, _MARK.format(begin, end, zlib.crc32(f"{begin} {end}".encode())).encode(), 0)
         finally:

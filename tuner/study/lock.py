@@ -65,6 +65,8 @@ def exclusive_driver(folder: str | Path) -> Iterator[Lock]:
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = _taken(path)
     except OSError as error:
+        if path.is_symlink():
+            raise SweepError(f"{path}: is a link to {os.readlink(path)}; expected a file of this sweep's own: remove the link") from error
         raise SweepError(f"{path}: cannot be locked ({error.strerror or error}); expected a folder with write permission that knows file locks") from error
     try:
         yield Lock(path, file, _read(file))
@@ -119,7 +121,8 @@ def beating(study: Study, lost: Callable[[], object], *, every_s: float = BEAT_E
 def _taken(path: Path) -> int:
     """Return the descriptor that holds the lock."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # Not through a link: what it leads to is nobody's lock, and would be overwritten.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:
@@ -140,6 +143,26 @@ def _read(file: int) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def holder_of(folder: str | Path) -> dict[str, Any]:
+    """Return who drives the sweep in a folder at this moment (`host`, `pid`); empty where nobody does.
+
+    Args:
+        folder: of the sweep.
+    """
+    try:
+        file = os.open(Path(folder) / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return {}
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return _read(file) or {"host": "", "pid": 0}
+    else:
+        return {}
+    finally:
+        os.close(file)
 
 
 def busy(holder: dict[str, Any], folder: Path | str | None = None) -> SweepError:

@@ -15,8 +15,10 @@ from pathlib import Path
 from cluster.errors import one_line
 from tuner.errors import SweepError
 from tuner.study.backends import JOURNAL
+from tuner.study.builder_copy import FOLDER
 from tuner.study.lock import busy, ended_here, identity
 from tuner.study.storage import Storage, check
+from tuner.study.writing import write_whole
 
 RESULTS = ("leaderboard.parquet", "report.html", "report.md", "model.keras", "model.json", "split.npz")
 CHECKPOINTS = "checkpoints"
@@ -79,12 +81,14 @@ def fetch(storage: Storage, folder: Path) -> list[str]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JOURNAL).with_suffix(".end").unlink(missing_ok=True)  # of the shorter journal
-    for name in (*RESULTS, JOURNAL):  # the journal last: killed in between, all of it is fetched again
+    sources = [f"{FOLDER}/{name}" for name in storage.sizes(FOLDER)]
+    for name in (*RESULTS, *sources, JOURNAL):  # the journal last: killed in between, all of it is fetched again
         content = theirs if name == JOURNAL else storage.get(name)
         if content is not None:
-            aside = folder / f".{name}.fetched"
-            aside.write_bytes(content)
-            aside.replace(folder / name)
+            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise SweepError(f"storage: {storage.place} holds {name!r}, which leads out of a sweep's folder")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / name, content)
     return [f"the sweep goes on from {storage.place}, which knows {'more of it' if ours else 'it'}"]
 
 
@@ -175,7 +179,8 @@ class Mirror:
                 self._interrupted.set()
                 return
             self._beat()
-            for name in (JOURNAL, *RESULTS):
+            sources = [str(path.relative_to(self._folder)) for path in sorted((self._folder / FOLDER).rglob("*.py"))]
+            for name in (JOURNAL, *RESULTS, *sources):
                 self._copy_file(name)
         except OSError as error:
             if not self._refused:

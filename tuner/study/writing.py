@@ -4,6 +4,7 @@ Must not know what is written.
 """
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,9 +54,10 @@ def cannot_write(place: str | Path, error: OSError) -> SweepError:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # A name that nobody can guess and put a link at, and never through one.
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with open(aside, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        with open(aside, "wb", opener=lambda name, flags: os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

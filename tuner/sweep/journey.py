@@ -157,7 +157,7 @@ def _run(
     with ExitStack() as held:
         if spec.cluster.target == "local":
             held.enter_context(starting.ahead())
-        cluster = held.enter_context(targets.connect(spec.cluster, meanwhile=load))
+        cluster = held.enter_context(targets.connect(spec.cluster, meanwhile=load, lost=lambda text: _gone(view, text)))
         dataset, test = load()
         allotment, slots = _fit(spec, cluster, lock, view, interrupted)
         study = _open(spec, spec.objective_for(dataset.task), held, interrupted)
@@ -181,6 +181,12 @@ def _run(
             board = _confirm(sweep, board)
             board = _final(sweep, board, test)
         return board
+
+
+def _gone(view: View, text: str) -> None:
+    """Tell that the cluster has gone, and leave the terminal as it was found: nothing else is told after it."""
+    view.close()
+    view.note(text)
 
 
 def _kept(spec: specs.SweepSpec, view: View, interrupted: threading.Event) -> AbstractContextManager[object]:

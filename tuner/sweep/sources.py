@@ -144,7 +144,9 @@ def _difference(name: str, recorded: Path, text: str) -> str:
     after = text.splitlines()
     for what, first, last, begin, end in difflib.SequenceMatcher(a=before, b=after, autojunk=False).get_opcodes():
         if what != "equal":
-            old, new = (" ".join(" ".join(lines).split())[:MOST_SHOWN] for lines in (before[first:last], after[begin:end]))
+            old, new = (" ".join(" ".join(lines).split()) for lines in (before[first:last], after[begin:end]))
+            alike = next((index for index, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), 0)
+            old, new = (text[max(0, alike - MOST_SHOWN // 2) :][:MOST_SHOWN] for text in (old, new))
             return f"{name}, line {begin + 1}: {shown(old)} -> {shown(new)}"
     return f"{name} differs in its ends of lines"
 
