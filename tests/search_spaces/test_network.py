@@ -389,3 +389,16 @@ def test_find_says_what_is_wrong_with_a_builder(own: Path, builder: str, message
 def test_a_problem_cannot_be_wrong(fields: tuple[Any, ...], message: str) -> None:
     with pytest.raises(SearchSpaceError, match=message.replace("?", r"\?")):
         Problem(*fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"), [("random", "Python's own"), ("cluster", "one that every trial imports"), ("numpy", "one that every trial imports")]
+)
+def test_file_with_a_name_that_is_taken_is_refused_before_anything_starts(tmp_path: Path, name: str, whose: str) -> None:
+    (tmp_path / f"{name}.py").write_text("def build(configuration, problem):\n    pass\n")
+    with pytest.raises(SearchSpaceError, match=f"the name '{name}' is taken by a module that is {whose}; give your file another name"):
+        find(f"{name}:build", (str(tmp_path),))
+
+
+def test_names_of_our_own_that_no_file_of_the_users_takes_are_found() -> None:
+    assert find("search_spaces.mlp:build_model").name == "mlp.py"

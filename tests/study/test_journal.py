@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import optuna
@@ -195,3 +196,25 @@ def test_optunas_own_tools_read_the_journal_and_may_write_to_it(sweep: Path) -> 
     assert opened(sweep).facts | {"spec": 0} == {"spec": 0, "note": "from the dashboard", "after": 1}
     assert "crc" in json.loads((sweep / JOURNAL).read_text().splitlines()[-1])
     assert next(SweepJournal(sweep / JOURNAL).read_logs(3)) == list(SweepJournal(sweep / JOURNAL).read_logs(0))[3]
+
+
+def test_journal_whose_folder_is_removed_is_named_at_once(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = opened(sweep)
+    slept: list[float] = []
+    monkeypatch.setattr(writing.time, "sleep", slept.append)
+    shutil.rmtree(sweep)
+    for use in (study.trials, study.ask, lambda: study.set_fact("name", "s")):
+        with pytest.raises(SweepError, match=r"journal\.log: is gone, and the sweep's record with it"):
+            use()
+    assert slept == [] and not sweep.exists()
+
+
+@pytest.mark.parametrize("name", [JOURNAL, MARK])
+def test_journal_that_is_a_link_is_refused_and_what_it_leads_to_is_whole(sweep: Path, tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "text"
+    elsewhere.write_text("a text of the user's")
+    (sweep / name).unlink()
+    (sweep / name).symlink_to(elsewhere)
+    with pytest.raises(SweepError, match=f"{name}: is a link to .*; expected a file of this sweep's own"):
+        opened(sweep)
+    assert elsewhere.read_text() == "a text of the user's"

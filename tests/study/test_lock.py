@@ -12,7 +12,7 @@ import pytest
 
 from tuner.errors import SweepError
 from tuner.study.backends import open_study
-from tuner.study.lock import LOCK, beating, exclusive_driver
+from tuner.study.lock import LOCK, beating, exclusive_driver, holder_of
 from tuner.study.objective import Objective
 from tuner.study.record import Study
 
@@ -59,6 +59,28 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SweepError, match=r"file/driver\.lock: cannot be locked"), exclusive_driver(tmp_path / "file"):
         pass
+
+
+def test_lock_that_is_a_link_is_refused_and_what_it_leads_to_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("a text of the user's")
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    for target in (tmp_path / "mine.txt", tmp_path / "nowhere"):
+        (folder / LOCK).symlink_to(target)
+        with pytest.raises(SweepError, match=r"driver\.lock: is a link to .*; expected a file of this sweep's own"), exclusive_driver(folder):
+            pass
+        (folder / LOCK).unlink()
+    assert (tmp_path / "mine.txt").read_text() == "a text of the user's"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_whoever_drives_a_sweep_is_known_while_it_does(tmp_path: Path) -> None:
+    assert holder_of(tmp_path) == {}
+    with holder(tmp_path) as driver:
+        assert holder_of(tmp_path)["pid"] == driver.pid
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    assert (tmp_path / LOCK).exists() and holder_of(tmp_path) == {}
 
 
 @pytest.fixture

@@ -93,3 +93,13 @@ def test_defect_that_looks_like_no_full_disk_keeps_its_traceback(tmp_path: Path,
     monkeypatch.setattr("sys.argv", ["tuner", "leaderboard", str(tmp_path)])
     with pytest.raises(FileNotFoundError):
         cli.main()
+
+
+def test_file_is_put_in_the_place_of_a_link_and_never_written_through_one(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("a text of the user's")
+    (tmp_path / "report.md").symlink_to(mine)
+    write_whole(tmp_path / "report.md", "a report")
+    assert mine.read_text() == "a text of the user's"
+    assert (tmp_path / "report.md").read_text() == "a report" and not (tmp_path / "report.md").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt", "report.md"]
