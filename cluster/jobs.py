@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shlex
 import tempfile
 import time
@@ -96,7 +97,8 @@ class JobServer:
             command: run there.
             facts: to be remembered with it; not secret.
         """
-        identifier = f"{name}-{datetime.now(UTC):%m%d-%H%M%S}-{os.urandom(2).hex()}"
+        # An id is part of addresses.
+        identifier = f"{re.sub('[^A-Za-z0-9._-]+', '-', name).strip('-') or 'job'}-{datetime.now(UTC):%m%d-%H%M%S}-{os.urandom(2).hex()}"
         # Without `exec` the signal to stop would reach a shell first.
         with self._told():
             self._client.submit_job(

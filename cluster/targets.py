@@ -188,6 +188,7 @@ def _address(section: ClusterSection, meanwhile: Callable[[], object], lost: Cal
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ClusterError(f"cluster.address: {address!r} cannot be joined ({one_line(error)})") from error
         scratch = f"{tempfile.gettempdir()}/tuner-{secrets.token_hex(8)}"
+        os.mkdir(scratch, 0o700)  # before Ray Tune makes it, for all to see
 
         def gone(text: str) -> None:
             lost(text)

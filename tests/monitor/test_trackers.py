@@ -105,6 +105,20 @@ def test_mlflow_holds_each_trial_once_however_often_the_sweep_goes_on(tmp_path: 
 
 
 @pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(
+    ("enabled", "ended", "status"), [(False, "the budget is spent", "FINISHED"), (False, None, "SCHEDULED"), (True, "the budget is spent", "SCHEDULED")]
+)
+def test_mlflow_says_that_a_sweep_is_over_that_was_to_search_only(tmp_path: Path, enabled: bool, ended: str | None, status: str) -> None:
+    study = begun(tmp_path)
+    study.set_fact("spec", {"evaluation": {"enabled": enabled}})
+    study.set_fact("search_ended", ended)
+    assert [note for note in follow(["mlflow"], study, tmp_path) if "dropped" in note] == []
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        assert list(database.execute("select status from runs where name = 'digits'")) == [(status,)]
+    database.close()
+
+
+@pytest.mark.usefixtures("quiet")
 def test_tensorboard_shows_curves_and_hyperparameters_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = begun(tmp_path)
     assert follow(["tensorboard"], study, tmp_path) == []

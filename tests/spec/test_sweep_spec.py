@@ -31,7 +31,6 @@ BAD = [
     ("scheduler.name=ahsa", "scheduler.name: 'ahsa': unknown scheduler; did you mean 'asha'?"),
     ("scheduler.reduction_factor=1", "scheduler.reduction_factor: got 1; expected greater than 1"),
     ("scheduler.grace_period=50", "scheduler.grace_period: got 50; expected at most training.max_epochs (20)"),
-    ("search.epochs=5", "search.epochs: got 5; expected at least training.max_epochs (20)"),
     ("space.depht=3", "space.depht: unknown hyperparameter; did you mean 'depth'?"),
     ("space.depth={low=4, high=2}", "space.depth"),
     ("space.depth=[1, 'two']", "space.depth"),
@@ -44,7 +43,7 @@ BAD = [
     ("dataset.validation=1.5", "dataset.validation"),
     ("resources.cpus=many", "resources.cpus: got \"many\"; expected a number or 'auto'"),
     ("cluster.target=cloud", "cluster.target: got \"cloud\"; expected 'local', 'address' or 'in-process'"),
-    ("name=a b", "name"),
+    ("name=a/b", "name"),
     ("seed=-1", "seed: got -1; expected greater than or equal to 0"),
     ("training=5", "training: got 5; expected a table"),
     ("training.max_epochs", "--set training.max_epochs: expected key=value"),
@@ -125,3 +124,39 @@ def test_builder_is_looked_for_beside_the_spec_without_running_it(tmp_path: Path
     assert specs.load(path).search_space().size() == 2
     assert "space.builder" in refusal(text='name = "s"\n' + spec.replace("build_model", "bild_model"), folder=tmp_path)
     assert "space.builder" in refusal(text='name = "s"\n' + spec.replace("mine:", "main_:"), folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["my sweep", "größe µ", "日本", "A_b", "a.b (1) + c=2, @x & y"])
+def test_a_sweep_is_called_as_its_user_likes(name: str) -> None:
+    assert specs.check({"name": name}).sweep_folder.name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "..", "../x", ".hidden", "-option", "a\nb", "a\tb", "ends ", "ends.", "x[/3]", "a\x1b[2J", "a\u202eb", "a:b", "a%b", "a\\b"]
+)
+def test_a_name_that_would_be_a_path_an_option_or_markup_is_refused_in_words_for_people(name: str) -> None:
+    with pytest.raises(SpecError, match=r"^name: got .*; expected letters and digits of any script, blanks and \. _ - "):
+        specs.check({"name": name})
+
+
+def test_a_name_is_no_longer_than_a_folders_may_be() -> None:
+    assert specs.check({"name": "n" * 100})
+    for name in ("n" * 101, "日" * 67):
+        with pytest.raises(SpecError, match="expected at most 100 characters and 200 bytes"):
+            specs.check({"name": name})
+
+
+@pytest.mark.parametrize("scheduler", ["forecast", "asha", "median", "fifo"])
+def test_one_epoch_is_not_refused_by_a_key_that_nobody_wrote(scheduler: str) -> None:
+    spec = specs.check({"name": "s", "training": {"max_epochs": 1}, "scheduler": {"name": scheduler}})
+    assert (spec.training.max_epochs, spec.scheduler.grace_period) == (1, 1)
+    with pytest.raises(SpecError, match=r"scheduler\.grace_period: got 2; expected at most training\.max_epochs \(1\)"):
+        specs.check({"name": "s", "training": {"max_epochs": 1}, "scheduler": {"name": scheduler, "grace_period": 2}})
+
+
+def test_a_budget_below_the_usual_training_makes_trainings_shorter() -> None:
+    spec = specs.check({"name": "s", "search": {"epochs": 7}})
+    assert (spec.training.max_epochs, spec.scheduler.grace_period) == (7, 2)
+    assert specs.check(specs.to_json(spec)) == spec  # as it is recorded
+    with pytest.raises(SpecError, match=r"search\.epochs: got 7; expected at least training\.max_epochs \(20\)"):
+        specs.check({"name": "s", "search": {"epochs": 7}, "training": {"max_epochs": 20}})

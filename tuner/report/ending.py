@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from cluster.wording import one_line
 from tuner.report.summary import summarise
 from tuner.report.tables import headlines
 from tuner.report.tables import text as table
@@ -12,15 +13,16 @@ from tuner.results.leaderboard import Leaderboard
 def ending(leaderboard: Leaderboard, folder: Path) -> str:
     """Return the best five, what was confirmed, the test scores, and where model and report lie."""
     lines = [table(leaderboard, top=5), ""]
-    lines += [f"{'confirmed':<16}{value}" for label, value in headlines(summarise(leaderboard)) if label.startswith("Confirmed")]
     final = leaderboard.facts.get("final")
+    width = max(16, *(len(name) + 2 for name in (final["mean"] if final else ())), 0)
+    lines += [f"{'confirmed':<{width}}{value}" for label, value in headlines(summarise(leaderboard)) if label.startswith("Confirmed")]
     if final:
         for name, mean in final["mean"].items():
             spread = final["spread"][name]
             more = f" ± {spread:.4f} over {len(final['runs'])} seeds" if spread is not None else ""
-            lines.append(f"{name:<16}{mean:.4f}{more}; the saved model: {final['saved'][name]:.4f}")
-        lines.append(f"{'model':<16}{folder / final['model']}")
-    lines.append(f"{'report':<16}{folder / 'report.html'}")
+            lines.append(f"{one_line(name):<{width}}{mean:.4f}{more}; the saved model: {final['saved'][name]:.4f}")
+        lines.append(f"{'model':<{width}}{folder / final['model']}")
+    lines.append(f"{'report':<{width}}{folder / 'report.html'}")
     return "\n".join(lines)
 
 

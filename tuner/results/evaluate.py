@@ -7,6 +7,7 @@ the saved model is the one of the first seed, not of the luckiest.
 
 import contextlib
 import math
+import re
 import tempfile
 import threading
 import time
@@ -283,35 +284,43 @@ def _process(context: TrialContext, job: Job, arrays: str) -> TrainingProcess | 
 
 @dataclass(frozen=True)
 class _Failed:
-    """Comes back instead of a result: a training failed, of which kind of failure, and why in one line."""
+    """Comes back instead of a result: of which kind of failure a training was one, why in one line, and the traceback in the user's own code, if any."""
 
     kind: str
     reason: str
+    details: str = ""
 
 
 def _guarded(function: Callable, *arguments: Any) -> Any:
     """Call a worker's function, again where its process was lost; a training that failed comes back as the line that says why."""
     lost: list[str] = []
     while True:
+        details = ""
         try:
             return function(*arguments)
         except TrialDiverged as diverged:
             return _Failed("diverged", f"diverged: {diverged}")
         except ProcessDied as died:
-            kind, message = died.kind, died.message
+            kind, message, details = died.kind, died.message, died.details
         except OSError as refused:
             kind, message = "storage", f"{refused.filename or 'a disk'}: {refused.strerror or refused}"
         if not failures.is_retried(kind, lost):
-            return _Failed(kind, f"{kind}: {message}")
+            return _Failed(kind, f"{kind}: {message}{_place(details)}", details)
         lost.append(kind)
         time.sleep(failures.pause_s(len(lost)))
+
+
+def _place(details: str) -> str:
+    """Return where in the user's own code a traceback ends, ` (net.py, line 7)`; nothing where it says nothing of that."""
+    places = re.findall(r'^  File "([^"]+)", line (\d+)', details, flags=re.MULTILINE)
+    return f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
 
 
 def _succeeding(results: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
     """Pass results on, and refuse the first failure."""
     for index, result in results:
         if isinstance(result, _Failed):
-            raise SweepError(f"the final training failed: {result.reason}")
+            raise SweepError(f"the final training failed: {result.reason}\n{result.details}".rstrip())
         yield index, result
 
 

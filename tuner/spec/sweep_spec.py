@@ -5,6 +5,7 @@ The sections themselves are declared in the rooms that use them. Must not start 
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,9 @@ from tuner.study.directions import direction_of
 from tuner.study.objective import Objective, unstated
 from tuner.training.trainer import TrainingConfig
 
+# Folders, studies, jobs and pages are called by a sweep's name.
+NAMED = "letters and digits of any script, blanks and . _ - + , = ( ) @ & between, beginning with a letter or a digit"
+_NAME = re.compile(r"[^\W_](?:[\w .+,=()@&-]*)")
 EXAMPLE = Path(__file__).with_name("example.toml")
 # What trials tell of themselves besides their metrics, and what one may want to be small.
 SECOND = ("parameters",)
@@ -110,7 +114,7 @@ class SweepSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="The sweep's name; letters, digits, '.', '_' and '-'.")
+    name: str = Field(description=f"The sweep's name, at most 100 characters: {NAMED}.")
     seed: int = Field(0, ge=0, lt=2**31, description="Everything random derives from it.")
     folder: str | None = Field(None, description="Where everything of this sweep is written. none: sweeps/<name>.")
     storage: str | None = Field(
@@ -139,6 +143,15 @@ class SweepSpec(BaseModel):
     resources: ResourcesSection = Field(default_factory=ResourcesSection)
     cluster: ClusterSection = Field(default_factory=ClusterSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name) or name.endswith((" ", ".")):
+            raise ValueError(f"got {shown(name)}; expected {NAMED}")
+        if len(name) > 100 or len(name.encode()) > 200:  # folders and files are called by it
+            raise ValueError(f"got {len(name)} characters ({len(name.encode())} bytes); expected at most 100 characters and 200 bytes")
+        return name
 
     @field_validator("storage")
     @classmethod
@@ -254,6 +267,7 @@ def check(values: dict[str, Any]) -> SweepSpec:
         spec = SweepSpec.model_validate(values)
     except ValidationError as error:
         raise SpecError(one_line(error, SweepSpec)) from None
+    spec = _fitted(spec)
     spec.search_space()
     _check_between(spec)
     return spec
@@ -282,6 +296,16 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 def schema() -> dict[str, Any]:
     """Return the JSON schema of sweep.toml (draft 2020-12)."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SweepSpec.model_json_schema()}
+
+
+def _fitted(spec: SweepSpec) -> SweepSpec:
+    """Return the spec with its defaults made to fit what was given: a key that nobody wrote never refuses a spec."""
+    training, scheduler, epochs = spec.training, spec.scheduler, spec.search.epochs
+    if epochs is not None and epochs < training.max_epochs and "max_epochs" not in training.model_fields_set:
+        training = training.model_copy(update={"max_epochs": epochs})
+    if scheduler.grace_period > training.max_epochs and "grace_period" not in scheduler.model_fields_set:
+        scheduler = scheduler.model_copy(update={"grace_period": training.max_epochs})
+    return spec.model_copy(update={"training": training, "scheduler": scheduler})
 
 
 def _check_between(spec: SweepSpec) -> None:

@@ -8,6 +8,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cluster.errors import ClusterError, one_line
 from cluster.targets import on_every_node
@@ -52,8 +53,9 @@ class Storage:
 
     def __init__(self, place: str) -> None:
         self.place = place.rstrip("/")
-        # One request for a small file instead of three.
-        self._uri = f"{self.place}?allow_delayed_open=true" if place.startswith("s3://") else self.place
+        # Blanks and letters beyond ASCII are written so in an address; and one request for a small file instead of three.
+        uri = quote(self.place, safe=":/%")
+        self._uri = f"{uri}?allow_delayed_open=true" if place.startswith("s3://") else uri
         self._system: Any = None
         self._root = ""
 

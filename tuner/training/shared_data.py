@@ -59,7 +59,9 @@ def store(folder: str | Path, pool: Pool) -> SharedData:
         OSError: the folder cannot be written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    # Data are for this user's eyes: whoever else works on this node can enter neither folder.
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     with _locked(folder):
         bones = {"parts": skeleton((pool.x, pool.y, pool.w))}
         for number, array in enumerate(leaves((pool.x, pool.y, pool.w))):

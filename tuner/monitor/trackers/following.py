@@ -86,6 +86,9 @@ class Following:
             return
         with suppress(Exception):  # the record cannot be read any more: there are graver news than what trackers lack
             self.look(now=True)
+            facts = self._study.facts
+            if facts.get("search_ended") and not facts["spec"]["evaluation"]["enabled"]:  # nothing follows the search
+                self._say("over")
         for feed in self._feeds:
             feed.end()
         until, said = time.monotonic() + FINISH_S, time.monotonic() + SAY_AFTER_S

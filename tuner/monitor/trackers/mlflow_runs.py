@@ -90,6 +90,10 @@ class MlflowRuns:
                 self._client.set_tag(self._whole.id, name, value[:PARAM_LENGTH])
         self._whole.ended = True
 
+    def over(self) -> None:
+        """See `Tracker`."""
+        self._whole.ended = True
+
     def close(self) -> None:
         """See `Tracker`."""
         for number, run in self._runs.items():

@@ -33,6 +33,9 @@ class _Events:
         self._records.write(self._event(wall_time=at, step=step, summary={"value": [value]}).SerializeToString())
         self._file.flush()
 
+    def over(self) -> None:
+        """See `Tracker`. Files of events say nothing of it."""
+
     def close(self) -> None:
         self._file.close()
 
@@ -74,6 +77,9 @@ class TensorboardFiles:
         for name, value in metrics.items():
             events.write({"tag": name, "simple_value": value}, at, epochs)
         events.close()
+
+    def over(self) -> None:
+        """See `Tracker`. Files of events say nothing of it."""
 
     def close(self) -> None:
         """See `Tracker`."""

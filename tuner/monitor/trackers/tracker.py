@@ -44,5 +44,8 @@ class Tracker(Protocol):
     def final(self, trial: int, epochs: int, configuration: Mapping[str, Any], metrics: Mapping[str, float], at: float) -> None:
         """The winner, retrained, was scored on the test split: the mean of each metric, and `<metric>_spread`."""
 
+    def over(self) -> None:
+        """The sweep is over without a winner that is retrained: it was to search only."""
+
     def close(self) -> None:
         """Nothing more comes for now; what has not ended waits."""

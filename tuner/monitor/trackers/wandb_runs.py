@@ -42,6 +42,9 @@ class WandbRuns:
         known = {**configuration, "trial": trial, "epochs": epochs}
         self._write(f"final-{trial}-{epochs}", f"final: trial {trial}", "final", known, [], dict(metrics))
 
+    def over(self) -> None:
+        """See `Tracker`. Runs of trials say nothing of it."""
+
     def close(self) -> None:
         """See `Tracker`. A trial that waits is written once it has ended."""
 
