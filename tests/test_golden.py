@@ -14,6 +14,7 @@ import pytest
 
 from tests.sweep.test_journey import Told
 from tuner.data import dataset as data
+from tuner.data.splits import Fold
 from tuner.report.formats import FORMATS, render
 from tuner.report.schema import SCHEMA
 from tuner.results.card import read_card
@@ -123,7 +124,8 @@ def test_model_card_and_model_predict_what_they_predicted(copy: tuple[Path, dict
 
 @pytest.mark.parametrize("copy", ["finished", "table"], indirect=True)
 def test_checkpoints_hold_the_networks_that_were_recorded(copy: tuple[Path, dict[str, Any]]) -> None:
-    from tuner.training.process import Limits, TrainingProcess, store
+    from tuner.training.process import Limits, TrainingProcess
+    from tuner.training.shared_data import store
 
     folder, expected = copy
     spec = specs.load(folder / "spec.toml")
@@ -132,8 +134,8 @@ def test_checkpoints_hold_the_networks_that_were_recorded(copy: tuple[Path, dict
     base = spec.training_config(dataset, ())
     number, epoch = next(iter(expected["checkpoints"].items()))
     trial = next(each for each in expected["leaderboard"] if each["number"] == int(number))
-    arrays = store(folder / "arrays", dataset.x, dataset.y)
-    folds = ((None, fold.validation, dataset.scaling(fold.train)),)
+    arrays = store(folder / "arrays", dataset.pool)
+    folds = (Fold(None, fold.validation, dataset.scalings(fold.train)),)
     with TrainingProcess(base.of(trial["configuration"], trial["seed"]), arrays, folds=folds, limits=Limits()) as process:
         process.restore(folder / "sweep" / "checkpoints" / number)
         assert process.epoch == epoch
