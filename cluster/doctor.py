@@ -110,7 +110,13 @@ def examine(expected: Mapping[str, str], *, exact: Sequence[str] = (), folder: P
 
 
 def judge(facts: Mapping[str, Any], expected: Mapping[str, str], *, exact: Sequence[str] = ()) -> list[Finding]:
-    """Return what is wrong with a node that said these facts; see `examine`."""
+    """Return what is wrong with a node that said these facts; see `examine`.
+
+    Args:
+        facts: what the node said of itself.
+        expected: package -> version of the driver's.
+        exact: packages whose version must be the driver's own; of others, 1.2.3 and 1.2.4 are alike.
+    """
     found: list[tuple[str, bool]] = []
     for name, wanted in expected.items():
         version = facts["versions"].get(name)

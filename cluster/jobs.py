@@ -152,7 +152,15 @@ class JobServer:
         self.wait(identifier, float(STOPPING["RAY_JOB_STOP_WAIT_TIME_S"]) + 30)
 
     def wait(self, identifier: str, timeout_s: float = 30.0) -> Job:
-        """Wait until a job is over and return it. Raises ClusterError after `timeout_s` seconds."""
+        """Wait until a job is over and return it.
+
+        Args:
+            identifier: of the job.
+            timeout_s: how long to wait at most, in seconds.
+
+        Raises:
+            ClusterError: it runs on after that time.
+        """
         until = time.monotonic() + timeout_s
         while not (job := self.job(identifier)).is_over:
             if time.monotonic() > until:

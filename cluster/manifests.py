@@ -27,6 +27,9 @@ class Group:
         max_workers: how many the autoscaler may bring.
         cpus, gpus: of each.
         memory_gib: of each.
+
+    Raises:
+        ClusterError: fewer than one machine, more at first than at most, or a machine without CPUs or memory.
     """
 
     workers: int = 1
@@ -42,7 +45,11 @@ class Group:
             raise ClusterError(f"worker: got {self.cpus} CPUs, {self.gpus} GPUs, {self.memory_gib} GiB; expected at least 1, 0 and 1")
 
     def check(self, resources: Resources) -> None:
-        """Refuse a group on whose machines not one trial fits."""
+        """Refuse a group on whose machines not one trial fits.
+
+        Raises:
+            ClusterError: not one trial fits.
+        """
         if resources.cpus > self.cpus or resources.gpus > self.gpus or (resources.memory_bytes or 0) > self.memory_gib * 2**30:
             has = f"{self.cpus} CPU, {self.gpus} GPU, {self.memory_gib} GiB"
             raise ClusterError(f"worker: one trial asks for {resources}, and a worker has {has}; make it larger")

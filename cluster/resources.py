@@ -117,6 +117,9 @@ class Resources:
         memory_bytes: the most it may use, or None.
         custom: Ray's custom resources as (name, amount).
         labels: what the labels of its node must be, as (name, value); `!value`, `in(a,b)` and `!in(a,b)` as in Ray.
+
+    Raises:
+        ClusterError: CPUs that are no whole number from 1 on, GPUs beyond one that are none, an amount of nothing, or a label in no known form.
     """
 
     cpus: float = 1.0

@@ -85,9 +85,14 @@ def autoscales() -> bool | None:
 
 @contextmanager
 def wanted(resources: Resources, count: int) -> Iterator[Callable[[], None]]:
-    """Let the cluster's autoscaler, where it has one, bring nodes for so many at a time (0: nothing is asked for), until the end.
+    """Let the cluster's autoscaler, where it has one, bring nodes for so many at a time, until the end.
 
-    Gives a function to call often, which is quick: it asks as soon as the head says that it has one.
+    Args:
+        resources: what each of them asks for.
+        count: how many; 0: nothing is asked for.
+
+    Yields:
+        A function to call often, which is quick: it asks as soon as the head says that it has an autoscaler.
     """
     began = time.monotonic()
     asked_at, asked, known = -math.inf, False, count == 0

@@ -53,6 +53,10 @@ CNN = SearchSpace(
 def build_model(configuration: Mapping[str, Any], problem: "Problem") -> "keras.Model":
     """Return the uncompiled network of a configuration of `CNN`.
 
+    Args:
+        configuration: hyperparameter -> value, active ones only.
+        problem: what the network is for.
+
     Raises:
         SearchSpaceError: the examples are no images, or too small for so many blocks.
     """

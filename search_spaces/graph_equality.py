@@ -16,6 +16,10 @@ def graphs_equal(model: Any, other: Any) -> bool:
     """Say whether two compiled Keras models train alike: same layers, connections, loss, metrics and optimizer, same variables by shape and kind.
 
     In doubt the answer is no: a model, a layer or an optimizer of one's own, a Lambda layer.
+
+    Args:
+        model: compiled.
+        other: compiled.
     """
     if [(variable.shape, variable.dtype) for variable in model.variables] != [(variable.shape, variable.dtype) for variable in other.variables]:
         return False

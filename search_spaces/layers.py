@@ -97,7 +97,12 @@ def activated(x: Any, activation: str, *, normalized: bool, name: str) -> Any:
 
 
 def units_before(activation: str, units: int) -> int:
-    """Return how many units an activation needs to give out `units`: glu gates one half of what it gets with the other."""
+    """Return how many units an activation needs to give out `units`: glu gates one half of what it gets with the other.
+
+    Args:
+        activation: by its name.
+        units: that come out of it, at least 1.
+    """
     return 2 * units if activation == "glu" else units
 
 

@@ -58,7 +58,12 @@ MLP = SearchSpace(
 
 
 def build_model(configuration: Mapping[str, Any], problem: "Problem") -> "keras.Model":
-    """Return the uncompiled network of a configuration of `MLP`."""
+    """Return the uncompiled network of a configuration of `MLP`.
+
+    Args:
+        configuration: hyperparameter -> value, active ones only.
+        problem: what the network is for.
+    """
     import keras
 
     inputs = x = keras.Input(problem.input_shape, name="input")

@@ -142,7 +142,12 @@ def style(builder: str, search_path: Sequence[str | Path] = ()) -> str | None:
 
 
 def give(builder: str, function: Any) -> None:
-    """Let a builder's name stand for a function that is in no module: one of a notebook's cell, which has come in memory."""
+    """Let a builder's name stand for a function that is in no module: one of a notebook's cell, which has come in memory.
+
+    Args:
+        builder: `module:function`, the name.
+        function: what it stands for.
+    """
     _GIVEN[builder] = function
 
 

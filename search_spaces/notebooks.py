@@ -26,6 +26,9 @@ class Baseline:
         published: the test accuracies that were published for it, in [0, 1]; empty where none was.
         parameters: how many parameters the notebook printed; None where it printed none.
         note: what the scores leave out.
+
+    Raises:
+        SearchSpaceError: its configuration is none of its space.
     """
 
     space: str

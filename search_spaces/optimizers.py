@@ -4,7 +4,7 @@ Owns the table of optimizers, the hyperparameters of training and what they beco
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.parameter import Condition, Parameter, choice, integer, real
@@ -56,16 +56,8 @@ def _used_by(name: str) -> tuple[Condition, ...]:
 def _rate(low: float, high: float, name: str, default: float) -> Parameter:
     # One key for all, so that specs, configurations and reports say learning_rate; a range for each family, because a range wide enough for SGD and
     # Lion alike would spend half of all trials where the optimizer at hand diverges or stands still.
-    return real(
-        low,
-        high,
-        log=True,
-        limits=_RATES,
-        default=default,
-        key="learning_rate",
-        when=_used_by(name),
-        help="the learning rate, the highest of its schedule",
-    )
+    rate = real(low, high, log=True, limits=_RATES, default=default, when=_used_by(name), help="the learning rate, the highest of its schedule")
+    return replace(rate, key="learning_rate")
 
 
 TRAINING: dict[str, Parameter] = {
@@ -91,10 +83,12 @@ TRAINING: dict[str, Parameter] = {
     "nesterov": choice(True, False, default=True, when=_used_by("nesterov"), help="whether SGD looks ahead before it takes the gradient"),
     # Averages of gradients: Keras's defaults, which the learning rate's range is chosen for. They matter little next to it; a spec can open them.
     "rho": real(0.9, 0.9, limits=(0.0, 0.9999), when=_used_by("rho"), help="how slowly the mean of squared gradients forgets"),
-    "rho_adadelta": real(0.95, 0.95, limits=(0.0, 0.9999), key="rho", when=_used_by("rho_adadelta"), help="how slowly the means of squares forget"),
+    "rho_adadelta": replace(
+        real(0.95, 0.95, limits=(0.0, 0.9999), when=_used_by("rho_adadelta"), help="how slowly the means of squares forget"), key="rho"
+    ),
     "beta_1": real(0.9, 0.9, limits=(0.0, 0.9999), when=_used_by("beta_1"), help="how slowly the mean gradient forgets"),
     "beta_2": real(0.999, 0.999, limits=(0.0, 0.99999), when=_used_by("beta_2"), help="how slowly the mean of squared gradients forgets"),
-    "beta_2_lion": real(0.99, 0.99, limits=(0.0, 0.99999), key="beta_2", when=_used_by("beta_2_lion"), help="how slowly the momentum forgets"),
+    "beta_2_lion": replace(real(0.99, 0.99, limits=(0.0, 0.99999), when=_used_by("beta_2_lion"), help="how slowly the momentum forgets"), key="beta_2"),
     # Weights shrink by rate x decay per step: over 5,000 steps of 1e-3, 1e-3 is nothing and 0.5 a factor of twelve.
     "weight_decay": real(
         1e-3, 0.5, log=True, limits=(0.0, 100.0), default=4e-3, when=_used_by("weight_decay"), help="the share of a weight that a step of rate 1 takes"
@@ -148,6 +142,10 @@ def learning_rate_of(configuration: Mapping[str, Any], problem: "Problem") -> An
     """Return the learning rate of a configuration: a number where it is constant, else one of Keras's own schedules.
 
     Keras's own wherever there is one, so that a saved model opens without this package; only a warm-up before inverse-time or exponential decay needs ours.
+
+    Args:
+        configuration: hyperparameter -> value, active ones only.
+        problem: says how many steps an epoch has, and how many epochs a schedule spans.
     """
     import keras
 

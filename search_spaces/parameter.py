@@ -22,6 +22,9 @@ class Condition:
         parameter: the other one; it comes earlier in the space.
         values: the values under which the condition holds; empty where `at_least` says it.
         at_least: the least value under which the condition holds.
+
+    Raises:
+        SearchSpaceError: both values and at_least are given, or neither.
     """
 
     parameter: str
@@ -57,6 +60,9 @@ class Parameter:
             that one thing can be searched in different ranges under different conditions.
         default: what one would try first, within its limits; None where nobody can say.
         optional: whether the builder decides by itself if it uses what it is given, in a way that no condition describes.
+
+    Raises:
+        SearchSpaceError: the distribution reaches beyond the limits, or the default lies outside them.
     """
 
     distribution: BaseDistribution
@@ -80,12 +86,22 @@ class Parameter:
 
 
 def is_active(parameter: Parameter, configuration: Mapping[str, object]) -> bool:
-    """Say whether a parameter exists beside the earlier ones of a configuration."""
+    """Say whether a parameter exists beside the earlier ones of a configuration.
+
+    Args:
+        parameter: which comes after them.
+        configuration: hyperparameter -> value, of those that come before.
+    """
     return all(c.parameter in configuration and c.holds(configuration[c.parameter]) for c in parameter.when)  # type: ignore[arg-type]
 
 
 def can_meet(distribution: BaseDistribution, conditions: list[Condition]) -> bool:
-    """Say whether any value that the distribution allows fulfils all of the conditions, which are about one parameter."""
+    """Say whether any value that the distribution allows fulfils all of the conditions, which are about one parameter.
+
+    Args:
+        distribution: of the parameter that the conditions are about.
+        conditions: about it alone.
+    """
     candidates: list[Any]
     if isinstance(distribution, CategoricalDistribution):
         candidates = list(distribution.choices)
@@ -102,7 +118,17 @@ def can_meet(distribution: BaseDistribution, conditions: list[Condition]) -> boo
 def integer(
     low: int, high: int, *, limits: tuple[int, int], default: int | None = None, log: bool = False, when: tuple[Condition, ...] = (), help: str = ""
 ) -> Parameter:
-    """Return a hyperparameter with whole numbers from low to high."""
+    """Return a hyperparameter with whole numbers from low to high.
+
+    Args:
+        low: the lowest value that is searched.
+        high: the highest.
+        limits: lowest and highest value that a spec may say.
+        default: what one would try first; where low is high, that.
+        log: searched on a logarithmic scale.
+        when: the conditions under which it exists.
+        help: one sentence for users.
+    """
     first = low if low == high else default
     return Parameter(IntDistribution(low, high, log=log), when, help, IntDistribution(*limits, log=log), default=first)
 
@@ -116,18 +142,34 @@ def real(
     log: bool = False,
     when: tuple[Condition, ...] = (),
     help: str = "",
-    key: str = "",
 ) -> Parameter:
     """Return a hyperparameter with numbers from low to high; one that is fixed by default where they are equal.
 
     Limits that begin with 0 are on a linear scale, so that a spec can say 0; a range that is narrowed keeps the scale given by `log`.
+
+    Args:
+        low: the lowest value that is searched.
+        high: the highest.
+        limits: lowest and highest value that a spec may say.
+        default: what one would try first; where low is high, that.
+        log: searched on a logarithmic scale.
+        when: the conditions under which it exists.
+        help: one sentence for users.
     """
     distribution = ranges.fixed(low) if low == high else FloatDistribution(low, high, log=log)
-    return Parameter(distribution, when, help, FloatDistribution(*limits, log=log and limits[0] > 0), key, low if low == high else default)
+    return Parameter(distribution, when, help, FloatDistribution(*limits, log=log and limits[0] > 0), default=low if low == high else default)
 
 
 def choice(*choices: Value, among: tuple[Value, ...] = (), default: Value | None = None, when: tuple[Condition, ...] = (), help: str = "") -> Parameter:
-    """Return a hyperparameter with a few choices (fixed where there is one), `among` all that are possible."""
+    """Return a hyperparameter with a few choices (fixed where there is one), `among` all that are possible.
+
+    Args:
+        choices: the values that are searched.
+        among: all that a spec may say; none: the same.
+        default: what one would try first; of a single choice, that.
+        when: the conditions under which it exists.
+        help: one sentence for users.
+    """
     return Parameter(
         CategoricalDistribution(choices), when, help, CategoricalDistribution(among or choices), default=choices[0] if len(choices) == 1 else default
     )

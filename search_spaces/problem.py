@@ -18,6 +18,9 @@ class Problem:
         steps_per_epoch: batches in an epoch.
         epochs: the horizon of learning-rate schedules.
         center, spread: the mean and the standard deviation of each target; empty: 0 and 1.
+
+    Raises:
+        SearchSpaceError: an unknown task, or numbers that no problem has.
     """
 
     task: str

@@ -32,7 +32,12 @@ def only_value(distribution: BaseDistribution) -> Value:
 
 
 def is_same(value: object, other: object) -> bool:
-    """Say whether two values are equal, where True is not 1."""
+    """Say whether two values are equal, where True is not 1.
+
+    Args:
+        value: one.
+        other: the other.
+    """
     return isinstance(value, bool) == isinstance(other, bool) and value == other
 
 
@@ -85,6 +90,10 @@ def declared(name: str, raw: object) -> BaseDistribution:
 
     Whole numbers as low, high and step make an integer, anything else a float.
 
+    Args:
+        name: the hyperparameter, for error messages.
+        raw: what the spec says.
+
     Raises:
         SearchSpaceError: a key, a type or a range is wrong.
     """
@@ -108,6 +117,10 @@ def num_values(distribution: BaseDistribution) -> int | None:
 def values(name: str, distribution: BaseDistribution) -> Iterable[Value]:
     """Return every value that the distribution allows, in order.
 
+    Args:
+        name: the hyperparameter, for error messages.
+        distribution: what is allowed.
+
     Raises:
         SearchSpaceError: they are endless.
     """
@@ -123,7 +136,12 @@ def values(name: str, distribution: BaseDistribution) -> Iterable[Value]:
 
 
 def closest(value: Value, distribution: BaseDistribution) -> Value:
-    """Return what the distribution allows nearest to a value; of choices of which none is a number near it, the first."""
+    """Return what the distribution allows nearest to a value; of choices of which none is a number near it, the first.
+
+    Args:
+        value: what is wanted.
+        distribution: what is allowed.
+    """
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
         if any(is_same(value, choice) for choice in choices):
@@ -150,7 +168,12 @@ def described(distribution: BaseDistribution) -> dict[str, object]:
 
 
 def is_within(distribution: BaseDistribution, limits: BaseDistribution) -> bool:
-    """Say whether everything that the distribution allows is within the limits."""
+    """Say whether everything that the distribution allows is within the limits.
+
+    Args:
+        distribution: what is allowed.
+        limits: what is possible at all.
+    """
     ends = distribution.choices if isinstance(distribution, CategoricalDistribution) else (distribution.low, distribution.high)  # type: ignore[attr-defined]
     try:
         return all(is_same(checked("", end, limits), end) for end in ends)

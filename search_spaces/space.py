@@ -31,6 +31,9 @@ class SearchSpace:
         name: the space's name, as `[space] name` has it.
         parameters: name -> Parameter; a parameter comes after those that its conditions name.
         builder: `module:function` of the function that turns a configuration into a Keras model.
+
+    Raises:
+        SearchSpaceError: a name is none, a condition names no earlier parameter, or two that share a key can be active together.
     """
 
     name: str

@@ -13,7 +13,7 @@ DTYPE = re.compile(r"\b(u?int\d+|float\d+|bool|booleans?|strings?|object|bytes|c
 FOREIGN = {
     "on_trial_add", "on_trial_result", "on_trial_complete", "on_trial_error", "on_trial_remove", "setup",
     "infer_relative_search_space", "sample_relative", "sample_independent", "before_trial", "after_trial",
-    "suggest_float", "suggest_int", "suggest_categorical", "set_trial_state_values",
+    "suggest_float", "suggest_int", "suggest_categorical", "set_trial_state_values", "get_all_trials", "set_trial_system_attr",
 }  # fmt: skip
 SECTION = re.compile(r"^(Args|Returns|Yields|Raises|Attributes|Source|Example):", flags=re.MULTILINE)
 
@@ -96,7 +96,10 @@ def docstring_of(node: ast.ClassDef | ast.FunctionDef) -> str:
 
 def arguments_unsaid(function: Function) -> list[str]:
     """Return the function where it has two parameters or more and no `Args:`."""
-    return [function.where] if len(function.parameters) >= 2 and not function.is_explained and "Args:" not in function.text else []
+    # Not `*arguments, **named`, which are handed on.
+    named = [*function.node.args.posonlyargs, *function.node.args.args, *function.node.args.kwonlyargs]
+    told = len([each for each in named if each.arg not in ("self", "cls")])
+    return [function.where] if told >= 2 and not function.is_explained and "Args:" not in function.text else []
 
 
 def arrays_unsaid(function: Function) -> list[str]:

@@ -75,7 +75,12 @@ def call(builder: Any, values: Mapping[str, Value], name: str) -> Any:
 
 
 def pass_on(model: Any, wrapped: Any) -> None:
-    """Let what is known of how a model was built be known of the one that it has become a part of."""
+    """Let what is known of how a model was built be known of the one that it has become a part of.
+
+    Args:
+        model: that was built.
+        wrapped: the one around it.
+    """
     built = _built_of(model)
     if built is not None:
         _built[id(wrapped)] = replace(built, model=weakref.ref(wrapped))

@@ -36,7 +36,12 @@ class Coverage:
         self._met: set[Level] = set()
 
     def learn(self, name: str, distribution: BaseDistribution) -> None:
-        """Take a hyperparameter into account; one of the same name adds its values."""
+        """Take a hyperparameter into account; one of the same name adds its values.
+
+        Args:
+            name: of the hyperparameter.
+            distribution: the values that it was asked for.
+        """
         levels = self._levels.setdefault(name, [])
         ends: Any = distribution.choices if isinstance(distribution, CategoricalDistribution) else (distribution.low, distribution.high)  # type: ignore[attr-defined]
         levels += [value for value in ends if not any(ranges.is_same(value, known) for known in levels)]

@@ -144,7 +144,6 @@ def confirm(
     field: Mapping[int, TrainingConfig],
     race: Race,
     *,
-    seed: int,
     known: Mapping[tuple[int, int], float | None],
     record: Callable[[tuple[int, int], float | None], None],
     workers: Workers,
@@ -154,9 +153,9 @@ def confirm(
 
     Args:
         work: as the trials had it, folds included.
-        field: trial number -> what is trained; its seed is replaced.
+        field: trial number -> what is trained. Its seed is the sweep's: every fresh seed derives from it, and is none that a trial of the search or a final
+            training has.
         race: whom, how often, and what follows from it.
-        seed: of the sweep; every fresh seed derives from it, and is none that a trial of the search or a final training has.
         known: (trial, index of the seed) -> score, from an earlier run that was interrupted.
         record: is called with each new score before anything follows from it.
         workers: where.
@@ -168,7 +167,7 @@ def confirm(
     scores = dict(known)
     while wanted := race.next(scores):
         missing = [run for run in wanted if run not in scores]
-        jobs = [Job(replace(field[trial], seed=seed_of(seed, index, f"confirm {trial}")), race.epochs(trial)) for trial, index in missing]
+        jobs = [Job(replace(field[trial], seed=seed_of(field[trial].seed, index, f"confirm {trial}")), race.epochs(trial)) for trial, index in missing]
         for done, score, reason in rescore(context, jobs, race.objective.metric, workers=workers):
             trial, index = missing[done]
             record((trial, index), score)

@@ -287,7 +287,13 @@ def with_defaults(recorded: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Return what differs between two specs as JSON, one `key: old -> new` each."""
+    """Return what differs between two specs as JSON, one `key: old -> new` each.
+
+    Args:
+        old: JSON.
+        new: JSON.
+        path: the key that both stand at; empty: at the top.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         return [line for key in dict.fromkeys([*old, *new]) for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)]
     return [] if old == new else [f"{path}: {shown(old)} -> {shown(new)}"]

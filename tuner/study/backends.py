@@ -116,7 +116,13 @@ def _load(folder: str | Path, location: str) -> optuna.Study:
 
 
 def note_database(folder: str | Path, url: str, name: str) -> None:
-    """Write into a sweep's folder where its study lives, for this user's eyes: the URL may hold a password."""
+    """Write into a sweep's folder where its study lives, for this user's eyes: the URL may hold a password.
+
+    Args:
+        folder: of the sweep.
+        url: of the database.
+        name: of the study in it.
+    """
     place = Path(folder) / DATABASE
     write_whole(place, json.dumps({"url": url, "name": name}), private=True)
 

@@ -166,7 +166,12 @@ def holder_of(folder: str | Path) -> dict[str, Any]:
 
 
 def busy(holder: dict[str, Any], folder: Path | str | None = None) -> SweepError:
-    """Return the error that tells a second driver of the first one."""
+    """Return the error that tells a second driver of the first one.
+
+    Args:
+        holder: what the first one said of itself.
+        folder: of the sweep; None: it is in a database.
+    """
     who = f"process {holder['pid']} on {holder['host']}" if {"pid", "host"} <= set(holder) else "another process"
     return SweepError(f"{folder or 'the study'}: {who} is running this sweep; expected one driver at a time: wait for it, or stop it first")
 

@@ -64,6 +64,10 @@ def mirrored(folder: Path, place: str, *, told: Callable[[str], object], interru
 def fetch(storage: Storage, folder: Path) -> list[str]:
     """Bring a folder up to date from a storage, where that knows more than the folder.
 
+    Args:
+        storage: where the sweep is kept.
+        folder: of the sweep here.
+
     Returns:
         What was done, one line each.
 

@@ -16,6 +16,9 @@ class Objective:
     Attributes:
         metric: a key of the epoch reports, such as `val_accuracy`.
         mode: `max` or `min`.
+
+    Raises:
+        SpecError: the mode is neither max nor min.
     """
 
     metric: str
@@ -47,7 +50,12 @@ class Objective:
         return "maximize" if self.mode == "max" else "minimize"
 
     def better(self, value: float, other: float) -> bool:
-        """Say whether `value` is strictly better than `other`. NaN is better than nothing at all, not even NaN."""
+        """Say whether `value` is strictly better than `other`. NaN is better than nothing at all, not even NaN.
+
+        Args:
+            value: of the metric.
+            other: of the same.
+        """
         if math.isnan(value):
             return False
         if math.isnan(other):

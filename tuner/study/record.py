@@ -74,7 +74,12 @@ class Study:
         return self.optuna.user_attrs
 
     def set_fact(self, name: str, value: Any) -> None:
-        """Record a fact of the sweep; `value` must be JSON."""
+        """Record a fact of the sweep.
+
+        Args:
+            name: of the fact.
+            value: JSON.
+        """
         self.optuna.set_user_attr(name, _json(value))
 
     def trials(self, *states: str) -> list[FrozenTrial]:
@@ -134,7 +139,13 @@ class Study:
         self.optuna.enqueue_trial(dict(parameters), user_attrs={name: _json(value) for name, value in facts.items()})
 
     def set_trial_fact(self, number: int, name: str, value: Any) -> None:
-        """Record a fact of one trial: `configuration`, `seed`, `baseline`, `parameters`, `seconds`, `checkpoint`, `cause`, ..."""
+        """Record a fact of one trial: `configuration`, `seed`, `baseline`, `parameters`, `seconds`, `checkpoint`, `cause`, ...
+
+        Args:
+            number: of the trial.
+            name: of the fact.
+            value: JSON.
+        """
         self._storage.set_trial_user_attr(self._trial_id(number), name, _json(value))
 
     def report(self, number: int, epoch: int, metrics: Mapping[str, float], *, seconds: float | None = None) -> None:
@@ -159,10 +170,15 @@ class Study:
                 self._storage.set_trial_intermediate_value(trial_id, epoch, float(value))
 
     def finish(self, number: int, state: str, cause: Cause | None = None) -> None:
-        """End a trial as `complete`, `pruned` or `failed`.
+        """End a trial.
 
         Complete and pruned trials are told with their best value so far; one without any value is failed. A trial that already
         ended is left alone, so that finishing is safe to repeat.
+
+        Args:
+            number: of the trial.
+            state: `complete`, `pruned` or `failed`.
+            cause: why it ended before its last epoch.
         """
         trial_id = self._trial_id(number)
         trial = self._storage.get_trial(trial_id)

@@ -60,7 +60,12 @@ class Storage:
         self._root = ""
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a file; whoever reads it meanwhile gets the one before, whole."""
+        """Write a file; whoever reads it meanwhile gets the one before, whole.
+
+        Args:
+            name: of the file in the place.
+            content: all of it.
+        """
         if not is_bucket(self.place):
             path = Path(self.place) / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +120,12 @@ class Storage:
             self.remove(f"{name}/{old}")
 
     def download(self, name: str, folder: Path) -> None:
-        """Copy the files of a folder of the place to one here, which is made where there are any."""
+        """Copy the files of a folder of the place to one here, which is made where there are any.
+
+        Args:
+            name: of the folder in the place.
+            folder: of this machine.
+        """
         for file in self.sizes(name):
             content = self.get(f"{name}/{file}")
             if content is not None:
@@ -157,6 +167,10 @@ class States:
 
 def check_nodes(place: str, *, required: bool) -> list[str]:
     """Ask every node of the connected cluster whether it reaches a place and finds there what the driver wrote.
+
+    Args:
+        place: a bucket's URL, or a folder.
+        required: whether a sweep cannot go on without it.
 
     Returns:
         What is wrong, one line per node that cannot write there, or finds its own folder instead of the driver's.

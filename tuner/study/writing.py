@@ -42,6 +42,11 @@ def patiently(write: Callable[[], object], place: str | Path, pauses_s: Sequence
 def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Put a file in the place of what was there, in one step; a private one is for this user's eyes only.
 
+    Args:
+        path: of the file.
+        content: all of it; text becomes UTF-8.
+        private: only this user may read it.
+
     Raises:
         SweepError: the storage refuses for too long; what was there is still whole.
     """
@@ -49,7 +54,12 @@ def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> N
 
 
 def cannot_write(place: str | Path, error: OSError) -> SweepError:
-    """Return what tells people that storage refuses."""
+    """Return what tells people that storage refuses.
+
+    Args:
+        place: what could not be written.
+        error: what the system said.
+    """
     return SweepError(f"{place}: cannot be written ({error.strerror or error}); make room or mend the storage, then run the same command again to go on")
 
 

@@ -93,7 +93,15 @@ def reproduce(mnist: Path | None, *, only: Sequence[str], seeds: int, seed: int,
 
 
 def reproduce_grid(mnist: Path | None, *, seeds: int, seed: int, view: View, interrupted: threading.Event) -> list[Reproduction]:
-    """Run the notebooks' grid search over optimizers as sweeps, one per seed: mean accuracy over the folds of the training images."""
+    """Run the notebooks' grid search over optimizers as sweeps, one per seed: mean accuracy over the folds of the training images.
+
+    Args:
+        mnist: an mnist.npz; None: Keras's own copy, downloaded once.
+        seeds: how often the grid is searched.
+        seed: what all their seeds derive from.
+        view: is told what happens.
+        interrupted: set from a signal handler.
+    """
     scores: dict[str, list[float]] = {name: [] for name in GRID_SEARCH.published}
     parameters: dict[str, int | None] = {}
     for index in range(seeds):
@@ -127,7 +135,12 @@ def _grid_spec(mnist: Path | None, folder: str, seed: int) -> specs.SweepSpec:
 
 
 def table(rows: Sequence[Reproduction], title: str) -> str:
-    """Return the comparison as text."""
+    """Return the comparison as text.
+
+    Args:
+        rows: one network each.
+        title: of the first column.
+    """
     lines = [f"{title:<22}{'parameters':>11}  {'published':<16}{'reproduced':<19}difference"]
     for row in rows:
         published = " / ".join(f"{score:.4f}" for score in row.published) or "-"

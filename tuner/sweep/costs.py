@@ -123,7 +123,16 @@ class CostInputs:
 
     @classmethod
     def of(cls, spec: SweepSpec, objective: Objective, *, slots: int, pool_share: float, networks: int, waited_s: float) -> "CostInputs":
-        """Return what a spec says; the rest is as in the attributes."""
+        """Return what a spec says; the rest is as in the attributes.
+
+        Args:
+            spec: of the sweep.
+            objective: of the sweep.
+            slots: trials at a time.
+            pool_share: rows of the whole pool for each that a trial trains on.
+            networks: of a trial, one per fold.
+            waited_s: how long workers took until the first was ready, in seconds.
+        """
         evaluation = spec.evaluation
         return cls(
             spec.search_space(),

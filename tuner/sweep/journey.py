@@ -323,8 +323,8 @@ def _confirm(sweep: _Sweep, board: Leaderboard) -> Leaderboard:
         trained += race.epochs(run[0])
         study.set_fact("confirm_runs", [[*run, score] for run, score in known.items()])
 
-    configs = {each.trial: replace(sweep.context.config, configuration=dict(board.find(each.trial).configuration)) for each in field}
-    confirmed = evaluate.confirm(sweep.context, configs, race, seed=sweep.spec.seed, known=dict(known), record=record, workers=sweep.workers, view=view)
+    configs = {each.trial: sweep.context.config.of(board.find(each.trial).configuration, sweep.spec.seed) for each in field}
+    confirmed = evaluate.confirm(sweep.context, configs, race, known=dict(known), record=record, workers=sweep.workers, view=view)
     if not confirmed:
         view.note("no trial could be confirmed: each failed on a fresh seed; the best of the search is taken")
     facts.record_stage(study, "confirm", began=began, epochs=trained)

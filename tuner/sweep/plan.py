@@ -209,6 +209,11 @@ def too_large(context: TrialContext, space: SearchSpace, workers: evaluate.Worke
 
     Every branch is built at its largest. Of what can be built, the one with the most weights is trained on a few rows: at its own batch size, with its
     optimizer's memory. Where trials have whole GPUs or none, nothing is tried.
+
+    Args:
+        context: as trials have it.
+        space: what is searched.
+        workers: where trials run.
     """
     largest = {json.dumps(branch.largest, sort_keys=True): branch.largest for branch in branches(space)}.values()
     tried = [configuration for configuration in largest if workers.allotment.of(configuration).is_share]

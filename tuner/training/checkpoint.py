@@ -21,6 +21,11 @@ STATE = "state.json"
 def write(folder: str | Path, epoch: int, networks: Sequence[Sequence[Any]]) -> None:
     """Write the variables of each network.
 
+    Args:
+        folder: of the checkpoint; it is made where there is none.
+        epoch: that the networks stand at.
+        networks: the variables of each.
+
     Raises:
         OSError: the folder cannot be written; what it held before is still whole.
     """
@@ -39,6 +44,10 @@ def write(folder: str | Path, epoch: int, networks: Sequence[Sequence[Any]]) -> 
 
 def read(folder: str | Path, networks: Sequence[Sequence[Any]]) -> int:
     """Assign what `write` wrote to the variables of the same networks, all of them or none.
+
+    Args:
+        folder: of the checkpoint.
+        networks: the variables of each, in the order in which they were written.
 
     Returns:
         The epoch of the checkpoint.

@@ -154,6 +154,9 @@ def use_devices(tf: Any, threads: int, gpus: list[str], gpu_memory_bytes: int | 
         threads: CPUs to compute on; TensorFlow takes no notice of OMP_NUM_THREADS.
         gpus: ids of the GPUs that CUDA_VISIBLE_DEVICES leaves visible.
         gpu_memory_bytes: what may be taken of each; None: as much as is needed, growing, so that trials can share a card.
+
+    Raises:
+        ValueError: TensorFlow sees other GPUs than it was given.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -59,7 +59,7 @@ class Epoch:
 
         Args:
             pool: of tensors, see `tensors_of`.
-            order: row numbers in the order of training, int64.
+            order: row numbers in the order of training, `(n,)` int64.
 
         Returns:
             The loss and the compiled metrics over the epoch. A loss that is no finite number ends the epoch early.
@@ -73,7 +73,8 @@ class Epoch:
         """Train on rows that come in chunks, for a pool that is not in memory: the compiled loop runs once per chunk, and Python is met in between.
 
         Args:
-            chunks: x and y, in the order of training; all but the last are a multiple of the batch size long.
+            chunks: x, `(n, *input_shape)` uint8 or float32, and y, `(n, ...)` int32 or float32, in the order of training; all n but the last are a multiple of
+            the batch size.
             rows: of all chunks together.
 
         Returns:
@@ -94,14 +95,24 @@ class Epoch:
         return report
 
     def evaluate(self, pool: Pool, rows: np.ndarray) -> dict[str, float]:
-        """Return the loss and the compiled metrics over some rows; nothing is trained. Arguments as for `train`."""
+        """Return the loss and the compiled metrics over some rows; nothing is trained.
+
+        Args:
+            pool: of tensors, see `tensors_of`.
+            rows: row numbers, `(n,)` int64.
+        """
         if self.reason:
             report = self.model.evaluate(self._batches(pool, rows, EVALUATION_ROWS), verbose=0, return_dict=True)
             return {name: float(value) for name, value in report.items()}
         return self._run("evaluate", pool, rows)
 
     def predict(self, x: Structure, rows: np.ndarray) -> np.ndarray:
-        """Return the network's outputs for some rows of the inputs, float32, in the order of `rows`."""
+        """Return the network's outputs for some rows of the inputs, `(n, ...)` float32, in the order of `rows`.
+
+        Args:
+            x: inputs, in tensors.
+            rows: row numbers, `(n,)` int64.
+        """
         chunks = (_gather(x, rows[start : start + EVALUATION_ROWS]) for start in range(0, len(rows), EVALUATION_ROWS))
         return np.concatenate([np.asarray(self.model(self._scaled(chunk), training=False), dtype="float32") for chunk in chunks])
 
@@ -289,7 +300,11 @@ def tensors_of(pool: Pool) -> Pool:
 
 
 def tensor_of(array: np.ndarray) -> Any:
-    """Return a tensor over the array's own memory, without a copy where TensorFlow allows that. The array must never be changed."""
+    """Return a tensor over the array's own memory, without a copy where TensorFlow allows that. The array must never be changed.
+
+    Args:
+        array: `(rows, ...)` of any dtype that TensorFlow has.
+    """
     import tensorflow as tf
 
     if array.flags.writeable and array.flags.c_contiguous and array.ctypes.data % 64 == 0 and array.size and array.dtype.kind in "iuf":

@@ -37,7 +37,11 @@ class ServerLost(RuntimeError):
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Be alone in the folder, making it where there is none: servers are found, started and ended one at a time."""
+    """Be alone in the folder, making it where there is none: servers are found, started and ended one at a time.
+
+    Raises:
+        ServerLost: others can use the folder.
+    """
     while True:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
@@ -205,7 +209,13 @@ def _preload() -> None:
 
 
 def become_child(requests: int, log: int, parent: int) -> None:
-    """Serve one trial in a process that was started afresh, until its parent ends."""
+    """Serve one trial in a process that was started afresh, until its parent ends.
+
+    Args:
+        requests: file descriptor of the connection to whoever asks.
+        log: file descriptor of the file that output goes to.
+        parent: process id: without it, this one ends.
+    """
     _die_with_parent()
     if os.getppid() != parent:
         return

@@ -39,6 +39,9 @@ class Limits:
         memory_bytes: what it may allocate beside TensorFlow itself and the data; None: no limit. Linux only.
         gpus: ids of the GPUs that it sees; the others are hidden from it.
         gpu_memory_bytes: what it may take of each of them; None: as much as it needs, growing.
+
+    Raises:
+        ValueError: one of them is less than 1.
     """
 
     threads: int = 1
@@ -285,12 +288,12 @@ class TrainingProcess(ChildProcess):
         return self._layers
 
     def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
-        """Return loss and metrics on the validation rows, and the network's outputs for them, float32."""
+        """Return loss and metrics on the validation rows, and the network's outputs for them, `(rows, ...)` float32."""
         answer, outputs = self._ask_for_array({"do": "evaluate"})
         return answer["report"], outputs
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the network's outputs for rows as the pool holds them, float32."""
+        """Return the network's outputs, `(rows, ...)` float32, for rows as the pool holds them, `(rows, *input_shape)` of its dtype."""
         return self._ask_for_array({"do": "predict"}, x)[1]
 
     def _ask_for_array(self, request: dict[str, Any], x: np.ndarray | None = None) -> tuple[dict[str, Any], np.ndarray]:

@@ -50,6 +50,7 @@ def start(log: int, *, gpus: bool, way: str = "auto") -> tuple[Connection, Child
 
     Raises:
         ServerLost: the node's server cannot be started, or went away.
+        ValueError: another way.
     """
     if way not in ("auto", "fork", "spawn"):
         raise ValueError(f"start: got {way!r}; expected 'auto', 'fork' or 'spawn'")
@@ -195,7 +196,11 @@ class Client:
         return self.pid
 
     def hold(self) -> None:
-        """Wait until the server is ready, and keep it alive while this connection is open."""
+        """Wait until the server is ready, and keep it alive while this connection is open.
+
+        Raises:
+            ServerLost: it went away before it was ready.
+        """
         self.ask_to_stay()
         answer = self._receive(START_S)
         if answer is None or "error" in answer:

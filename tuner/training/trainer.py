@@ -43,6 +43,9 @@ class TrainingConfig:
         precision: a Keras dtype policy, one of `PRECISIONS`.
         search_path: folders where the builder's module is looked for.
         center, spread: for regression the mean and the standard deviation of each target, see `search_spaces.problem.Problem`.
+
+    Raises:
+        ValueError: an unknown precision, less than one epoch, or a seed out of range.
     """
 
     builder: str
@@ -64,7 +67,12 @@ class TrainingConfig:
             raise ValueError(f"recipe: got epochs {self.epochs} and seed {self.seed}; expected at least 1 epoch and a seed from 0 to 2**32 - 1")
 
     def of(self, configuration: Mapping[str, Any], seed: int) -> "TrainingConfig":
-        """Return the same recipe for another configuration and seed."""
+        """Return the same recipe for another configuration and seed.
+
+        Args:
+            configuration: the hyperparameters.
+            seed: from 0 to 2**32 - 1.
+        """
         return replace(self, configuration=dict(configuration), seed=seed)
 
     def to_json(self) -> dict[str, Any]:
@@ -137,6 +145,7 @@ class Training:
 
         Raises:
             TrialDiverged: a loss is no finite number.
+            ValueError: a fold has no training rows.
         """
         started = time.perf_counter()
         reports = []
@@ -160,14 +169,18 @@ class Training:
         return {**_over_folds(reports), "seconds": time.perf_counter() - started}
 
     def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
-        """Return the only network's loss and metrics on its validation rows, and its outputs for them, float32, in their order."""
+        """Return the only network's loss and metrics on its validation rows, and its outputs for them, `(rows, ...)` float32, in their order.
+
+        Raises:
+            ValueError: there is more than one network, or no validation rows.
+        """
         runner, fold = self._only("evaluate")
         if fold.validation is None:
             raise ValueError("evaluate: got no validation rows; expected some")
         return runner.evaluate(self._pool, fold.validation), runner.predict(self._pool.x, fold.validation)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the only network's outputs for rows as the pool holds them, float32."""
+        """Return the only network's outputs, `(rows, ...)` float32, for rows as the pool holds them, `(rows, *input_shape)` of its dtype."""
         runner, _ = self._only("predict")
         return runner.predict(tensors_of(Pool(np.array(x))).x, np.arange(len(x)))
 
@@ -243,7 +256,12 @@ class Training:
 
 
 def fold_seed(seed: int, fold: int) -> int:
-    """Return the seed of a fold's network: the recipe's own for the first."""
+    """Return the seed of a fold's network: the recipe's own for the first.
+
+    Args:
+        seed: of the training, from 0 to 2**32 - 1.
+        fold: from 0.
+    """
     return seed if fold == 0 else int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
 
 
