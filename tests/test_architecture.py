@@ -105,7 +105,7 @@ def test_no_file_imports_itself_by_a_detour() -> None:
 
 
 def test_the_house_has_few_rooms_and_short_files() -> None:
-    entries = [entry.name for entry in (ROOT / "tuner").iterdir() if entry.name != "__pycache__"]
+    entries = [entry.name for entry in (ROOT / "tuner").iterdir() if entry.name not in ("__pycache__", "README.md")]
     assert len(entries) <= MOST_ENTRIES, entries
     long = {str(path): lines for path in modules() if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES}
     assert not long
