@@ -3,6 +3,8 @@
 Owns the rules, which look at values of the rows to train and validate on. Must not know files or networks.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from tuner.data.decisions import SCALED, Decision
@@ -12,6 +14,8 @@ HALF = 127
 # An array of at least so many columns may be pixels, one after the other; or numbers of words, of which there are at least so many.
 LEAST_PIXELS, LEAST_WORDS, LEAST_LENGTH = 16, 100, 8
 ROWS_LOOKED_AT = 2000
+# So many channels an image may have.
+CHANNELS = (1, 2, 3, 4)
 KEY = 'dataset.scaling = "{}"'
 
 
@@ -27,6 +31,14 @@ def decide(x: np.ndarray, asked: str, largest: float | None, name: str = "x") ->
     Returns:
         The method (`none`, `unit`, `standard` or `minmax`), the largest value for `unit`, and what is told.
     """
+    method, reach, decision = _decide(x, asked, largest, name)
+    if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] not in CHANNELS:
+        order = f"shape {x.shape[1:]} is read as height, width, channels; if channels come first, save np.moveaxis({name}, 1, -1)"
+        decision = replace(decision, why="; ".join(filter(None, (decision.why, order))))
+    return method, reach, decision
+
+
+def _decide(x: np.ndarray, asked: str, largest: float | None, name: str) -> tuple[str, float, Decision]:
     if x.dtype == np.uint8:
         return _bytes(x, asked, largest, name)
     whole = _whole_numbers(x)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 # Day or month first where the same words may be both: the second of a pair is the other one.
 _EITHER = tuple((f"%d{mark}%m{mark}{year}", f"%m{mark}%d{mark}{year}") for year in ("%Y", "%y") for mark in "/-")
-_CLEAR = ("%Y/%m/%d", "%d.%m.%Y", "%d.%m.%y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%B %d %Y", "%d %B %Y")
+_CLEAR = ("%Y/%m/%d", "%d.%m.%Y", "%d.%m.%y", "%b %d %Y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%b-%d-%Y")
+# Months and quarters, which stand for their first day; and days without a sign between their parts.
+MONTH, QUARTER, DIGITS = "%Y-%m", "%Y-Q", "%Y%m%d"
+_FIRST_MONTHS = (("1", "01"), ("2", "04"), ("3", "07"), ("4", "10"))
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 PARTS = ("days", "year", "week", "day")
 SHOWN = {"days": "days since the first", "year": "place in the year", "week": "day of the week", "day": "time of day"}
@@ -29,11 +32,16 @@ def parse(words: "pa.Array | pa.ChunkedArray", format: str) -> "pa.Array | pa.Ch
 
     Args:
         words: strings, null where missing.
-        format: as `strptime` has it; empty: ISO 8601, of which a zone is counted in (the result is UTC).
+        format: as `strptime` has it, or MONTH or QUARTER; empty: ISO 8601, of which a zone is counted in (the result is UTC).
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if format in (MONTH, QUARTER):
+        for quarter, month in _FIRST_MONTHS if format == QUARTER else ():
+            words = pc.replace_substring_regex(words, f"^([0-9]{{4}})[- ]?Q{quarter}$", rf"\1-{month}")
+        words = pc.replace_substring_regex(words, "^([0-9]{4})[-/]([0-9]{2})$", r"\1-\2-01")
+        format = "%Y-%m-%d"
     if format:
         found = pc.strptime(words, format=format, unit="us", error_is_null=True)
         year = pc.year(found)
@@ -68,6 +76,9 @@ def formats_of(words: Sequence[str]) -> list[str]:
         return []
     if _is("", words):
         return [""]
+    for format in (MONTH, QUARTER):
+        if _is(format, words):
+            return [format]
     for time in _TIMES:
         for format in _CLEAR:
             if _is(format + time, words):
@@ -77,6 +88,13 @@ def formats_of(words: Sequence[str]) -> list[str]:
             if found:
                 return found
     return []
+
+
+def are_digits(numbers: np.ndarray) -> bool:
+    """Say whether whole numbers are days written as 20260131; (k,) int64, distinct, a few at least."""
+    if len(numbers) < 3 or numbers.min() < 1900_01_01 or numbers.max() > 2100_12_31:
+        return False
+    return _is(DIGITS, [str(number) for number in numbers.tolist()])
 
 
 def _is(format: str, words: Sequence[str]) -> bool:

@@ -15,6 +15,8 @@ SCALED = {
     "none": "left as they are",
 }
 SHOWN_NAMES, SHOWN_LINES = 8, 12
+# How the reason begins for numbers that are taken as such, though they may be codes.
+CODES = "few whole numbers"
 PLURAL = {"number": "numbers", "boolean": "booleans", "category": "categories", "date": "dates", "bytes": "bytes"}
 
 
@@ -62,24 +64,23 @@ def lines(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
         decisions: as a sweep's facts hold them.
     """
     told = [f"  {each['name']}: {each['treatment']}{_reason(each)}" for each in decisions if each["target"]]
+    codes = [each for each in decisions if each["why"].startswith(CODES) and not each["target"]]
     alike: dict[tuple[str, str], list[str]] = {}
     for each in decisions:
-        if not each["target"] and not each["why"]:
+        if not each["target"] and (not each["why"] or each in codes):
             alike.setdefault((each["kind"], each["treatment"]), []).append(each["name"])
     for (kind, treatment), names in alike.items():
         told.append(f"  {_listed(names)}: {PLURAL.get(kind, kind) if len(names) > 1 else kind}, {treatment}")
-    apart = [each for each in decisions if not each["target"] and each["why"]]
-    # What is left out, or read otherwise than it stands there, comes before what is only worth a look.
-    apart.sort(key=lambda each: (each["treatment"] != LEFT_OUT, each["why"].startswith(WORTH_A_LOOK)))
-    for each in apart:
+    apart = [each for each in decisions if not each["target"] and each["why"] and each not in codes]
+    for each in sorted(apart, key=lambda each: each["treatment"] != LEFT_OUT):
         kind = "" if each["treatment"] == LEFT_OUT else f"{each['kind']}, "
         told.append(f"  {each['name']}: {kind}{each['treatment']}{_reason(each)}")
+    if codes:
+        spans = _listed([f"{each['name']} ({each['why'].removeprefix(f'{CODES}, ')})" for each in codes])
+        told.append(f"  if these are codes for something else, say so: {spans}; as {codes[0]['key']}")
     if len(told) > SHOWN_LINES:
         told = [*told[: SHOWN_LINES - 1], f"  and {len(told) - SHOWN_LINES + 1} more, in the record of the sweep"]
     return told
-
-
-WORTH_A_LOOK = "whole numbers"
 
 
 def _reason(decision: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 # Where several would do, the first: a comma is often within a value, the others seldom are.
-SEPARATORS = ("\t", ";", "|", ",")
+SEPARATORS = ("\t", ";", "|", ",", " ")
 SAMPLE_BYTES, SAMPLE_ROWS = 1 << 18, 200
 # What pyarrow takes for a missing value unless it is told otherwise (pyarrow 26, `ConvertOptions().null_values`).
 MISSING_WORDS = (
@@ -82,7 +82,7 @@ def find_out(dialect: Dialect, system: "FileSystem", file: str, path: str) -> tu
     """
     text, whole = _head(system, file)
     if dialect.separator == ",":
-        dialect = replace(dialect, separator=_separator(text, whole))
+        dialect = replace(dialect, separator=_separator(text, whole, path))
     rows = _rows(text, dialect.separator)
     if not rows:
         return dialect, (), None  # pyarrow says so in its own words
@@ -131,7 +131,8 @@ def looks_like_data(rows: Sequence[Sequence[str]]) -> bool:
     if not all(re.fullmatch(r"\s*\d+\s*", cell) for cell in named):
         return True
     steps = {int(after) - int(before) for before, after in pairwise(named)}
-    return not (len(named) > 1 and len(steps) == 1 and steps.pop() > 0)
+    # Any two numbers are one step apart: then it has to be a usual one.
+    return not (len(steps) == 1 and (min(steps) in (1, 2, 5, 10) if len(named) == 2 else min(steps) > 0))
 
 
 _MARKS = ("", "?", "NA", "NaN", "nan")
@@ -158,14 +159,22 @@ def _rows(text: str, separator: str) -> list[list[str]]:
     return found
 
 
-def _separator(text: str, whole: bool) -> str:
-    """Return what divides every line into equally many columns, at least two; a comma where nothing does."""
+def _separator(text: str, whole: bool, path: str) -> str:
+    """Return what divides every line into equally many columns, at least two; a comma where nothing does.
+
+    Raises:
+        DatasetError: blanks do, in varying number.
+    """
     for separator in SEPARATORS:
-        rows = _rows(text, separator)
+        rows = [] if separator == " " and "  " in text else _rows(text, separator)
         if not whole and len(rows) <= SAMPLE_ROWS:
             rows = rows[:-1]  # cut in the middle
         if rows and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
             return separator
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    if len(rows) > 2 and "," not in text and len(rows[0]) > 1 and len({len(row) for row in rows[: -1 if not whole else None]}) == 1:
+        found = f"its columns are {len(rows[0])} with a varying number of blanks between them"
+        raise DatasetError(f"{path}: {found}; expected one sign between columns, such as a comma or a tab (pandas.read_csv with sep=r'\\s+' reads such a file)")
     return ","
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tuner.data import dates
 from tuner.data import words as text
-from tuner.data.decisions import LEFT_OUT, SCALED, Decision, key_for, quoted
+from tuner.data.decisions import CODES, LEFT_OUT, SCALED, Decision, key_for, quoted
 from tuner.data.problems import Problems
 from tuner.data.readings import Reading, is_text, kind_of
 from tuner.errors import DatasetError
@@ -155,6 +155,9 @@ def _feature(name: str, values: "pa.ChunkedArray", rules: Rules, *, notes: dict[
     marks = rules.marks_for(())
     if asked is not None and "%" not in asked and asked != "unscaled" and asked != kind and not (kind == "number" and asked in ("category", "boolean")):
         raise DatasetError(f"dataset.columns: {name} = {quoted(asked)}, but its values are of type {values.type}")
+    if asked is None and pa.types.is_integer(values.type) and dates.are_digits(values.drop_null().unique().to_numpy()):
+        notes[name] = ("written as 20260131", key_for(name, "number"))
+        return Reading("date", format=dates.DIGITS, marks=marks)
     if kind == "number" and asked is None and not rules.partial:
         _note_codes(name, values, notes)
     if asked == "category" and kind == "number" and not pa.types.is_integer(values.type):
@@ -314,7 +317,7 @@ def _note_codes(name: str, values: "pa.ChunkedArray", notes: dict[str, tuple[str
         return
     known = values.drop_null().unique().to_numpy()
     if 2 < len(known) <= MOST_CODES and np.ptp(known) <= 100:
-        notes[name] = (f"whole numbers, {len(known)} of them from {known.min()} to {known.max()}", key_for(name, "category"))
+        notes[name] = (f"{CODES}, {known.min()} to {known.max()}", key_for(name, "category"))
 
 
 def _note_reading(name: str, reading: Reading, every: list[str], marks: tuple[str, ...], notes: dict[str, tuple[str, str]]) -> None:
@@ -354,7 +357,8 @@ def of_columns(columns: "Iterable[Column]", method: str, found: Interpretation) 
     for column in columns:
         why, key = found.notes.get(column.name, ("", ""))
         if column.kind == "category":
-            treatment = f"a feature for each of {len(column.categories)} words"
+            count = len(column.categories)
+            treatment = f"a feature for each of {count} words" if count > 1 else "the same word wherever there is one"
         elif column.kind == "date":
             treatment = " and ".join(dates.SHOWN[part] for part in column.parts)
             key = key or f"exclude = [{quoted(column.name)}]"

@@ -116,6 +116,8 @@ def convert(name: str, values: "pa.ChunkedArray", reading: Reading) -> "pa.Chunk
         return values if reading.kind == "category" else _from_text(name, values, reading)
     if kind == "number" and reading.kind in ("number", "category"):
         values = _unmarked_numbers(values, reading.marks)
+    if kind == "number" and reading.kind == "date" and reading.format == dates.DIGITS and _is_code(values.type):
+        return _from_text(name, values.cast(pa.large_string()), reading)
     if kind != reading.kind and not (reading.kind == "category" and _is_code(values.type)) and not (reading.kind == "boolean" and kind == "number"):
         raise DatasetError(f"column {name!r}: got values of type {values.type}; expected {SHOWN[reading.kind]}, as in the rows to train on")
     if pa.types.is_duration(values.type):
