@@ -24,6 +24,7 @@ from tuner.spec import sweep_spec as specs
 from tuner.study.backends import read_study
 from tuner.study.record import STATES
 from tuner.sweep import reopen
+from tuner.sweep.given import Given
 from tuner.sweep.journey import run_sweep
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -44,7 +45,7 @@ def go_on(spec: specs.SweepSpec, address: str | None) -> tuple[Leaderboard, Told
     view = Told()
     if address is not None:
         spec = specs.check({**specs.to_json(spec), "cluster": {"target": "address", "address": address}})
-    return run_sweep(spec, view=view, interrupted=threading.Event(), search_path=(str(Path.cwd()),)), view
+    return run_sweep(spec, view=view, interrupted=threading.Event(), given=Given((str(Path.cwd()),))), view
 
 
 def holds(found: Any, expected: Any) -> bool:
@@ -112,7 +113,7 @@ def test_model_card_and_model_predict_what_they_predicted(copy: tuple[Path, dict
     assert card["sweep"]["trial"] == expected["model"]["trial"]
     assert holds(card, {name: value for name, value in expected["model"].items() if name not in ("trial", "builder")})
     source = expected["predictions"]["of"]
-    predict(folder / "sweep", folder / source, folder / "again.csv", search_path=(str(folder),))
+    predict(folder / "sweep", folder / source, folder / "again.csv", given=Given((str(folder),)))
     with (folder / "again.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(expected["predictions"]["rows"])

@@ -1,7 +1,8 @@
 """Which values a builder is run on next, so that soon every pair of choices has been tried together.
 
 Most branches of a builder hang on one value or on two together. Covering all pairs takes few runs, whose number grows with the logarithm of the
-number of hyperparameters. Of a range its two ends stand for all of it. Must not know what a run showed beyond the values that it took.
+number of hyperparameters. Of a range its two ends stand for all of it in pairs; of a short one each value is tried by itself as well. Must not know
+what a run showed beyond the values that it took.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from search_spaces.ranges import Value
 PROPOSALS = 12
 # Of a longer list of choices, all are tried, but not all pairs with others.
 MOST_PAIRED = 16
+# A range of at most so many values is short.
+SHORT = 8
 
 Level = tuple[str, str]
 
@@ -34,6 +37,7 @@ class Coverage:
         self._levels: dict[str, list[Value]] = {}
         self._tried: set[tuple[Level, Level]] = set()
         self._met: set[Level] = set()
+        self._paired: set[Level] = set()
 
     def learn(self, name: str, distribution: BaseDistribution) -> None:
         """Take a hyperparameter into account; one of the same name adds its values.
@@ -43,8 +47,16 @@ class Coverage:
             distribution: the values that it was asked for.
         """
         levels = self._levels.setdefault(name, [])
-        ends: Any = distribution.choices if isinstance(distribution, CategoricalDistribution) else (distribution.low, distribution.high)  # type: ignore[attr-defined]
-        levels += [value for value in ends if not any(ranges.is_same(value, known) for known in levels)]
+        every: Any
+        if isinstance(distribution, CategoricalDistribution):
+            every = distribution.choices
+            paired = every if len(every) <= MOST_PAIRED else ()
+        else:
+            every = paired = (distribution.low, distribution.high)  # type: ignore[attr-defined]
+            if (ranges.num_values(distribution) or SHORT + 1) <= SHORT:
+                every = ranges.values(name, distribution)
+        levels += [value for value in every if not any(ranges.is_same(value, known) for known in levels)]
+        self._paired |= {(name, repr(value)) for value in paired}
 
     def note(self, values: Mapping[str, Value]) -> None:
         """Take note of a run's values."""
@@ -79,7 +91,7 @@ class Coverage:
         return (unmet or levels)[int(self._draws.integers(len(unmet or levels)))]
 
     def _is_paired(self, pair: tuple[Level, Level]) -> bool:
-        return all(len(self._levels[name]) <= MOST_PAIRED for name, _ in pair)
+        return self._paired.issuperset(pair)
 
     def _named(self, values: Mapping[str, Value]) -> list[Level]:
         return sorted((name, repr(value)) for name, value in values.items() if any(ranges.is_same(value, level) for level in self._levels.get(name, ())))

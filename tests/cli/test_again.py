@@ -20,7 +20,7 @@ from tuner.sweep.journey import run_sweep
 def go_on(folder: Path) -> tuple[Leaderboard, Told]:
     view = Told()
     begun = reopen.recorded(folder)
-    return run_sweep(begun.spec, view=view, interrupted=threading.Event(), search_path=begun.search_path), view
+    return run_sweep(begun.spec, view=view, interrupted=threading.Event(), given=begun.given), view
 
 
 def of(path: Path) -> dict[str, Any]:

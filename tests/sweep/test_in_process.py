@@ -15,6 +15,7 @@ from tests.sweep.test_journey import Told, sweep
 from tuner.errors import ClusterError, SpecError, SweepError
 from tuner.results.leaderboard import Leaderboard
 from tuner.spec import sweep_spec as specs
+from tuner.sweep.given import Given
 from tuner.sweep.journey import run_sweep
 from tuner.sweep.plan import make_plan
 
@@ -58,7 +59,7 @@ def here(place: Path, blobs: Path, *, interrupted: threading.Event | None = None
         "evaluation": {"seeds": 1, "confirm": 2, "confirm_budget": 2.0},
         "cluster": {"target": "in-process"},
     }
-    return run_sweep(specs.check({**values, **sections}), view=view or Told(), interrupted=interrupted or threading.Event(), search_path=(str(place),))
+    return run_sweep(specs.check({**values, **sections}), view=view or Told(), interrupted=interrupted or threading.Event(), given=Given((str(place),)))
 
 
 def test_builder_is_called_in_this_process_and_a_breakpoint_stops_in_it(tmp_path: Path, blobs: Path, stops: list[str]) -> None:

@@ -16,6 +16,7 @@ from tuner.report.formats import render
 from tuner.report.schema import SCHEMA
 from tuner.results.leaderboard import Leaderboard
 from tuner.spec import sweep_spec as specs
+from tuner.sweep.given import Given
 from tuner.sweep.journey import run_sweep
 
 TINY = {"depth": 1, "width": [4, 8], "activation": ["relu", "tanh"], "batch_size": 32, "optimizer": "adam", "learning_rate": 0.03}
@@ -62,7 +63,7 @@ def sweep(folder: Path, address: str, *, view: Told | None = None, search_path: 
         "cluster": {"target": "address", "address": address},
     }
     spec = specs.check({**values, **sections})
-    return run_sweep(spec, view=view or Told(), interrupted=threading.Event(), search_path=search_path)
+    return run_sweep(spec, view=view or Told(), interrupted=threading.Event(), given=Given(search_path))
 
 
 def test_journey_ends_in_a_ranked_board_a_model_and_one_opening_of_the_test_split(tmp_path: Path, blobs: Path, ray_address: str) -> None:

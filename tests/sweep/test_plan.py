@@ -14,6 +14,7 @@ from tuner.errors import SpecError
 from tuner.results import evaluate
 from tuner.spec import sweep_spec as specs
 from tuner.sweep import plan
+from tuner.sweep.given import Given
 from tuner.training.trial import TrialContext
 
 # One kind cannot be built at all, one not where it is large.
@@ -46,7 +47,7 @@ def planned(folder: Path, address: str, blobs: Path, **sections: Any) -> dict[st
         "cluster": {"target": "address", "address": address},
     }
     spec = specs.check({**values, **sections})
-    return plan.make_plan(spec, measure=3, price_per_hour=36.0, view=Told(), interrupted=threading.Event(), search_path=(str(folder),))
+    return plan.make_plan(spec, measure=3, price_per_hour=36.0, view=Told(), interrupted=threading.Event(), given=Given((str(folder),)))
 
 
 def test_plan_names_impossible_branches_and_forecasts_the_rest_without_writing_anything(tmp_path: Path, blobs: Path, ray_address: str) -> None:

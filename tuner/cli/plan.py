@@ -23,6 +23,7 @@ def plan(spec: Path, overrides: tuple[str, ...], measure: int, price_per_hour: f
     from tuner.monitor.console import view_for
     from tuner.spec import sweep_spec as specs
     from tuner.sweep import plan as plans
+    from tuner.sweep.given import Given
 
     checked = specs.load(spec, overrides)
     # Only the plan itself belongs on standard output.
@@ -35,7 +36,7 @@ def plan(spec: Path, overrides: tuple[str, ...], measure: int, price_per_hour: f
                 price_per_hour=price_per_hour,
                 view=view,
                 interrupted=interruption.event,
-                search_path=(str(spec.resolve().parent),),
+                given=Given((str(spec.resolve().parent),)),
             )
         finally:
             view.close()

@@ -36,12 +36,13 @@ def run_to_end(spec: "SweepSpec", search_path: tuple[str, ...], *, again: str, q
     # Earlier than the sweep would: Ray is imported on one core while TensorFlow is on another.
     with signals() as interruption, starting.ahead() if spec.cluster.target == "local" else nullcontext():
         from tuner.sweep import reopen
+        from tuner.sweep.given import Given
         from tuner.sweep.journey import run_sweep
 
         try:
             if changed_builder and (line := reopen.take_on_builder(spec.sweep_folder, search_path)):
                 view.note(line)
-            run_sweep(spec, view=view, interrupted=interruption.event, search_path=search_path)
+            run_sweep(spec, view=view, interrupted=interruption.event, given=Given(search_path))
         finally:
             view.close()
     if interruption.signal is not None:

@@ -33,6 +33,7 @@ def simulate(
     from tuner.search.replay import replay
     from tuner.spec import sweep_spec as specs
     from tuner.study.backends import read_study
+    from tuner.sweep.found_space import space_of_record
     from tuner.sweep.reopen import recorded
 
     begun = recorded(folder).spec
@@ -44,7 +45,7 @@ def simulate(
     spec = specs.check(values)
     found = replay(
         read_study(folder),
-        spec.search_space(),
+        spec.search_space(space_of_record(read_study(folder))),
         search=None if sampler is None else spec.search,
         scheduler=spec.scheduler,
         max_epochs=spec.training.max_epochs,

@@ -105,11 +105,18 @@ def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
         epochs=epochs,
         cause={part: str(facts["cause"].get(part, "")) for part in CAUSE} if facts.get("cause") else None,
         audited=(facts.get("audit") or {}).get("epoch"),
-        configuration=facts.get("configuration") or {},
+        configuration=_used(facts),
         curves=curves,
         seconds=math.fsum(value or 0.0 for value in curves["seconds"]) if "seconds" in curves else None,
         **{name: facts.get(name) for name in ("parameters", "seed", "baseline", "source", "started_at", "worker")},
     )
+
+
+def _used(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration that a builder really used: without what it did not ask for, and with the defaults of what was new."""
+    unasked = set(facts.get("unasked") or ())
+    configuration = {name: value for name, value in (facts.get("configuration") or {}).items() if name not in unasked}
+    return configuration | {table["name"]: table["default"] for table in facts.get("found") or ()}
 
 
 def rank_trials(records: Iterable[TrialRecord], objective: Objective, *, also: str | None = None) -> tuple[TrialRecord, ...]:

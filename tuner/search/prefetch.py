@@ -62,6 +62,10 @@ class Prefetcher:
         self._next: futures.Future[tuple[Drawn, float]] | None = None
         self._taken: deque[tuple[float, float]] = deque(maxlen=RECENT)  # when a draw was handed out, and how long it took
 
+    def search(self, space: SearchSpace) -> None:
+        """Draw from another space from now on; what has been drawn ahead is handed out all the same."""
+        self._space = space
+
     def take(self, number: int, *, wait: bool) -> Drawn | None:
         """Return a configuration for the next trial; None where it is still being drawn, and nobody waits.
 

@@ -5,7 +5,7 @@ or a finite space is exhausted.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,19 @@ class StudySearcher(NotPickled, Searcher):
         section: how configurations are chosen.
         seed: of the sweep; a trial's own seed derives from it and the trial's number.
         ahead: draws the configurations, some of them ahead; the caller closes it. None: each is drawn when it is asked for.
+        grown: returns a larger space where the space has grown since it was last asked, and has given the study a sampler for it. None: it never grows.
     """
 
-    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SearchSection, seed: int, ahead: Prefetcher | None = None) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        space: SearchSpace,
+        *,
+        section: SearchSection,
+        seed: int,
+        ahead: Prefetcher | None = None,
+        grown: Callable[[], SearchSpace | None] | None = None,
+    ) -> None:
         super().__init__()
         self.accounts = accounts
         self._ahead = ahead or Prefetcher(accounts.study, space, noticeable=math.inf)
@@ -49,6 +59,7 @@ class StudySearcher(NotPickled, Searcher):
         self._space = space
         self._section = section
         self._seed = seed
+        self._grown = grown
         self._size = space.size()
         self._seen: set[tuple[tuple[str, str], ...]] = {key_of(trial.user_attrs["configuration"]) for trial in self._study.earlier}
         self._read = 0
@@ -66,6 +77,7 @@ class StudySearcher(NotPickled, Searcher):
         if number is not None:
             configuration = self._configuration(self._study.resume(number))
         else:
+            self._grow()
             if reason := self._nothing_new():
                 return self._finish(reason)
             drawn = self._ahead.take(self._study.count(), wait=not self.accounts.running)
@@ -115,6 +127,12 @@ class StudySearcher(NotPickled, Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Read nothing; see `save`."""
+
+    def _grow(self) -> None:
+        larger = None if self._grown is None else self._grown()
+        if larger is not None:
+            self._space, self._size = larger, larger.size()
+            self._ahead.search(larger)
 
     def _nothing_new(self) -> str | None:
         """Say why no new trial may begin; None if one may."""

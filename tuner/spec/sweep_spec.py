@@ -45,6 +45,11 @@ class SpaceSection(BaseModel):
 
     name: str | None = Field(None, description=f"A space that comes with Tuner: {', '.join(SPACES)}.")
     builder: str | None = Field(None, description='Your own network instead: "my_module:build_model", found beside the spec or among the installed packages.')
+    define_by_run: bool | None = Field(
+        None,
+        description="Whether the builder asks for its hyperparameters itself while it runs: build(hp) with KerasTuner's HyperParameters, or build(trial) with "
+        "Optuna's suggest. Its space is then found by running it; keys of this section narrow it. none: by the name of the builder's parameter.",
+    )
 
 
 class ObjectiveSection(BaseModel):
@@ -178,7 +183,7 @@ class SweepSpec(BaseModel):
         """
         center, spread = dataset.units
         return TrainingConfig(
-            self.search_space().builder,
+            self.builder,
             {},
             dataset.task,
             dataset.outputs,
@@ -191,8 +196,16 @@ class SweepSpec(BaseModel):
             spread=spread,
         )
 
-    def search_space(self) -> SearchSpace:
+    @property
+    def builder(self) -> str:
+        """Who builds the networks, as `module:function`."""
+        return self.space.builder or SPACES[self.space.name or "mlp"].builder
+
+    def search_space(self, found: SearchSpace | None = None) -> SearchSpace:
         """Return the space that `[space]` describes.
+
+        Args:
+            found: what running the builder has shown, for one that asks for its hyperparameters itself.
 
         Raises:
             SpecError: a hyperparameter is unknown, or its range impossible.
@@ -202,7 +215,11 @@ class SweepSpec(BaseModel):
             if self.space.builder is not None:
                 if self.space.name is not None:
                     raise SearchSpaceError(f"name: got {self.space.name!r} beside a builder; expected one of the two")
-                return space_of(self.space.builder, narrowed)
+                if not self.space.define_by_run:
+                    return space_of(self.space.builder, narrowed)
+                if found is None:
+                    raise SearchSpaceError(f"builder: {self.space.builder} asks for its hyperparameters itself; its space is known once it has been run")
+                return found.narrow(narrowed)
             name = self.space.name or "mlp"
             if name not in SPACES:
                 raise SearchSpaceError(f"name: unknown space {name!r}; {nearest(name, SPACES)}")
@@ -246,15 +263,36 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         raise SpecError(f"{path}: not TOML: {error}") from error
     for override in overrides:
         _override(values, override)
+    search_path = (str(path.resolve().parent),)
     try:
-        spec = check(values)
+        spec = check(styled(values, search_path))
         if spec.space.builder is not None:
-            network.find(spec.space.builder, (str(path.resolve().parent),))
+            network.style(spec.space.builder, search_path)
     except SearchSpaceError as error:
         raise SpecError(f"{path}: space.builder: {error}") from error
     except SpecError as error:
         raise SpecError(f"{path}{' with --set' if overrides else ''}: {error}") from None
     return spec
+
+
+def styled(values: dict[str, Any], search_path: Sequence[str]) -> dict[str, Any]:
+    """Return a spec's values with `space.define_by_run` set where the source of its builder says so; mistakes in it are told by whoever checks it.
+
+    Args:
+        values: as a file holds them.
+        search_path: folders in which the builder is looked for.
+    """
+    space = values.get("space")
+    builder = space.get("builder") if isinstance(space, dict) else None
+    if not isinstance(builder, str) or "define_by_run" in values["space"]:
+        return values
+    try:
+        style = network.style(builder, search_path)
+    except SearchSpaceError:
+        return values
+    # Where the source does not say, a builder without a single hyperparameter in the spec has them all itself.
+    itself = style not in (None, "configuration") or (style is None and set(values["space"]) == {"builder"})
+    return {**values, "space": {**values["space"], "define_by_run": True}} if itself else values
 
 
 def check(values: dict[str, Any]) -> SweepSpec:
@@ -268,9 +306,27 @@ def check(values: dict[str, Any]) -> SweepSpec:
     except ValidationError as error:
         raise SpecError(one_line(error, SweepSpec)) from None
     spec = _fitted(spec)
-    spec.search_space()
     _check_between(spec)
+    if not spec.space.define_by_run:
+        check_space(spec, spec.search_space())
+    elif spec.space.builder is None:
+        raise SpecError("space.define_by_run: means nothing without space.builder")
     return spec
+
+
+def check_space(spec: SweepSpec, space: SearchSpace) -> None:
+    """Check what a spec asks of its space: at once, or when the space has been found.
+
+    Args:
+        spec: checked.
+        space: as `spec.search_space` returns it.
+
+    Raises:
+        SpecError, ClusterError: it does not have what the spec asks for.
+    """
+    spec.resources.check(space.parameters)
+    if spec.search.sampler == "grid" and space.size() is None:
+        raise SpecError('search.sampler: "grid" needs a finite space; give every continuous hyperparameter a list of choices, or a range with a step')
 
 
 def to_json(spec: SweepSpec) -> dict[str, Any]:
@@ -323,9 +379,6 @@ def _check_between(spec: SweepSpec) -> None:
     second = spec.search.also_minimize
     if second is not None and second not in SECOND:
         raise SpecError(f"search.also_minimize: got {second!r}, which no trial tells; {nearest(second, SECOND)}")
-    spec.resources.check(spec.search_space().parameters)
-    if spec.search.sampler == "grid" and spec.search_space().size() is None:
-        raise SpecError('search.sampler: "grid" needs a finite space; give every continuous hyperparameter a list of choices, or a range with a step')
 
 
 # ---- overrides from the command line

@@ -29,6 +29,8 @@ from tuner.study.view import StudyView
 
 # The facts of an epoch are a trial's fact of this name and the epoch's number.
 EPOCH = "epoch_"
+# The fact that holds the space of a builder which asks for its hyperparameters itself.
+FOUND = "found_space"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial's end would be a line on the console
 

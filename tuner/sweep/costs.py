@@ -122,11 +122,12 @@ class CostInputs:
     waited_s: float = 0.0
 
     @classmethod
-    def of(cls, spec: SweepSpec, objective: Objective, *, slots: int, pool_share: float, networks: int, waited_s: float) -> "CostInputs":
+    def of(cls, spec: SweepSpec, space: SearchSpace, objective: Objective, *, slots: int, pool_share: float, networks: int, waited_s: float) -> "CostInputs":
         """Return what a spec says; the rest is as in the attributes.
 
         Args:
             spec: of the sweep.
+            space: of the sweep.
             objective: of the sweep.
             slots: trials at a time.
             pool_share: rows of the whole pool for each that a trial trains on.
@@ -135,7 +136,7 @@ class CostInputs:
         """
         evaluation = spec.evaluation
         return cls(
-            spec.search_space(),
+            space,
             objective,
             spec.search,
             spec.scheduler,

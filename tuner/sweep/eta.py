@@ -17,10 +17,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from search_spaces.space import described_space
 from tuner.monitor import background
 from tuner.monitor.console import View
 from tuner.search.accounts import Accounts
 from tuner.spec import sweep_spec as specs
+from tuner.study.record import FOUND
 from tuner.sweep.costs import LEVEL, CostInputs, Measured, expect
 
 # Trials drawn from the space that must have trained two epochs: the first one also compiles. As many as `tuner plan` measures.
@@ -47,6 +49,7 @@ class Eta:
         self._accounts = accounts
         self._view = view
         self._asked = {"spec": specs.to_json(spec), "slots": slots, "pool_share": pool_share, "networks": networks}
+        self._asked["found"] = accounts.study.facts.get(FOUND)
         self._asked["objective"] = asdict(accounts.study.objective)
         self._process: subprocess.Popen[str] | None = None
         self._made: dict[str, Any] = accounts.study.facts.get("forecast") or {}
@@ -128,6 +131,7 @@ def _forecast(asked: Mapping[str, Any]) -> dict[str, Any]:
     spec = specs.check(asked["spec"])
     sweep = CostInputs.of(
         spec,
+        spec.search_space(described_space(asked["found"]) if asked["found"] else None),
         Objective(**asked["objective"]),
         slots=asked["slots"],
         pool_share=asked["pool_share"],

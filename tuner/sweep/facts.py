@@ -22,6 +22,7 @@ from tuner.spec import sweep_spec as specs
 from tuner.study.record import Study
 from tuner.study.writing import write_whole
 from tuner.sweep import reopen, sources
+from tuner.sweep.given import Given
 
 COMPILED = "compiled epoch"  # as epoch.py calls it
 VERSIONS_OF = ("ray", "optuna", "tensorflow", "keras", "numpy", "pyarrow", "scikit-learn")
@@ -51,13 +52,13 @@ def same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
     raise SpecError(f"{spec.sweep_folder}: holds a sweep of another spec ({'; '.join(changes)}); {mend}")
 
 
-def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, dataset: Dataset, search_path: tuple[str, ...]) -> None:
+def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, dataset: Dataset, given: Given) -> None:
     """Write down what the sweep is, once; a sweep that goes on keeps what it began with.
 
     Raises:
         SpecError: the data or the builder are not those that the sweep began with.
     """
-    builder = sources.sources_of(spec.space.builder, search_path)
+    builder = given.files(spec.space.builder)
     before = study.facts.get("dataset", {})
     recorded = before.get("content_hash")
     if recorded is not None:
@@ -92,7 +93,8 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
         "test_openings": [],
         "stages": [],
         "objective": {"metric": study.objective.metric, "mode": study.objective.mode},
-        "begun_in": reopen.begun_in(search_path),
+        "begun_in": reopen.begun_in(given.search_path),
+        "in_memory": [what for what, there in (("builder", given.code), ("data", given.load)) if there],
         "spec": specs.to_json(spec),
         "dataset": dataset.facts,  # the last one: `reopen.recorded` takes it as the sign of a whole beginning
     }

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
@@ -47,14 +46,14 @@ from tuner.study.retention import CheckpointRetention
 from tuner.study.writing import write_whole
 from tuner.sweep import facts, in_process, plan
 from tuner.sweep.eta import Eta
+from tuner.sweep.found_space import is_found, space_of, space_of_record
+from tuner.sweep.given import NOTHING, Given, Load
+from tuner.sweep.growth import Growth
 from tuner.sweep.reopen import begin_anew
 from tuner.training import keras_settings, starting
 from tuner.training.trial import Trial, TrialContext
 
 ANY = 10**6  # as many trials at a time as fit
-
-# Loads the data when it is first called.
-Load = Callable[[], tuple[data.Dataset, data.SealedTest]]
 
 
 @dataclass(frozen=True)
@@ -77,14 +76,14 @@ class _Sweep:
         return board
 
 
-def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event, search_path: tuple[str, ...] = (), telling: bool = True) -> Leaderboard:
+def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event, given: Given = NOTHING, telling: bool = True) -> Leaderboard:
     """Run a sweep from its spec to its report; where the folder holds one already, go on with it.
 
     Args:
         spec: checked.
         view: is told what happens.
         interrupted: set from a signal handler: the sweep then ends cleanly, to be continued later.
-        search_path: folders in which the spec's own builder is looked for.
+        given: code and data that are not in the spec.
         telling: tell the view the result at the end, and write the reports; a sweep within another command does neither.
 
     Returns:
@@ -102,17 +101,17 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
         @cache
         def load() -> tuple[data.Dataset, data.SealedTest]:
             view.stage("data", text=spec.dataset.source)
-            found = data.load(spec.dataset, spec.seed)
+            found = given.load() if given.load else data.load(spec.dataset, spec.seed)
             for line in lines(found[0].facts.get("decisions", ())):
                 view.note(line)
             return found
 
-        if anew := begin_anew(spec, search_path):
+        if anew := begin_anew(spec, given):
             view.note(anew)
         # What a driver left that was killed can only be cleared away where the sweep runs; and trackers may have more to hear.
-        board = None if lock.before or spec.trackers else _finished(spec, load, search_path)
+        board = None if lock.before or spec.trackers else _finished(spec, load, given)
         if board is None:
-            board = _run(spec, load, lock=lock, view=view, interrupted=interrupted, search_path=search_path)
+            board = _run(spec, load, lock=lock, view=view, interrupted=interrupted, given=given)
             if interrupted.is_set():
                 return board
         if telling:
@@ -123,7 +122,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
     return board
 
 
-def _finished(spec: specs.SweepSpec, load: Load, search_path: tuple[str, ...]) -> Leaderboard | None:
+def _finished(spec: specs.SweepSpec, load: Load, given: Given) -> Leaderboard | None:
     """Return the leaderboard of a sweep that has nothing left to do; None where something is left, or nothing is known of it."""
     try:
         study = read_study(spec.sweep_folder)
@@ -132,7 +131,9 @@ def _finished(spec: specs.SweepSpec, load: Load, search_path: tuple[str, ...]) -
     if study.facts.get("search_ended") is None:
         return None
     spec = facts.same_sweep(study, spec)
-    facts.record_beginning(study, spec, spec.search_space(), load()[0], search_path)  # refuses other data
+    if spec.space.define_by_run and not is_found(spec, study, given):
+        return None
+    facts.record_beginning(study, spec, spec.search_space(space_of_record(study)), load()[0], given)  # refuses other data
     board, section = Leaderboard.of(study.trials(), study.objective, study.facts), spec.evaluation
     board.write(spec.sweep_folder)
     board.best  # noqa: B018  # raises where there is nothing to rank
@@ -151,7 +152,7 @@ def _run(
     lock: Lock,
     view: View,
     interrupted: threading.Event,
-    search_path: tuple[str, ...],
+    given: Given,
 ) -> Leaderboard:
     """Do what is left to do on the cluster."""
     with ExitStack() as held:
@@ -162,11 +163,11 @@ def _run(
         allotment, slots = _fit(spec, cluster, lock, view, interrupted)
         study = _open(spec, spec.objective_for(dataset.task), held, interrupted)
         spec = facts.same_sweep(study, spec)
-        space = spec.search_space()
-        facts.record_beginning(study, spec, space, dataset, search_path)
+        space = space_of(spec, study, given, view=view, interrupted=interrupted)
+        facts.record_beginning(study, spec, space, dataset, given)
         machines = words(machine()) if spec.cluster.target == in_process.TARGET else hardware()
         facts.record_place(study, machines, slots, allotment)
-        context = _context(spec, space, dataset, scratch=cluster.scratch, began=facts.began_at(study), search_path=search_path)
+        context = _context(spec, dataset, scratch=cluster.scratch, began=facts.began_at(study), given=given)
         trackers = held.enter_context(following(spec.trackers, study, folder=spec.sweep_folder, began=facts.began_at(study), view=view))
         sweep = _Sweep(spec, space, dataset, study, context, evaluate.Workers(allotment, interrupted), view, trackers)
 
@@ -224,15 +225,16 @@ def _open(spec: specs.SweepSpec, objective: Objective, held: ExitStack, interrup
     return study
 
 
-def _context(spec: specs.SweepSpec, space: SearchSpace, dataset: data.Dataset, *, scratch: str, began: float, search_path: tuple[str, ...]) -> TrialContext:
+def _context(spec: specs.SweepSpec, dataset: data.Dataset, *, scratch: str, began: float, given: Given) -> TrialContext:
     bucket = f"{spec.kept_at}/{CHECKPOINTS}" if spec.kept_at and storage.is_bucket(spec.kept_at) else None
     return TrialContext(
         pool=dataset.pool,
         folds=tuple(replace(fold, scaling=dataset.scalings(fold.train)) for fold in dataset.folds),
-        config=spec.training_config(dataset, search_path),
+        config=spec.training_config(dataset, given.search_path),
         scratch=scratch,
         checkpoints=f"{scratch}/{CHECKPOINTS}" if bucket else f"{spec.kept_at or spec.sweep_folder.resolve()}/{CHECKPOINTS}",
         bucket=bucket,
+        code=given.code,
         began=began,
         epoch_timeout_s=spec.training.epoch_timeout_s,
         milestones=milestones(spec.training.max_epochs, spec.scheduler.grace_period, spec.scheduler.reduction_factor),
@@ -281,8 +283,12 @@ def _search(sweep: _Sweep, slots: int) -> None:
     usual, rest = sweep.workers.allotment.usual, (spec.search.trials or ANY) - len(study.trials("complete", "pruned", "failed"))
     grows = spec.cluster.target == "address"
     most = min(rest, spec.search.max_concurrent or ANY) if grows else 0
+    def learn_from(larger: SearchSpace) -> None:
+        study.optuna.sampler = build_sampler(spec.search, larger, study=study, max_epochs=max_epochs, seed=spec.seed)
+
     with waiting.wanted(usual, most) as ask_for_nodes, closing(Prefetcher(study, space)) as ahead:
-        searcher = StudySearcher(accounts, space, section=spec.search, seed=spec.seed, ahead=ahead)
+        growth = Growth(study, space, learn_from=learn_from, view=view) if spec.space.define_by_run else None
+        searcher = StudySearcher(accounts, space, section=spec.search, seed=spec.seed, ahead=ahead, grown=growth)
         scheduler = StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed)
         audience = Audience(view, sweep.workers.interrupted, see_to_the_rest)
         if sweep.context.in_process:

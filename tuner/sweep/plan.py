@@ -32,6 +32,8 @@ from tuner.results import evaluate
 from tuner.spec import sweep_spec as specs
 from tuner.study.seeds import seed_of
 from tuner.sweep.costs import LEVEL, CostInputs, Measured, expect
+from tuner.sweep.found_space import space_lines, space_of
+from tuner.sweep.given import NOTHING, Given
 from tuner.training import starting
 from tuner.training.trial import TrialContext
 
@@ -54,7 +56,7 @@ def make_plan(
     price_per_hour: float | None = None,
     view: View,
     interrupted: threading.Event,
-    search_path: tuple[str, ...] = (),
+    given: Given = NOTHING,
 ) -> dict[str, Any]:
     """Return the plan of a sweep as JSON.
 
@@ -64,20 +66,20 @@ def make_plan(
         price_per_hour: of all machines together, in any currency; None: no money is spoken of.
         view: is told what happens.
         interrupted: set from a signal handler.
-        search_path: folders in which the spec's own builder is looked for.
+        given: code and data that are not in the spec.
 
     Returns:
-        `sweep` (what is planned), `branches` (how many were built, and `impossible` ones), `parameters` and `memory` (ranges), `measured`, `hint` (what
-        would be better, or None), `stages` and `total` (epochs and seconds, each `low`, `middle`, `high`), and `money` where a price is given.
+        `sweep` (what is planned), `space` (as `SearchSpace.describe` has its parameters) where the builder was run to find it, `branches` (how many were
+        built, and `impossible` ones), `parameters` and `memory` (ranges), `measured`, `hint` (what would be better, or None), `stages` and `total` (epochs
+        and seconds, each `low`, `middle`, `high`), and `money` where a price is given.
 
     Raises:
         SpecError: no network can be built, or a budget does not even pay for one full training.
     """
     if spec.cluster.target == "in-process":
         raise SpecError('cluster.target: got "in-process", which is for debugging and has no plan; expected another: --set \'cluster={target="local"}\'')
-    space = spec.search_space()
     view.stage("data", text=spec.dataset.source)
-    dataset, _ = data.load(spec.dataset, spec.seed)
+    dataset, _ = given.load() if given.load else data.load(spec.dataset, spec.seed)
     for line in lines(dataset.facts.get("decisions", ())):
         view.note(line)
     began = time.monotonic()
@@ -85,17 +87,19 @@ def make_plan(
     with starting.ahead() if spec.cluster.target == "local" else nullcontext(), targets.connect(spec.cluster) as cluster:
         allotment, capacity = waiting.place(spec.resources, spec.cluster.patience_s, told=view.note, interrupted=interrupted)
         slots = min(allotment.fits(capacity), spec.search.max_concurrent or 10**6)
-        for given in allotment.every:
-            check_share(given.gpus)
+        for each in allotment.every:
+            check_share(each.gpus)
         connected_s = time.monotonic() - began
         view.stage("cluster", text=f"{cluster.description}: {slots} trial{'s' * (slots != 1)} at a time, {allotment} each")
-        config = spec.training_config(dataset, search_path).of({}, seed_of(spec.seed, 0, "plan"))
+        config = spec.training_config(dataset, given.search_path).of({}, seed_of(spec.seed, 0, "plan"))
         fold = dataset.folds[0]
         share = min(1.0, ROWS_MEASURED / len(fold.train))
         part = Fold(_part(fold.train, share), _part(fold.validation, share), dataset.scalings(fold.train))
-        context = TrialContext(dataset.pool, (part,), config, cluster.scratch, cluster.scratch, epoch_timeout_s=spec.training.epoch_timeout_s)
+        timeout_s = spec.training.epoch_timeout_s
+        context = TrialContext(dataset.pool, (part,), config, cluster.scratch, cluster.scratch, epoch_timeout_s=timeout_s, code=given.code)
         workers = evaluate.Workers(allotment, interrupted)
 
+        space = space_of(spec, None, given, view=view, interrupted=interrupted)
         every = branches(space)
         view.stage("build", text=f"{count(len(every), 'branch').replace('branchs', 'branches')} of {space.name}")
         waiting_since = time.monotonic()
@@ -114,7 +118,7 @@ def make_plan(
     view.stage("forecast")
     objective = spec.objective_for(dataset.task)
     waited_s = first_at - waiting_since
-    sweep = CostInputs.of(spec, objective, slots=slots, pool_share=len(dataset.whole) / len(fold.train), networks=networks, waited_s=waited_s)
+    sweep = CostInputs.of(spec, space, objective, slots=slots, pool_share=len(dataset.whole) / len(fold.train), networks=networks, waited_s=waited_s)
     stages, total = expect(sweep, measured, seed=spec.seed)
     sizes = [probed.parameters for probed in built] + [probed.parameters for _, probed in tried]
     peaks = [probed.peak_bytes for _, probed in tried if probed.peak_bytes is not None]
@@ -133,6 +137,8 @@ def make_plan(
         "stages": [stage.to_json() for stage in stages],
         "total": total.to_json(),
     }
+    if spec.space.define_by_run:
+        found["space"] = space.describe()["parameters"]
     if price_per_hour is not None:
         found["money"] = {"price_per_hour": price_per_hour, **(total.seconds * (price_per_hour / 3600)).to_json()}
     return found
@@ -161,6 +167,8 @@ def text(found: Mapping[str, Any]) -> str:
         lines.append(f"{'money':<12}{'':<20}{money} at {found['money']['price_per_hour']:g} per hour")
     lines += ["", found["hint"]] if found["hint"] else []
     lines += ["", f"Each range is expected to hold with a chance of {found['level']:.0%}: a simulation from these measurements, not a promise."]
+    if "space" in found:
+        lines += ["", "the space that the builder showed:", *space_lines(found["space"])]
     for each in branched["impossible"]:
         when = "impossible" if each["wholly"] else "impossible when large"
         lines += ["", f"{when}: {each['name']}: {each['reason']}", f"  {json.dumps(each['configuration'])}"]

@@ -21,6 +21,7 @@ from tuner.study.lock import exclusive_driver
 from tuner.study.mirror import RESULTS
 from tuner.study.record import Study
 from tuner.sweep import sources
+from tuner.sweep.given import Given
 
 # Where a sweep runs, lies and is shown says nothing about its trials.
 MAY_MOVE = ("folder", "storage", "cluster", "trackers")
@@ -41,6 +42,11 @@ class Recorded:
     search_path: tuple[str, ...]
     place: Path
 
+    @property
+    def given(self) -> Given:
+        """Where its code is."""
+        return Given(self.search_path)
+
 
 def recorded(folder: str | Path) -> Recorded:
     """Return how the sweep in a folder was begun.
@@ -52,18 +58,20 @@ def recorded(folder: str | Path) -> Recorded:
     facts = study.facts
     if "dataset" not in facts:  # what is recorded last of a beginning
         raise SweepError(f"{folder}: was interrupted before it began; run its spec again")
+    if held := facts.get("in_memory"):
+        raise SweepError(f"{folder}: its {' and '.join(held)} came from a program's memory (tuner.run); run that program again, and it goes on")
     begun = facts["begun_in"]
     spec = specs.check({**with_direction(facts["spec"], study), "folder": str(Path(folder).resolve())})
     # Where the builder is not found any more, its copy in the sweep's folder is as good.
     return Recorded(spec, (*begun["search_path"], *builder_copy.kept(facts, folder)), Path(begun["folder"]))
 
 
-def begin_anew(spec: specs.SweepSpec, search_path: tuple[str, ...]) -> str | None:
+def begin_anew(spec: specs.SweepSpec, given: Given) -> str | None:
     """Remove the record of a sweep that has not one epoch to show, where its spec or its builder is another now; its lock must be held.
 
     Args:
         spec: checked.
-        search_path: folders in which the spec's own builder is looked for.
+        given: where its code is.
 
     Returns:
         What was done, in a line; None where there was nothing to do.
@@ -77,7 +85,7 @@ def begin_anew(spec: specs.SweepSpec, search_path: tuple[str, ...]) -> str | Non
         nowhere = dict.fromkeys(MAY_MOVE)
         asked = {**specs.to_json(spec), **nowhere}
         now, begun = ({**specs.with_defaults(each or recorded), **nowhere} for each in (recorded, facts.get("spec_as_begun")))
-        builder = sources.sources_of(spec.space.builder, search_path)
+        builder = given.files(spec.space.builder)
         return bool(sources.changes(facts, folder, builder)) or bool(specs.differences(now, asked) and specs.differences(begun, asked))
 
     if not forget_unbegun(folder, is_other):
