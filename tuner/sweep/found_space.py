@@ -11,6 +11,7 @@ from tuner.errors import SpecError, SweepError
 from tuner.monitor.console import View
 from tuner.spec import sweep_spec as specs
 from tuner.study.record import FOUND, Study
+from tuner.sweep import sources
 from tuner.sweep.given import Given
 from tuner.training.finding import find_space
 from tuner.training.process import ProcessDied
@@ -42,6 +43,8 @@ def space_of(spec: specs.SweepSpec, study: Study | None, given: Given, *, view: 
     recorded = None if study is None else study.facts.get(FOUND)
     source = _source(spec, given)
     if recorded is None or recorded["source"] != source:
+        if study is not None and recorded is not None:
+            sources.refuse(spec.sweep_folder, sources.changes(study.facts, spec.sweep_folder, given.files(spec.space.builder)))
         view.stage("space", text=f"{spec.builder} is run until its space is known")
         found = {**_find(spec, given, interrupted), "source": source}
         if recorded is not None:
