@@ -11,6 +11,7 @@ from tests.sweep.test_journey import Told
 from tuner.errors import SpecError
 from tuner.results.leaderboard import Leaderboard
 from tuner.spec import sweep_spec as specs
+from tuner.spec.builder_style import styled
 from tuner.study.backends import read_study
 from tuner.sweep import plan
 from tuner.sweep.found_space import space_of_record
@@ -69,7 +70,7 @@ def spec_of(folder: Path, blobs: Path, address: str, source: str, **sections: An
         "cluster": {"target": "address", "address": address},
     }
     search_path = (str(folder),)
-    return specs.check(specs.styled({**values, **sections}, search_path)), Given(search_path)
+    return specs.check(styled({**values, **sections}, search_path)), Given(search_path)
 
 
 def run(spec: specs.SweepSpec, given: Given, view: Told | None = None) -> Leaderboard:

@@ -24,6 +24,7 @@ from tuner.errors import SpecError
 from tuner.monitor.trackers.named import Trackers
 from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
+from tuner.spec.builder_style import styled
 from tuner.spec.mistakes import one_line, shown
 from tuner.study import storage
 from tuner.study.directions import direction_of
@@ -273,26 +274,6 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     except SpecError as error:
         raise SpecError(f"{path}{' with --set' if overrides else ''}: {error}") from None
     return spec
-
-
-def styled(values: dict[str, Any], search_path: Sequence[str]) -> dict[str, Any]:
-    """Return a spec's values with `space.define_by_run` set where the source of its builder says so; mistakes in it are told by whoever checks it.
-
-    Args:
-        values: as a file holds them.
-        search_path: folders in which the builder is looked for.
-    """
-    space = values.get("space")
-    builder = space.get("builder") if isinstance(space, dict) else None
-    if not isinstance(builder, str) or "define_by_run" in values["space"]:
-        return values
-    try:
-        style = network.style(builder, search_path)
-    except SearchSpaceError:
-        return values
-    # Where the source does not say, a builder without a single hyperparameter in the spec has them all itself.
-    itself = style not in (None, "configuration") or (style is None and set(values["space"]) == {"builder"})
-    return {**values, "space": {**values["space"], "define_by_run": True}} if itself else values
 
 
 def check(values: dict[str, Any]) -> SweepSpec:
