@@ -61,7 +61,13 @@ def space_of(spec: specs.SweepSpec, study: Study | None, given: Given, *, view: 
 
 
 def is_found(spec: specs.SweepSpec, study: Study, given: Given) -> bool:
-    """Say whether the record holds the space of this very builder."""
+    """Say whether the record holds the space of this very builder.
+
+    Args:
+        spec: checked.
+        study: the record.
+        given: where the builder is.
+    """
     recorded = study.facts.get(FOUND)
     return recorded is not None and recorded["source"] == _source(spec, given)
 
