@@ -1,7 +1,7 @@
 """Made-up sweeps for the tests of the leaderboard and its reports: realistic in shape, simulated in every number.
 
 `sweep()` draws configurations of a made-up space with conditional hyperparameters, lets a formula be the truth, stops trials by an ASHA of its
-own on two made-up workers per host, and lets some trials fail. `python -m tests.sweeps_made_up FILE [TRIALS]` writes its HTML report, to look at.
+own on two made-up workers per host, and lets some trials fail. `python -m tests.sweeps_made_up FILE [TRIALS or KIND]` writes its HTML report, to look at.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.results import figures
 from tuner.results.leaderboard import Leaderboard, TrialRecord, rank_trials
 from tuner.study.objective import Objective
 
@@ -191,6 +192,9 @@ def facts(objective: Objective, task: str, baselines: list[str], seconds: float)
             "test_given": False,
             "scaling": "unit",
             **({"classes": dict.fromkeys(DIGITS, 143)} if task == "classification" else {}),
+            "baseline": {"name": "always 3", "scores": {"accuracy": 0.1003, "auc": 0.5, "loss": 2.3025}}
+            if task == "classification"
+            else {"name": "always the mean", "scores": {"loss": 1.02, "mae": 48.5, "r2": 0.0}},
             "input_shape": [8, 8],
         },
         "versions": {"python": "3.11.9", "ray": "2.60.0", "optuna": "5.0.0", "keras": "3.15.1", "tensorflow": "2.21.0"},
@@ -254,6 +258,7 @@ def final_of(leaderboard: Leaderboard, random: np.random.Generator, task: str) -
             "scatter": [[float(target), float(target * 0.9 + 14 + random.normal(0, 15))] for target in targets],
             "errors": {"mean": 0.4, "standard deviation": 15.2, "worst": 51.0},
             "intervals": {"test_mae": {"low": level - 0.4, "high": level + 0.5, "level": 0.95, "method": "bootstrap over the test rows"}},
+            "baseline": {"name": "always the mean", "scores": {"mae": 47.9, "r2": -0.01}},
         }
         return found
     confusion = np.diag(random.integers(33, 37, 10))
@@ -261,6 +266,7 @@ def final_of(leaderboard: Leaderboard, random: np.random.Generator, task: str) -
         confusion[truth_index, predicted] += 1
     runs[0]["metrics"][metric] = found["mean"][metric] = float(np.trace(confusion) / confusion.sum())
     found["test"] = {
+        "baseline": {"name": "always 3", "scores": {"accuracy": 0.1, "auc": 0.5}},
         "classes": list(DIGITS),
         "confusion": confusion.tolist(),
         "per_class": [
@@ -295,12 +301,79 @@ def scribble(digit: int) -> list[list[int]]:
     return (load_digits().images[digit] * 15.9).astype(int).tolist()
 
 
-if __name__ == "__main__":
-    from tuner.report.formats import render
-
-    Path(sys.argv[1]).write_text(render(sweep(int(sys.argv[2]) if len(sys.argv) > 2 else 60), "html"), encoding="utf-8")
-
-
 def changed(board: Leaderboard, **facts: Any) -> Leaderboard:
     """Return a sweep with other facts."""
     return Leaderboard(board.records, {**board.facts, **facts})
+
+
+def told_of(kind: str, *, trials: int = 40) -> Leaderboard:
+    """Return a simulated sweep whose network was tested on targets of another kind, with made-up predictions.
+
+    Args:
+        kind: a key of `KINDS`.
+        trials: how many.
+    """
+    board = sweep(trials, seed=8)
+    test, metric, score = KINDS[kind](np.random.default_rng(5))
+    names = ("test_loss", metric)
+    final = {
+        **board.facts["final"],
+        "runs": [{"seed": seed, "metrics": {"test_loss": 0.3, metric: score + 0.002 * seed}, "seconds": 9.0} for seed in range(3)],
+        "mean": {"test_loss": 0.3, metric: score + 0.002},
+        "spread": dict.fromkeys(names, 0.002),
+        "saved": {"test_loss": 0.3, metric: score},
+        "test": {"intervals": {}, **test},
+    }
+    dataset = {**board.facts["dataset"], "baseline": None, "classes": None}
+    return changed(board, final=final, dataset=dataset)
+
+
+def _two_classes(random: np.random.Generator, *, share: float = 0.12, signal: float = 2.0) -> tuple[dict[str, Any], str, float]:
+    y = (random.random(900) < share).astype(int)
+    p = 1 / (1 + np.exp(-(random.normal(size=900) + signal * y - 2.5)))
+    columns = np.column_stack([1 - p, p])
+    found = {**figures.multi_class(y, columns, ("no", "yes")), "two_class": figures.two_class(y, p, positive="yes")}
+    found["baseline"] = {"name": "always no", "scores": {"accuracy": float(1 - y.mean()), "auc": 0.5}}
+    return found, "test_accuracy", float(((p > 0.5) == y).mean())
+
+
+def _blind(random: np.random.Generator) -> tuple[dict[str, Any], str, float]:
+    return _two_classes(random, share=0.03, signal=0.0)
+
+
+def _labels(random: np.random.Generator) -> tuple[dict[str, Any], str, float]:
+    y = (random.random((500, 7)) < np.linspace(0.05, 0.5, 7)).astype(int)
+    p = 1 / (1 + np.exp(-(random.normal(size=y.shape) + 2.2 * y - 1.2)))
+    names = ("sky", "sea", "boat", "person", "dog", "a very long name of a label that goes on and on", "tree")
+    return {"multi_label": figures.multi_label(y, p, names)}, "test_auc", 0.91
+
+
+def _targets(random: np.random.Generator) -> tuple[dict[str, Any], str, float]:
+    y = random.normal(size=(400, 3)).cumsum(axis=1) * 20
+    return figures.regression(y, y + random.normal(size=y.shape) * [2, 4, 8], names=("1 h", "2 h", "3 h")), "test_mae", 3.9
+
+
+def _flags(random: np.random.Generator) -> tuple[dict[str, Any], str, float]:
+    y = (random.random(300) < 0.4).astype(float)
+    return figures.regression(y, 0.3 + 0.3 * y + random.normal(0, 0.1, 300)), "test_mae", 0.21
+
+
+def _heads(random: np.random.Generator) -> tuple[dict[str, Any], str, float]:
+    return {"heads": {"kind": _two_classes(random)[0], "age": _targets(random)[0]}}, "test_kind_accuracy", 0.9
+
+
+def _custom(random: np.random.Generator) -> tuple[dict[str, Any], str, float]:
+    dice = float(random.uniform(0.8, 0.82))
+    return {"intervals": {"test_dice": {"low": dice - 0.02, "high": dice + 0.02, "level": 0.95, "method": "bootstrap over 300 test rows"}}}, "test_dice", dice
+
+
+KINDS = {"two classes": _two_classes, "blind": _blind, "labels": _labels, "targets": _targets, "flags": _flags, "heads": _heads, "custom": _custom}
+
+
+if __name__ == "__main__":
+    from tuner.report.formats import render
+
+    Path(sys.argv[1]).write_text(
+        render(told_of(sys.argv[2]) if sys.argv[2:] and sys.argv[2] in KINDS else sweep(int(sys.argv[2]) if len(sys.argv) > 2 else 60), "html"),
+        encoding="utf-8",
+    )

@@ -14,11 +14,12 @@ import pytest
 from tests.sweeps_made_up import changed, sweep
 from tuner.errors import SweepError
 from tuner.report import discretion
+from tuner.report.cautions import warnings
 from tuner.report.formats import FORMATS, render
 from tuner.report.lanes import named
 from tuner.report.numbers import duration, number, scatter, setting, signed
 from tuner.report.schema import SCHEMA
-from tuner.report.summary import summarise, warnings
+from tuner.report.summary import summarise
 from tuner.report.tables import columns, text
 from tuner.results.leaderboard import Leaderboard, TrialRecord, rank_trials
 
@@ -112,7 +113,7 @@ def test_numbers_read_the_same_way_everywhere() -> None:
 def test_the_text_table_is_aligned_and_says_what_it_leaves_out() -> None:
     lines = text(sweep(30), top=5).splitlines()
     assert lines[0].split()[:4] == ["rank", "trial", "state", "val_accuracy"]
-    assert len(lines) == 7 and lines[-1] == "25 more of 30 trials."
+    assert len(lines) == 8 and lines[-2:] == ["25 more of 30 trials.", "Ranked by val_accuracy, more is better; always 3 would score 0.1003."]
     right = lines[0].index("val_accuracy") + len("val_accuracy")
     assert all(line[right - 1].isdigit() and line[right] == " " for line in lines[1:6])
 

@@ -1,27 +1,25 @@
-"""The HTML report: one file that loads nothing, says everything without scripts, and works in a real browser."""
+"""The HTML report: one file that loads nothing and says everything without scripts."""
 
 import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from tests import browser
 from tests.report.test_formats import HOSTILE, hostile
 from tests.sweeps_made_up import changed, sweep
 from tuner.report.axes import Scale, focused
+from tuner.report.board_section import STATIC_ROWS
 from tuner.report.formats import render
 from tuner.report.markup import Markup, data_island, element, join, picture
 from tuner.report.numbers import number, signed
 from tuner.report.schema import SCHEMA
-from tuner.report.sections import SECTIONS, STATIC_ROWS
+from tuner.report.sections import SECTIONS
 from tuner.report.tables import columns
 from tuner.results.leaderboard import Leaderboard
 
@@ -180,14 +178,14 @@ def test_text_stands_out_from_its_ground(theme: str) -> None:
 
 
 def test_two_hundred_trials_stay_under_the_limit() -> None:
-    assert len(render(sweep(200), "html").encode()) < 1_500_000
+    assert len(render(sweep(200), "html").encode()) < 500_000
 
 
 def test_what_was_left_out_of_large_sweeps_is_said(large: str) -> None:
     said = Page(large).text
-    assert len(large.encode()) < 2_500_000
+    assert len(large.encode()) < 900_000
     assert f"the first {STATIC_ROWS:,}; {LARGE - STATIC_ROWS:,} more are shown with scripts on" in said
-    assert "Drawn: 80 of" in said and "Drawn: 250 of" in said and "Drawn: 1,200 of" in said
+    assert "Drawn: 200 of" in said and "Drawn: 250 of" in said and "Drawn: 500 of" in said
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -214,8 +212,9 @@ def test_confirmed_trials_get_their_table() -> None:
         {"trial": first.number, "search_score": first.score, "runs": [0.96], "mean": 0.96, "tied": True, "shrinkage": -0.0132},
     ]
     found = Page(render(changed(board, confirmed=confirmed), "html"))
-    table = next(table for table in found.tables if "shrinkage" in table[0])
-    assert table[1] == [second.name, "0.9750", "0.9700 to 0.9800", "2", number(second.score), "–", "1 to 2", "winner"]
+    table = next(table for table in found.tables if "lost since" in table[0])
+    assert table[1] == [second.name, "0.9750", "0.9526 to 0.9878", "2", number(second.score), "–", "1 to 2", "winner"]
+    assert "An interval holds the luck of the seeds and 359 validation rows." in found.text
     assert table[2][5:] == ["-0.0132", "–", "tied with #1"]
 
 
@@ -285,114 +284,3 @@ def test_the_axis_gives_its_room_to_the_better_scores() -> None:
     scores = [0.98, 0.97, 0.975, 0.96] * 5
     assert focused([*scores, 0.1], objective, 0, 100).low > 0.9
     assert focused([*scores[:8], 0.1], objective, 0, 100).low < 0.1, "few scores are all worth their room"
-
-
-# ---- in a real browser
-
-
-@pytest.fixture(scope="module")
-def window() -> Iterator[browser.Browser]:
-    found = browser.find()
-    if isinstance(found, str):
-        pytest.skip(found)
-    opened = browser.Browser(*found)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def saved(page: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
-
-
-def test_the_browser_shows_it_without_errors_or_requests(window: browser.Browser, saved: Path) -> None:
-    for dark in (False, True):
-        window.open(saved, dark=dark)
-        assert window.console() == []
-        assert window.requests() == [saved.as_uri()]
-
-
-def test_it_says_the_same_without_scripts(window: browser.Browser, saved: Path, board: Leaderboard) -> None:
-    window.open(saved, scripts=False)
-    shown = Page(window.outer_html())
-    assert len(shown.tables[0]) == len(board.records) + 1
-    assert not [attributes for attributes in shown.of("div") if attributes.get("id") == "controls" and "hidden" not in attributes]
-    window.open(saved)
-    assert window.run("return document.querySelectorAll('#trials tbody tr').length") == len(board.records)
-
-
-def test_columns_sort_both_ways_with_what_is_missing_last(window: browser.Browser, saved: Path, board: Leaderboard) -> None:
-    window.open(saved)
-    column = [entry.name for entry in columns(board)].index("config.momentum")
-    sort = f"document.querySelectorAll('#trials th button')[{column}].click();"
-    read = f"return [...document.querySelectorAll('#trials tbody tr')].map(row => row.cells[{column}].textContent)"
-    up, down = window.run(sort + read), window.run(sort + read)
-    known = [float(value) for value in up if value != "–"]
-    assert known == sorted(known) and [float(value) for value in down if value != "–"] == sorted(known, reverse=True)
-    assert up[-1] == down[-1] == "–" and 2 < len(known) < len(up)
-    assert window.run(f"return document.querySelectorAll('#trials th')[{column}].getAttribute('aria-sort')") == "descending"
-
-
-def test_the_filter_finds_words_and_states(window: browser.Browser, saved: Path, board: Leaderboard) -> None:
-    window.open(saved)
-    typed = "const box = document.querySelector('input[type=search]'); box.value = %s; box.dispatchEvent(new Event('input'));"
-    read = "return [document.querySelectorAll('#trials tbody tr').length, document.querySelector('[role=status]').textContent]"
-    expected = sum("sgd" in record.configuration.values() and "tanh" in record.configuration.values() for record in board.records)
-    assert window.run(typed % "'SGD tanh'" + read) == [expected, f"{expected} of 60 trials"]
-    failed = sum(record.state == "failed" for record in board.records)
-    choose = "const state = document.querySelector('select'); state.value = 'failed'; state.dispatchEvent(new Event('change'));"
-    assert window.run(typed % "''" + choose + read) == [failed, f"{failed} of 60 trials"]
-
-
-def test_a_trial_opens_by_keyboard_and_closes_again(window: browser.Browser, saved: Path, board: Leaderboard) -> None:
-    window.open(saved)
-    window.run("document.querySelector('#trials button.open').focus()")
-    window.press("\ue007")
-    said = window.run("const one = document.querySelector('dialog'); return one.open ? one.innerText : ''")
-    assert board.best.name in said and number(board.best.score) in said and str(board.best.seed) in said
-    assert window.run("return document.querySelectorAll('dialog svg path.line-a').length") >= 2
-    window.press("\ue00c")
-    assert window.run("return document.querySelector('dialog').open") is False
-    assert window.run("return document.activeElement.className") == "open", "the focus returns to where it came from"
-    assert window.console() == []
-
-
-def test_pointing_at_a_mark_names_its_trial_and_marks_it_everywhere(window: browser.Browser, saved: Path, board: Leaderboard) -> None:
-    window.open(saved)
-    point = (
-        f"const mark = document.querySelector('#progress [data-trial=\"{board.best.number}\"]');"
-        "mark.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, clientX: 100, clientY: 100}));"
-        "return [document.getElementById('tip').textContent, document.querySelectorAll('[data-trial].chosen').length]"
-    )
-    said, marked = window.run(point)
-    assert said.startswith(f"{board.best.name}: {number(board.best.score)}")
-    assert marked >= 4
-
-
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_no_width_needs_sideways_scrolling(window: browser.Browser, saved: Path, width: int) -> None:
-    window.open(saved, width=width, height=800)
-    assert window.run("return document.documentElement.scrollWidth") <= width
-
-
-def test_hostile_names_run_nothing_in_the_browser(window: browser.Browser, tmp_path: Path) -> None:
-    target = tmp_path / "hostile.html"
-    for name in HOSTILE:
-        target.write_text(render(hostile(name), "html", revealing=True), encoding="utf-8")
-        window.open(target)
-        window.run("window.alert = () => { throw new Error('an alert'); }; document.querySelector('#trials button.open').click()")
-        assert window.run("return document.querySelectorAll('dialog script, dialog img').length") == 0
-        assert window.console() == [] and window.requests() == [target.as_uri()]
-
-
-def test_thousands_of_trials_can_be_sorted_and_paged(window: browser.Browser, large: str, tmp_path: Path) -> None:
-    target = tmp_path / "large.html"
-    target.write_text(large, encoding="utf-8")
-    window.open(target)
-    rows = "return document.querySelectorAll('#trials tbody tr').length"
-    assert window.run(rows) == STATIC_ROWS
-    assert window.run("document.querySelector('#more button').click();" + rows) == STATIC_ROWS + 500
-    first = "return document.querySelector('#trials tbody tr').cells[1].textContent"
-    assert window.run("document.querySelectorAll('#trials th button')[1].click();" + first) == "0"

@@ -82,7 +82,7 @@ def test_an_audit_says_what_early_stopping_may_have_cost() -> None:
     answer = next(entry["answer"] for entry in verdicts(board) if "early stopping" in entry["question"])
     assert f"the best of them, {audited[0].name}, came to rank {audited[0].rank}." in answer
     without = Leaderboard(tuple(replace(record, audited=None) for record in board.records), board.facts)
-    assert "was not audited" in next(entry["answer"] for entry in verdicts(without) if "early stopping" in entry["question"])
+    assert "was not checked" in next(entry["answer"] for entry in verdicts(without) if "early stopping" in entry["question"])
 
 
 def test_forecast_is_held_against_what_each_stage_took() -> None:

@@ -1,7 +1,7 @@
 """Scales, ticks and the frame of a figure, in SVG.
 
-Owns where a value stands in a picture and how its axes are written. Must not know trials, and draws in no colour of its own: classes name what a
-mark is, and `style.css` says how that looks by day, by night and on paper.
+Owns where a value stands in a picture and how its axes are written. It draws in no colour of its own: classes name what a mark is, and `style.css` says
+how that looks by day, by night and on paper.
 """
 
 import math
@@ -86,18 +86,37 @@ def focused(values: Sequence[float], objective: Objective, start: float, end: fl
     return Scale.around([best, best + math.copysign(reach, worst - best)], start, end, room=0.06)
 
 
-def frame(x: Scale, y: Scale, *, x_label: str, y_label: str, whole_x: bool = False, x_ticks: Sequence[tuple[float, str]] | None = None) -> Markup:
-    """Return grid, tick labels and axis titles; the area of the figure is what the two scales span."""
+def frame(
+    x: Scale,
+    y: Scale,
+    *,
+    x_label: str,
+    y_label: str,
+    x_ticks: Sequence[tuple[float, str]] | None = None,
+    below: float = 0.0,
+    y_words: bool = True,
+) -> Markup:
+    """Return grid, tick labels and axis titles; the area of the figure is what the two scales span.
+
+    Args:
+        x, y: the scales.
+        x_label, y_label: what stands on the axes.
+        x_ticks: values with their labels; None: round ones.
+        below: room between the area and the labels of the x axis, in picture units, for what lies beyond the area.
+        y_words: write the labels of the y axis; not where a panel at the left has them.
+    """
     left, right, bottom, top = x.start, x.end, y.start, y.end
     parts = []
     for value, label in y.ticks():
         parts.append(element("line", class_="grid", x1=left, x2=right, y1=y(value), y2=y(value)))
-        parts.append(element("text", label, class_="tick", x=left - 7, y=y(value) + 4, text_anchor="end"))
-    for value, label in x.ticks(6, whole=whole_x) if x_ticks is None else x_ticks:
-        parts.append(element("line", class_="grid", x1=x(value), x2=x(value), y1=top, y2=bottom))
-        parts.append(element("text", label, class_="tick", x=x(value), y=bottom + 17, text_anchor="middle"))
+        if y_words:
+            parts.append(element("text", label, class_="tick", x=left - 7, y=y(value) + 4, text_anchor="end"))
+    for value, label in x.ticks(6) if x_ticks is None else x_ticks:
+        parts.append(element("line", class_="grid", x1=x(value), x2=x(value), y1=top, y2=bottom + below))
+        parts.append(element("text", label, class_="tick", x=x(value), y=bottom + below + 17, text_anchor="middle"))
     parts.append(element("line", class_="axis", x1=left, x2=right, y1=bottom, y2=bottom))
-    parts.append(element("text", x_label, class_="label", x=(left + right) / 2, y=bottom + 36, text_anchor="middle"))
+    if x_label:
+        parts.append(element("text", x_label, class_="label", x=(left + right) / 2, y=bottom + below + 36, text_anchor="middle"))
     parts.append(element("text", y_label, class_="label", x=left, y=top - 10, text_anchor="start"))
     return join(parts)
 
@@ -128,7 +147,12 @@ def figure(drawing: Markup, *, title: str, caption: str, width: int, height: int
 
 
 def legend(entries: Sequence[tuple[str, str]], x: float, y: float) -> Markup:
-    """Return a legend in one row: classes of a mark and what it means."""
+    """Return a legend in one row.
+
+    Args:
+        entries: classes of a mark, and what it means.
+        x, y: where it begins.
+    """
     parts, at = [], x
     for classes, words in entries:
         parts.append(mark(classes, at + 5, y - 4))
@@ -140,24 +164,29 @@ def legend(entries: Sequence[tuple[str, str]], x: float, y: float) -> Markup:
 def mark(classes: str, x: float, y: float, *, trial: int | None = None, words: str | None = None) -> Markup:
     """Return a data point. Its shape follows its class, so that colour never stands alone."""
     kind = classes.partition(" ")[0]
-    told = element("title", words) if words else None
+    title = element("title", words) if words else None
     common = {"class_": classes, "data_trial": trial}
     if kind == "baseline":
-        return element("path", told, d=f"M{x:.1f} {y - 5:.1f}l5 5-5 5-5-5z", **common)
+        return element("path", title, d=f"M{x:.1f} {y - 5:.1f}l5 5-5 5-5-5z", **common)
     if kind == "failed":
-        return element("path", told, d=f"M{x - 4:.1f} {y - 4:.1f}l8 8m0-8l-8 8", **common)
+        return element("path", title, d=f"M{x - 4:.1f} {y - 4:.1f}l8 8m0-8l-8 8", **common)
     if kind == "beyond":
-        return element("path", told, d=f"M{x - 3.5:.1f} {y - 7:.1f}h7l-3.5 5z", **common)
+        return element("path", title, d=f"M{x - 3.5:.1f} {y - 7:.1f}h7l-3.5 5z", **common)
     if kind == "swatch":
-        return element("rect", told, x=x - 5, y=y - 5, width=11, height=10, **common)
+        return element("rect", title, x=x - 5, y=y - 5, width=11, height=10, **common)
     if kind == "line":
-        return element("path", told, d=f"M{x - 6:.1f} {y:.1f}h12", **common)
-    return element("circle", told, cx=x, cy=y, r=3.4 if kind == "complete" else 3, **common)
+        return element("path", title, d=f"M{x - 6:.1f} {y:.1f}h12", **common)
+    return element("circle", title, cx=x, cy=y, r=3.4 if kind == "complete" else 3, **common)
 
 
 def polyline(points: Sequence[tuple[float, float]]) -> str:
     """Return the `d` of a path through points."""
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
+def area(points: Sequence[tuple[float, float]]) -> str:
+    """Return the `d` of a closed area around points."""
+    return polyline(points) + "z"
 
 
 def shortened(words: str, most: int) -> str:

@@ -1,7 +1,4 @@
-"""What the sections of the HTML report share: their material, and the blocks that they are built of.
-
-Must not know any section.
-"""
+"""What the sections of the HTML report share: their material, and the blocks that they are built of."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -22,7 +19,13 @@ class Material:
 
 
 def plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Set[int] = frozenset()) -> Markup:
-    """Return a table of texts; the columns whose places are in `numeric` are set to the right."""
+    """Return a table of texts.
+
+    Args:
+        heads: what stands above the columns.
+        rows: as many texts each.
+        numeric: places of the columns that are set to the right.
+    """
     head = element("tr", [element("th", text, scope="col", class_="n" if index in numeric else None) for index, text in enumerate(heads)])
     body = [element("tr", [element("td", text, class_="n" if index in numeric else long(text)) for index, text in enumerate(row)]) for row in rows]
     return element(
@@ -44,3 +47,24 @@ def figures(*drawn: Markup | None) -> Markup | None:
     """Return figures side by side, or None where there are none."""
     present = [figure for figure in drawn if figure]
     return element("div", present, class_="figures") if present else None
+
+
+def switch(name: str, label: str, panes: Sequence[tuple[str, Markup | None]]) -> Markup | None:
+    """Return several views of the same, of which one is seen at a time, on paper too. It works by style alone, without scripts.
+
+    Args:
+        name: unique on the page.
+        label: what is chosen, for those who do not see it.
+        panes: what a view is called, and the view; those that are None are left out.
+    """
+    present = [(words, pane) for words, pane in panes if pane]
+    if len(present) < 2:
+        return present[0][1] if present else None
+    buttons = [
+        (
+            element("input", type="radio", name=name, id=f"{name}-{index}", checked=index == 0),
+            element("label", words, for_=f"{name}-{index}"),
+        )
+        for index, (words, _) in enumerate(present)
+    ]
+    return element("div", buttons, [element("div", pane, class_="pane") for _, pane in present], class_="switch", role="group", aria_label=label)

@@ -8,11 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cluster.wording import one_line
 from tuner.errors import SweepError
 from tuner.report.discretion import discreet
 from tuner.report.numbers import MISSING, count, duration, number, scatter
 from tuner.report.summary import summarise
-from tuner.report.tables import escape_markdown, one_line
+from tuner.report.tables import escape_markdown
 from tuner.results.leaderboard import Leaderboard
 
 
@@ -44,14 +45,14 @@ def compare(boards: Mapping[str, Leaderboard]) -> dict[str, Any]:
     }
 
 
-def text(found: Mapping[str, Any], *, width: int | None = None) -> str:
+def text(comparison: Mapping[str, Any], *, width: int | None = None) -> str:
     """Return a comparison as plain text, a column per sweep; what does not fit beside each other stands below each other.
 
     Args:
-        found: from `compare`.
+        comparison: from `compare`.
         width: columns of the terminal; None: as wide as needed.
     """
-    heads, *rows = [[one_line(cell) for cell in row] for row in _rows(found)]
+    heads, *rows = [[one_line(cell, None) for cell in row] for row in _rows(comparison)]
     wide = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
     blocks: list[list[int]] = [[]]
     for column in range(1, len(heads)):
@@ -60,22 +61,22 @@ def text(found: Mapping[str, Any], *, width: int | None = None) -> str:
             blocks.append([])
         blocks[-1].append(column)
     parts = ["\n".join("  ".join(row[column].ljust(wide[column]) for column in (0, *block)).rstrip() for row in [heads, *rows]) for block in blocks]
-    return "\n\n".join(parts) + "\n" + "".join(f"\n{one_line(note)}\n" for note in found["notes"])
+    return "\n\n".join(parts) + "\n" + "".join(f"\n{one_line(note, None)}\n" for note in comparison["notes"])
 
 
-def markdown(found: Mapping[str, Any]) -> str:
+def markdown(comparison: Mapping[str, Any]) -> str:
     """Return a comparison as a Markdown table, a column per sweep, and its notes."""
-    heads, *rows = _rows(found)
+    heads, *rows = _rows(comparison)
     lines = ["| " + " | ".join(map(escape_markdown, heads)) + " |", "|" + "---|" * len(heads)]
     lines += ["| " + " | ".join(map(escape_markdown, row)) + " |" for row in rows]
-    lines += [f"\n> **Note** {escape_markdown(note)}" for note in found["notes"]]
+    lines += [f"\n> **Note** {escape_markdown(note)}" for note in comparison["notes"]]
     return "\n".join(lines) + "\n"
 
 
 def _sweep(label: str, board: Leaderboard) -> dict[str, Any]:
     summary, facts = summarise(board), board.facts
     spec, data = facts.get("spec") or {}, facts.get("dataset") or {}
-    kept = ("trials", "states", "epochs", "epochs_saved", "seconds", "trial_seconds", "best", "winner", "test")
+    kept = ("trials", "states", "epochs", "epochs_saved", "seconds", "trial_seconds", "best", "winner", "test", "doing_nothing")
     return {
         "label": label,
         "name": summary["name"],
@@ -92,15 +93,15 @@ def _sweep(label: str, board: Leaderboard) -> dict[str, Any]:
 def _differences(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     flat = [_flat(spec) for spec in specs]
     keys = [key for key in dict.fromkeys(key for each in flat for key in each) if key not in ("name", "folder")]
-    found = {key: [each.get(key) for each in flat] for key in keys}
-    return {key: values for key, values in found.items() if len({json.dumps(value, sort_keys=True) for value in values}) > 1}
+    values_of = {key: [each.get(key) for each in flat] for key in keys}
+    return {key: values for key, values in values_of.items() if len({json.dumps(value, sort_keys=True) for value in values}) > 1}
 
 
 def _flat(spec: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in spec.items():
-        found |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
-    return found
+        flat |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return flat
 
 
 def _notes(boards: Mapping[str, Leaderboard]) -> list[str]:
@@ -119,13 +120,14 @@ def _notes(boards: Mapping[str, Leaderboard]) -> list[str]:
     return notes
 
 
-def _rows(found: Mapping[str, Any]) -> list[list[str]]:
+def _rows(comparison: Mapping[str, Any]) -> list[list[str]]:
     """Return the table: first the heads, then one row per fact, each with its name first."""
-    sweeps, metric = found["sweeps"], found["metric"]
+    sweeps, metric = comparison["sweeps"], comparison["metric"]
     tests = dict.fromkeys(each["test"]["metric"] for each in sweeps if each["test"])
     shown: list[tuple[str, Any]] = [
         (f"best {metric}", lambda each: f"{number(each['best']['score'])} ({each['best']['name']})" if each["best"] else MISSING),
         (f"confirmed {metric}", _confirmed),
+        ("doing nothing", lambda each: number((each["doing_nothing"] or {}).get("score"))),
         *((name.replace("_", " "), lambda each, name=name: _test(each, name)) for name in tests),
         ("parameters", lambda each: number(each["parameters"])),
         ("trials", lambda each: number(each["trials"])),
@@ -140,7 +142,7 @@ def _rows(found: Mapping[str, Any]) -> list[list[str]]:
     ]
     already = {"search.sampler", "scheduler.name", "seed"}
     rows = [["", *(each["label"] for each in sweeps)], *([name, *(value(each) for each in sweeps)] for name, value in shown)]
-    return rows + [[key, *map(_setting, values)] for key, values in found["differences"].items() if key not in already]
+    return rows + [[key, *map(_setting, values)] for key, values in comparison["differences"].items() if key not in already]
 
 
 def _confirmed(sweep: Mapping[str, Any]) -> str:

@@ -26,8 +26,13 @@ def document(leaderboard: Leaderboard) -> dict[str, Any]:
     }
 
 
-def _importances(found: Importances) -> dict[str, Any]:
-    return {"fit": found.fit, "trials": len(found.standings), "shares": [asdict(share) for share in found.shares], "why_not": found.why_not}
+def _importances(measured: Importances) -> dict[str, Any]:
+    return {
+        "fit": measured.fit,
+        "trials": len(measured.standings),
+        "shares": [asdict(share) for share in measured.shares],
+        "why_not": measured.why_not,
+    }
 
 
 def _trial(record: TrialRecord) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.wording import one_line
+from tuner.report.numbers import number, scatter
+from tuner.report.scores import plain
 from tuner.report.summary import summarise
 from tuner.report.tables import headlines
 from tuner.report.tables import text as table
@@ -11,30 +13,43 @@ from tuner.results.leaderboard import Leaderboard
 
 
 def ending(leaderboard: Leaderboard, folder: Path) -> str:
-    """Return the best five, what was confirmed, the test scores, and where model and report lie."""
-    lines = [table(leaderboard, top=5), ""]
+    """Return the best five, what was confirmed, the test scores each beside what doing nothing would score, and where model and report lie.
+
+    Args:
+        leaderboard: of the sweep.
+        folder: the sweep's.
+    """
+    rows = [("confirmed", value) for label, value in headlines(summarise(leaderboard)) if label.startswith("Confirmed")]
     final = leaderboard.facts.get("final")
-    width = max(16, *(len(name) + 2 for name in (final["mean"] if final else ())), 0)
-    lines += [f"{'confirmed':<{width}}{value}" for label, value in headlines(summarise(leaderboard)) if label.startswith("Confirmed")]
     if final:
+        nothing = (final.get("test") or {}).get("baseline") or {}
         for name, mean in final["mean"].items():
-            spread = final["spread"][name]
-            more = f" ± {spread:.4f} over {len(final['runs'])} seeds" if spread is not None else ""
-            lines.append(f"{one_line(name):<{width}}{mean:.4f}{more}; the saved model: {final['saved'][name]:.4f}")
-        lines.append(f"{'model':<{width}}{folder / final['model']}")
-    lines.append(f"{'report':<{width}}{folder / 'report.html'}")
-    return "\n".join(lines)
+            spread, without = final["spread"][name], (nothing.get("scores") or {}).get(plain(name))
+            more = f" ± {scatter(spread)} over {len(final['runs'])} seeds" if spread is not None else ""
+            beside = f"; {nothing['name']}: {number(without)}" if without is not None else ""
+            rows.append((name, f"{number(mean)}{more}; the saved model: {number(final['saved'][name])}{beside}"))
+        rows.append(("model", str(folder / final["model"])))
+    rows.append(("report", str(folder / "report.html")))
+    # A metric may have any name: the column is as wide as the longest.
+    wide = max(16, *(len(one_line(label, None)) + 2 for label, _ in rows), 0)
+    return "\n".join([table(leaderboard, top=5), *(f"{one_line(label, None):<{wide}}{one_line(value, None)}" for label, value in rows)])
 
 
 def ending_facts(leaderboard: Leaderboard, folder: Path) -> dict[str, Any]:
-    """Return the result as JSON."""
+    """Return the result as JSON.
+
+    Args:
+        leaderboard: of the sweep.
+        folder: the sweep's.
+    """
     final = leaderboard.facts.get("final") or {}
-    best = leaderboard.best
+    best, summary = leaderboard.best, summarise(leaderboard)
     return {
         "folder": str(folder),
         "trials": len(leaderboard.records),
         "best": {"trial": best.number, "score": best.score, "best_epoch": best.best_epoch, "configuration": dict(best.configuration)},
-        "winner": summarise(leaderboard)["winner"],
+        "winner": summary["winner"],
+        "doing_nothing": summary["doing_nothing"],
         "test": {name: final.get(name) for name in ("mean", "spread", "saved")} if final else None,
         "report": str(folder / "report.html"),
     }

@@ -1,105 +1,16 @@
 """Every fact of a sweep that a report reads, as JSON schema.
 
-This page is the contract between those who record facts (`facts.py`, `sweep.py`, `findings.py`) and those who show them. `FACTS` may lack any key, unless it
-says otherwise, and may hold more: what is not listed is kept, and shown by no format but JSON.
+This page is the contract between those who record facts (`sweep/facts.py`, `results/held_out.py` and others) and those who show them. `FACTS` may lack any
+key, unless it says otherwise, and may hold more: what is not listed is kept, and shown by no format but JSON.
 """
 
-from typing import Any
+from tuner.report.held_out_schema import BASELINE, INTERVAL, TEST
+from tuner.report.json_schema import listing, mapping, number, or_null, table, whole, words
 
-Schema = dict[str, Any]
-
-
-def words(description: str) -> Schema:
-    """Return the schema of a text."""
-    return {"type": "string", "description": description}
-
-
-def number(description: str) -> Schema:
-    """Return the schema of a number."""
-    return {"type": "number", "description": description}
-
-
-def whole(description: str, *, least: int = 0) -> Schema:
-    """Return the schema of a whole number."""
-    return {"type": "integer", "minimum": least, "description": description}
-
-
-def listing(items: Schema, description: str) -> Schema:
-    """Return the schema of a list."""
-    return {"type": "array", "items": items, "description": description}
-
-
-def mapping(values: Schema, description: str) -> Schema:
-    """Return the schema of an object with any keys, whose values are alike."""
-    return {"type": "object", "additionalProperties": values, "description": description}
-
-
-def table(description: str, properties: dict[str, Schema], *, needs: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object with known keys, of which it needs some."""
-    return {"type": "object", "description": description, "properties": properties, "required": list(needs)}
-
-
-def or_null(schema: Schema) -> Schema:
-    """Return a schema that allows null as well."""
-    return {**schema, "type": [schema["type"], "null"]}
-
+__all__ = ["CONFIGURATION", "FACTS", "INTERVAL"]
 
 _SCORES = mapping(number("its value"), "metric (`test_loss`, `test_accuracy`, ...) -> value")
 CONFIGURATION = {"type": "object", "description": "the active hyperparameters: name -> value"}
-
-INTERVAL = table(
-    "where the value for new data of the same kind is expected",
-    {"low": number("lower end"), "high": number("upper end"), "level": number("coverage, 0.95"), "method": words("how it was computed, in a few words")},
-    needs=("low", "high"),
-)
-
-_TEST = table(
-    "what the saved model did on the test split, in detail",
-    {
-        "classes": listing(words("a class"), "in the order of the model's outputs"),
-        "confusion": listing(listing(whole("rows"), "by predicted class"), "counts by true class; square, in the order of `classes`"),
-        "per_class": listing(
-            table(
-                "a class",
-                {
-                    "class": words("its name"),
-                    "precision": or_null(number("0 to 1; null: never predicted")),
-                    "recall": or_null(number("0 to 1")),
-                    "f1": or_null(number("0 to 1")),
-                    "support": whole("rows"),
-                },
-            ),
-            "in the order of `classes`",
-        ),
-        "calibration": listing(
-            table(
-                "a bin of predictions",
-                {"confidence": number("mean confidence, 0 to 1"), "accuracy": number("share that was right, 0 to 1"), "count": whole("rows")},
-            ),
-            "bins of the predictions by confidence, the lowest first; empty bins are left out",
-        ),
-        "mistakes": listing(
-            table(
-                "a wrong prediction",
-                {
-                    "row": whole("row in the test split"),
-                    "truth": words("true class"),
-                    "predicted": words("predicted class"),
-                    "confidence": number("0 to 1"),
-                    "image": {
-                        "description": "where the data are images: rows of pixels, each 0 to 255 (grey) or [red, green, blue]; null or missing otherwise",
-                        "type": ["array", "null"],
-                    },
-                },
-                needs=("truth", "predicted", "confidence"),
-            ),
-            "the most confident mistakes, the most confident first; some 24 are enough",
-        ),
-        "intervals": mapping(INTERVAL, "metric -> interval of the saved model's score; without one, an accuracy gets Wilson's from `confusion`"),
-        "scatter": listing(listing(number("target"), "[truth, predicted]"), "regression: up to 2,000 rows, of the first target"),
-        "errors": mapping(number("its value"), "regression: named measures of the residuals (`mean`, `standard deviation`, `worst`, ...)"),
-    },
-)
 
 _FINAL = table(
     "the winner, trained again on train + validation and evaluated once on the test split",
@@ -120,7 +31,7 @@ _FINAL = table(
             table("a layer", {"name": words("name"), "type": words("class"), "shape": words("shape of its output"), "parameters": whole("of its own")}),
             "from input to output",
         ),
-        "test": _TEST,
+        "test": TEST,
     },
 )
 
@@ -200,11 +111,30 @@ FACTS = table(
                 "test_rows": whole("rows of the test split"),
                 "test_given": {"type": "boolean", "description": "the data brought their test split"},
                 "scaling": words("how inputs are scaled"),
-                "classes": mapping(whole("rows outside the test split"), "class, in the order of the outputs -> rows"),
+                "classes": or_null(mapping(whole("rows outside the test split"), "class, in the order of the outputs -> rows")),
                 "input_shape": listing(whole("size"), "of one example, without the batch axis"),
+                "target": {"type": ["array", "string", "null"], "description": "names of the target columns"},
+                "baseline": or_null(BASELINE),
+                "decisions": listing(
+                    table(
+                        "how a column or file was taken",
+                        {
+                            "name": words("the column or file"),
+                            "kind": words("what it holds"),
+                            "treatment": words("what was made of it"),
+                            "why": words("what decided"),
+                            "key": words("key of the spec that has it otherwise"),
+                        },
+                        needs=("name",),
+                    ),
+                    "what was decided about the data because nobody said otherwise",
+                ),
             },
         ),
         "versions": mapping(words("its version"), "package (python, ray, keras, ...) -> version"),
+        "builder": words("module:function of what builds the networks"),
+        "builder_hash": words("sha256 of the file that it stands in"),
+        "commit": words("commit of the folder that the sweep was begun in"),
         "platform": words("operating system and architecture"),
         "hardware": words("the machine or cluster in words, and what a trial gets of it"),
         "ways": mapping(whole("trials", least=1), "how epochs were run: `compiled epoch`, or `fit` (Keras's own) and why -> trials"),

@@ -4,7 +4,6 @@ Every number has one way of being written for people (`numbers.py`), and every t
 neither secrets nor folders nor user names.
 """
 
-
 from collections.abc import Callable
 
 from search_spaces.errors import nearest

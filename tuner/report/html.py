@@ -9,18 +9,19 @@ import hashlib
 from importlib.resources import files
 from typing import Any
 
+from tuner.report.blocks import Material
 from tuner.report.importance import measure
 from tuner.report.markup import Markup, data_island, element, join
 from tuner.report.numbers import count, duration, number, setting
 from tuner.report.reproduction import data_of
-from tuner.report.sections import SECTIONS, STATIC_ROWS, Material
+from tuner.report.sections import SECTIONS
 from tuner.report.summary import summarise
 from tuner.report.tables import columns
 from tuner.results.leaderboard import Leaderboard, TrialRecord
 
 # Beyond these the page would grow heavy: the learning curves of the best so many trials can be looked at one by one, and the best so many with all metrics.
-MOST_CURVES = 400
-MOST_DETAILED = 200
+MOST_CURVES = 200
+MOST_DETAILED = 50
 
 
 def as_html(leaderboard: Leaderboard) -> str:
@@ -88,28 +89,29 @@ def _signature(leaderboard: Leaderboard) -> str:
 
 
 def island(leaderboard: Leaderboard) -> dict[str, Any]:
-    """Return what the script works on: every row of the table as shown and as sorted, and for single trials their facts and learning curves."""
+    """Return what the script works on: every cell of the table as shown, and for single trials their facts and learning curves."""
     heads = columns(leaderboard)
     return {
         "fixed": [[name, setting(leaderboard.records[0].configuration.get(name))] for name in leaderboard.hyperparameters if name not in leaderboard.varying],
+        "name": leaderboard.facts.get("name") or "sweep",
         "metric": leaderboard.objective.metric,
-        "first": STATIC_ROWS,
         "columns": [{"name": column.name, "heading": column.heading, "numeric": column.numeric} for column in heads],
-        "numbers": [record.number for record in leaderboard.records],
-        "states": [record.state for record in leaderboard.records],
-        "names": [record.name for record in leaderboard.records],
-        "shown": [[column.shown(record) for column in heads] for record in leaderboard.records],
-        "values": [[_short(column.value(record)) if column.numeric else None for column in heads] for record in leaderboard.records],
-        "more": [_more(record) for record in leaderboard.records],
+        "names": _packed([record.name for record in leaderboard.records]),
+        "shown": [_packed([column.shown(record) for record in leaderboard.records]) for column in heads],
+        "seeds": [record.seed for record in leaderboard.records],
+        "workers": _packed([record.worker for record in leaderboard.records]),
+        "sources": _packed([record.source for record in leaderboard.records]),
+        "causes": _packed([f"{record.cause['kind']}: {record.cause['message']}" if record.cause else None for record in leaderboard.records]),
         "curves": {
             str(record.number): _curves(record, leaderboard, detailed=place < MOST_DETAILED) for place, record in enumerate(leaderboard.records[:MOST_CURVES])
         },
     }
 
 
-def _more(record: TrialRecord) -> list[Any]:
-    cause = f"{record.cause['kind']}: {record.cause['message']}" if record.cause else None
-    return [record.seed, record.worker, record.source, cause]
+def _packed(cells: list[str | None]) -> Any:
+    """Return texts as they are, or where many are alike, each once and where it stands: the page is a third smaller by it."""
+    place = {cell: index for index, cell in enumerate(dict.fromkeys(cells))}
+    return cells if len(place) * 4 > len(cells) else {"words": list(place), "at": [place[cell] for cell in cells]}
 
 
 def _curves(record: TrialRecord, leaderboard: Leaderboard, *, detailed: bool) -> dict[str, list[float | None]]:
@@ -117,6 +119,6 @@ def _curves(record: TrialRecord, leaderboard: Leaderboard, *, detailed: bool) ->
     return {metric: [_short(value) for value in record.curves[metric]] for metric in kept if metric in record.curves}
 
 
-def _short(value: Any) -> Any:
-    """Return a number with six significant digits: enough to sort and to draw by."""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+def _short(value: float | None) -> float | None:
+    """Return a number with four significant digits: enough to draw by."""
+    return None if value is None else float(f"{value:.4g}")

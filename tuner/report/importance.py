@@ -1,22 +1,19 @@
-"""Which hyperparameters mattered: a forest learns the score from the configuration, and each hyperparameter is shuffled in turn.
+"""Which hyperparameters mattered, from trials compared at equal epochs.
 
-Owns the comparison at equal epochs (`Contest`): two trials are compared at the last epoch that both reached, never by what only one of them had
-time for. Must not know any hyperparameter, nor how the result is drawn.
+Owns that comparison (`Contest`): two trials are compared at the last epoch that both reached, never by what only one of them had time for.
 """
 
 import math
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
-from typing import Any
+from statistics import fmean
 
 from tuner.results.leaderboard import Leaderboard, TrialRecord
 
 LEAST_TRIALS = 12
-MOST_TRIALS = 800
-FOLDS = 5
-REPEATS = 4
+# A forest that explains less than this of the variation has not seen what matters, and what it says of single hyperparameters is noise.
+LEAST_FIT = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Importances:
         standings: number of each trial that took part -> share of the others that it beats at equal epochs.
         fit: share of the variance of unseen trials that the forest explains, at most 1; near 0 or below, it knows nothing.
         shares: the greatest first.
-        why_not: where it could not be measured, the reason; then the rest is empty.
+        why_not: where it could not be measured, the reason; then there are no shares.
     """
 
     standings: Mapping[int, float] = field(default_factory=dict)
@@ -53,37 +50,65 @@ class Importances:
     shares: tuple[Share, ...] = ()
     why_not: str = ""
 
+    @property
+    def told(self) -> bool:
+        """Whether the shares say something: they were measured, and the forest explains a part of the variation that is worth a word."""
+        return bool(self.shares) and self.fit >= LEAST_FIT
+
 
 class Contest:
     """Trials compared in pairs at equal epochs: at the last epoch that both reached, by the best objective until then.
 
-    So no trial is left out because it was stopped, and none is judged by what it had no time for. Failed trials take no part. Of very large
-    sweeps, an even selection takes part.
+    So no trial is left out because it was stopped, and none is judged by what it had no time for. Failed trials take no part.
     """
 
-    def __init__(self, leaderboard: Leaderboard, *, most: int = MOST_TRIALS) -> None:
-        able = [record for record in leaderboard.ranked if any(value is not None for value in record.curves.get(leaderboard.objective.metric, ()))]
-        if len(able) > most:
-            able = [able[index * len(able) // most] for index in range(most)]
-        self.records = able
-        self._costs = {record.number: _best_costs(record, leaderboard) for record in able}
+    def __init__(self, leaderboard: Leaderboard) -> None:
+        metric = leaderboard.objective.metric
+        self.records = [record for record in leaderboard.ranked if any(value is not None for value in record.curves.get(metric, ()))]
+        self._costs = {record.number: _best_costs(record, leaderboard) for record in self.records}
 
-    def share_of_wins(self, ours: Iterable[TrialRecord], theirs: Sequence[TrialRecord]) -> float:
-        """Return the share of pairs, one of ours and one of theirs, in which ours is better; a tie is half a win."""
-        wins, pairs = 0.0, 0
-        others = [self._costs[record.number] for record in theirs]
-        for record in ours:
-            mine = self._costs[record.number]
-            for other in others:
-                last = min(len(mine), len(other)) - 1
-                if mine is not other:
-                    pairs += 1
-                    wins += 1.0 if mine[last] < other[last] else 0.5 if mine[last] == other[last] else 0.0
-        return wins / pairs if pairs else 0.5
+    def share_of_wins(self, ours: Sequence[TrialRecord], theirs: Sequence[TrialRecord]) -> float:
+        """Return the share of pairs, one of ours and one of theirs, in which ours is better; a tie is half a win.
+
+        Args:
+            ours, theirs: trials of this contest.
+        """
+        field, numbers = self._field(theirs), {record.number for record in theirs}
+        shares = [self._share(record, field, among=record.number in numbers) for record in ours]
+        return fmean(shares) if shares and theirs else 0.5
 
     def standings(self) -> dict[int, float]:
         """Return for each trial, by number, the share of the others that it beats."""
-        return {record.number: self.share_of_wins([record], self.records) for record in self.records}
+        field = self._field(self.records)
+        return {record.number: self._share(record, field, among=True) for record in self.records}
+
+    def _field(self, records: Sequence[TrialRecord]) -> dict[int, tuple[list[float], list[float]]]:
+        """Return for each length of a training the sorted costs at that epoch, of those that end there and of those that go on.
+
+        A look into such a list says how many are better; to look at each pair would take a second for a thousand trials.
+        """
+        costs = [self._costs[record.number] for record in records]
+        return {
+            length: (
+                sorted(each[length - 1] for each in costs if len(each) == length),
+                sorted(each[length - 1] for each in costs if len(each) > length),
+            )
+            for length in {len(each) for each in self._costs.values()}
+        }
+
+    def _share(self, record: TrialRecord, field: Mapping[int, tuple[list[float], list[float]]], *, among: bool) -> float:
+        """Return the share of a field that a trial beats; where it is among them, without itself."""
+        mine = self._costs[record.number]
+        # With itself it would be a tie.
+        wins, pairs = (-0.5, -1) if among else (0.0, 0)
+        for length, (ending, going_on) in field.items():
+            if length > len(mine):
+                continue
+            cost = mine[length - 1]
+            for others in (ending, going_on) if length == len(mine) else (ending,):
+                wins += len(others) - (bisect_left(others, cost) + bisect_right(others, cost)) / 2
+                pairs += len(others)
+        return wins / pairs if pairs > 0 else 0.5
 
 
 def _best_costs(record: TrialRecord, leaderboard: Leaderboard) -> list[float]:
@@ -97,79 +122,16 @@ def _best_costs(record: TrialRecord, leaderboard: Leaderboard) -> list[float]:
 def measure(leaderboard: Leaderboard) -> Importances:
     """Return the importances of the hyperparameters that vary; failed trials are left out."""
     contest = Contest(leaderboard)
+    standings = contest.standings()
     records = [record for record in contest.records if record.configuration]
     if len(records) < LEAST_TRIALS:
-        return Importances(why_not=f"{len(records)} trials can be compared; at least {LEAST_TRIALS} are needed.")
+        return Importances(why_not=f"{len(records)} trials can be compared; at least {LEAST_TRIALS} are needed.", standings=standings)
     try:
-        from sklearn.ensemble import RandomForestRegressor
+        from tuner.report import shuffling
     except ImportError:
-        return Importances(why_not="scikit-learn is not installed where this report was made.")
-    standings = contest.standings()
-    draws = random.Random(0)
-    draws.shuffle(records)
+        return Importances(why_not="NumPy is not installed where this report was made.", standings=standings)
     names = [name for name in leaderboard.varying if len({repr(record.configuration.get(name)) for record in records}) > 1]
-    target = [standings[record.number] for record in records]
-    if not names or len(set(target)) == 1:
-        return Importances(why_not="All trials that can be compared have the same configuration, or come out even.")
-    features = [_Feature(name, records, draws) for name in names]
-    rows = [[value for feature in features for value in feature.encoded[index]] for index in range(len(records))]
-    rises: dict[str, list[float]] = {name: [] for name in names}
-    wrong = 0.0
-    for fold in range(FOLDS):
-        held = list(range(fold, len(rows), FOLDS))
-        kept = [index for index in range(len(rows)) if index % FOLDS != fold]
-        forest = RandomForestRegressor(n_estimators=60, min_samples_leaf=2, max_features=0.7, random_state=fold, n_jobs=1)
-        forest.fit([rows[index] for index in kept], [target[index] for index in kept])
-        error = _squared(forest.predict([rows[index] for index in held]), [target[index] for index in held])
-        wrong += error * len(held)
-        shuffled, start = [], 0
-        for feature in features:
-            end = start + feature.width
-            for _ in range(REPEATS):
-                source = feature.shuffled(held, draws)
-                shuffled += [[*rows[index][:start], *feature.encoded[other], *rows[index][end:]] for index, other in zip(held, source, strict=True)]
-            start = end
-        predicted = forest.predict(shuffled)
-        for position in range(len(features) * REPEATS):
-            part = predicted[position * len(held) : (position + 1) * len(held)]
-            rises[features[position // REPEATS].name].append(_squared(part, [target[index] for index in held]) - error)
-    mean = fmean(target)
-    variance = fmean((value - mean) ** 2 for value in target)
-    shares = [
-        Share(feature.name, max(0.0, fmean(rises[feature.name]) / variance), stdev(rises[feature.name]) / variance, sum(feature.active)) for feature in features
-    ]
-    return Importances(standings=standings, fit=1 - wrong / len(rows) / variance, shares=tuple(sorted(shares, key=lambda share: (-share.value, share.name))))
-
-
-class _Feature:
-    """One hyperparameter as numbers for the forest.
-
-    Where it is not active it gets the value of a trial where it is, drawn at random: the forest then cannot read from it which choice switched it
-    on, and that choice keeps the credit.
-    """
-
-    def __init__(self, name: str, records: Sequence[TrialRecord], draws: random.Random) -> None:
-        self.name = name
-        values = [record.configuration.get(name) for record in records]
-        self.active = [value is not None for value in values]
-        known = [value for value in values if value is not None]
-        filled = [draws.choice(known) if value is None else value for value in values]
-        self.encoded = _encode(filled)
-        self.width = len(self.encoded[0])
-
-    def shuffled(self, rows: Sequence[int], draws: random.Random) -> list[int]:
-        """Return for each row the row whose value it gets; rows where the hyperparameter is not active keep theirs."""
-        active = [row for row in rows if self.active[row]]
-        mixed = iter(draws.sample(active, len(active)))
-        return [next(mixed) if self.active[row] else row for row in rows]
-
-
-def _encode(values: Sequence[Any]) -> list[list[float]]:
-    if all(isinstance(value, int | float) for value in values):
-        return [[float(value)] for value in values]
-    choices = sorted({repr(value) for value in values})
-    return [[float(repr(value) == choice) for choice in choices] for value in values]
-
-
-def _squared(predicted: Sequence[float], truth: Sequence[float]) -> float:
-    return math.fsum((float(guess) - value) ** 2 for guess, value in zip(predicted, truth, strict=True)) / len(truth)
+    if not names or len({standings[record.number] for record in records}) == 1:
+        return Importances(why_not="All trials that can be compared have the same configuration, or come out even.", standings=standings)
+    fit, shares = shuffling.shares([record.configuration for record in records], [standings[record.number] for record in records], names)
+    return Importances(standings=standings, fit=fit, shares=tuple(Share(*share) for share in shares))

@@ -1,97 +1,134 @@
-"""The pictures of the final model: where it is right, where it is wrong, and how sure it is.
+"""The pictures of a regression, and of the probabilities of two classes or of labels.
 
-Each function returns one figure, or None where the facts for it are missing. Must not know the search.
+Each function returns one figure, or None where the facts for it are missing.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuner.report.axes import Scale, figure, frame, mark, shortened
-from tuner.report.markup import Markup, element, join, picture
-from tuner.report.numbers import count, number, percent
+from tuner.report.axes import Scale, area, figure, frame, mark, polyline, shortened
+from tuner.report.markup import Markup, element, join
+from tuner.report.numbers import count, number, percent, setting
 
-MOST_NAMED_CLASSES = 24
-MOST_MISTAKES = 24
 MOST_POINTS = 2000
+# Lines that can be told apart by colour.
+MOST_LABELS = 5
+# Classes whose sizes differ by less than this factor are about as large.
+EVEN = 1.2
 SIZE = 480
+HEIGHT = 384
 
 
-def confusion(test: Mapping[str, Any]) -> Markup | None:
-    """Return the confusion matrix: true classes downwards, predicted ones to the right."""
-    counts, classes = test.get("confusion"), test.get("classes") or ()
-    if not counts or not classes:
-        return None
-    size = len(counts)
-    named = size <= MOST_NAMED_CLASSES
-    longest = max(len(name) for name in classes) if named else 0
-    left = 40 + min(96, 7 * longest) if named else 40
-    cell = (SIZE - left - 12) / size
-    top = 40 if not named or longest <= 3 else 46 + min(60, 5 * longest)
-    height = int(top + cell * size + 14)
-    worst = max((counts[row][column] for row in range(size) for column in range(size) if row != column), default=0)
-    parts: list[Markup] = [element("text", "predicted →", class_="label", x=max(left, 64), y=16), element("text", "true ↓", class_="label", x=4, y=16)]
-    for row in range(size):
-        total = sum(counts[row])
-        for column in range(size):
-            amount = counts[row][column]
-            if not amount and not named:
-                continue
-            # Hits and mistakes have scales of their own: beside thousands of hits no mistake would show.
-            level = 0 if not amount else math.ceil(4 * amount / total) if row == column else math.ceil(4 * amount / max(worst, 4))
-            kind = f"hit h{level}" if row == column else f"miss h{level}"
-            words = f"{classes[row]} taken for {classes[column]}: {amount:,}" if row != column else f"{classes[row]} recognised: {amount:,} of {total:,}"
-            x, y = left + cell * column, top + cell * row
-            parts.append(element("rect", element("title", words), class_=kind, x=x + 0.5, y=y + 0.5, width=cell - 1, height=cell - 1))
-            if named and amount and cell >= 14:
-                anchor = {"x": x + cell / 2, "y": y + cell / 2 + 4, "text_anchor": "middle"}
-                parts.append(element("text", f"{amount:,}", class_=f"count h{level}" + (" small" if cell < 6.5 * len(f"{amount:,}") + 4 else ""), **anchor))
-        if named:
-            middle = top + cell * (row + 0.5) + 4
-            parts.append(element("text", shortened(classes[row], 18), class_="tick", x=left - 7, y=middle, text_anchor="end"))
-            across = left + cell * (row + 0.5)
-            if longest <= 3:
-                parts.append(element("text", classes[row], class_="tick", x=across, y=top - 7, text_anchor="middle"))
-            else:
-                parts.append(element("text", shortened(classes[row], 18), class_="tick", transform=f"translate({across + 4:.1f} {top - 7:.1f}) rotate(-45)"))
-    right = sum(counts[index][index] for index in range(size))
-    rows = sum(map(sum, counts))
-    pairs = sorted(((counts[row][column], classes[row], classes[column]) for row in range(size) for column in range(size) if row != column), reverse=True)[:3]
-    often = "; most often " + ", ".join(f"{truth} taken for {taken} ({amount:,})" for amount, truth, taken in pairs if amount) if worst else ""
-    caption = f"{right:,} of {count(rows, 'test row')} right, {rows - right:,} wrong{often}. Shades of hits and of mistakes have scales of their own."
-    return figure(join(parts), title="Confusion matrix", caption=caption, width=SIZE, height=height)
+def operating(curves: Mapping[str, Mapping[str, Any] | None], *, areas: Mapping[str, str] | None = None) -> Markup | None:
+    """Return the receiver operating characteristic: the share of what is positive that is found, against the share of what is not that is called so.
 
-
-def calibration(test: Mapping[str, Any]) -> Markup | None:
-    """Return how often the model is right when it says that it is sure."""
-    bins = [entry for entry in test.get("calibration") or () if entry["count"]]
-    if not bins:
+    Args:
+        curves: what is positive -> `area` and `points`; None where a class is missing.
+        areas: the same -> the area in words, with its interval.
+    """
+    drawn = {name: curve for name, curve in curves.items() if curve}
+    if not drawn:
         return None
     x, y = Scale(0, 1, 58, SIZE - 16), Scale(0, 1, 332, 40)
-    most = max(entry["count"] for entry in bins)
-    marks = []
-    for entry in bins:
-        words = f"{count(entry['count'], 'row')}: confidence {number(entry['confidence'])}, right {number(entry['accuracy'])}"
-        radius = 3 + 9 * math.sqrt(entry["count"] / most)
-        marks.append(element("circle", element("title", words), class_="bubble", cx=x(entry["confidence"]), cy=y(entry["accuracy"]), r=radius))
+    frame_ = frame(x, y, x_label="share of the others that is called positive", y_label="share of the positives that is found")
+    chance = element("path", class_="ideal", d=f"M{x(0):.1f} {y(0):.1f}L{x(1):.1f} {y(1):.1f}")
+    (first, curve), *more = drawn.items()
+    said = (areas or {}).get(first) or number(curve["area"])
+    caption = f"Area {said}; 0.5, the dashed line, is chance." if not more else f"{_left_out(drawn)}The dashed line is chance."
+    drawing = join(frame_, _shade(curve["points"], x, y) if not more else None, chance, _lines(drawn, x, y))
+    return figure(join(drawing, _names(drawn, 250) if more else None), title="Found against false alarms (ROC)", caption=caption, width=SIZE, height=HEIGHT)
+
+
+def precision_recall(curves: Mapping[str, Mapping[str, Any] | None], *, share: float | None = None) -> Markup | None:
+    """Return precision against recall.
+
+    Args:
+        curves: what is positive -> `area` and `points`; None where there is none.
+        share: of the rows that are positive, which is the precision of calling all of them so.
+    """
+    drawn = {name: curve for name, curve in curves.items() if curve}
+    if not drawn:
+        return None
+    x, y = Scale(0, 1, 58, SIZE - 16), Scale(0, 1, 332, 40)
+    frame_ = frame(x, y, x_label="share of the positives that is found (recall)", y_label="share of the called that is positive (precision)")
+    chance = element("path", class_="ideal", d=f"M{x(0):.1f} {y(share):.1f}H{x(1):.1f}") if share is not None else None
+    if len(drawn) == 1:
+        (curve,) = drawn.values()
+        beside = f"; {number(share)}, the dashed line, is calling every row positive" if share is not None else ""
+        caption = f"Area (average precision) {number(curve['area'])}{beside}."
+    else:
+        caption = f"{_left_out(drawn)}One line per label."
+    drawing = join(frame_, chance, _lines(drawn, x, y), _names(drawn, 250) if len(drawn) > 1 else None)
+    return figure(drawing, title="Precision and recall", caption=caption, width=SIZE, height=HEIGHT)
+
+
+def _lines(curves: Mapping[str, Mapping[str, Any]], x: Scale, y: Scale) -> list[Markup]:
+    return [
+        element(
+            "path",
+            element("title", f"{name}: area {number(curve['area'])}"),
+            class_=f"curve top top{index + 1}",
+            d=polyline([(x(across), y(up)) for across, up in curve["points"]]),
+        )
+        for index, (name, curve) in enumerate(list(curves.items())[:MOST_LABELS])
+    ]
+
+
+def _shade(points: Sequence[Sequence[float]], x: Scale, y: Scale) -> Markup:
+    return element("path", class_="band light", d=area([(x(0), y(0)), *((x(across), y(up)) for across, up in points), (x(1), y(0))]))
+
+
+def _names(curves: Mapping[str, Mapping[str, Any]], at: float) -> list[Markup]:
+    parts = []
+    for index, (name, curve) in enumerate(list(curves.items())[:MOST_LABELS]):
+        y = 226 + 20 * index
+        parts.append(element("path", class_=f"curve top top{index + 1}", d=f"M{at} {y}h16"))
+        parts.append(element("text", f"{shortened(name, 18)}  {number(curve['area'])}", class_="tick halo", x=at + 22, y=y + 4))
+    return parts
+
+
+def _left_out(curves: Mapping[str, Any]) -> str:
+    return f"Drawn: {MOST_LABELS} of {len(curves)} labels, the most frequent ones. " if len(curves) > MOST_LABELS else ""
+
+
+def thresholds(two_class: Mapping[str, Any]) -> Markup | None:
+    """Return precision, recall and F1 against the probability from which on a row is called positive."""
+    entries = two_class.get("thresholds") or ()
+    if not any(entry.get("f1") is not None for entry in entries):
+        return None
+    x, y = Scale(0, 1, 58, SIZE - 16), Scale(0, 1, 332, 40)
+    lines = []
+    for classes, key in (("line-a", "precision"), ("line-b", "recall"), ("line-c", "f1")):
+        points = [(x(entry["threshold"]), y(entry[key])) for entry in entries if entry.get(key) is not None]
+        lines.append(element("path", element("title", key), class_=classes, d=polyline(points)) if points else None)
+    key_parts, at = [], 170.0
+    for classes, words in (("line-a", "precision"), ("line-b", "recall"), ("line-c", "F1")):
+        key_parts += [element("path", class_=classes, d=f"M{at} 12h18"), element("text", words, class_="tick", x=at + 24, y=16)]
+        at += 40 + 6.6 * len(words)
+    best = two_class.get("best_threshold")
+    usual = element("line", class_="rung", x1=x(0.5), x2=x(0.5), y1=y.end, y2=y.start)
+    chosen = mark("complete", x(best["threshold"]), y(best["f1"]), words=f"F1 {number(best['f1'])} from {number(best['threshold'])} on") if best else None
     drawing = join(
-        frame(x, y, x_label="confidence of the model", y_label="share that was right"),
-        element("path", class_="ideal", d=f"M{x(0):.1f} {y(0):.1f}L{x(1):.1f} {y(1):.1f}"),
-        marks,
+        frame(x, y, x_label=f"called {shortened(str(two_class.get('positive', '1')), 24)} from this probability on", y_label=""),
+        usual,
+        lines,
+        chosen,
+        key_parts,
     )
-    rows = sum(entry["count"] for entry in bins)
-    gap = sum(entry["count"] * abs(entry["confidence"] - entry["accuracy"]) for entry in bins) / rows
-    over = sum(entry["count"] * (entry["confidence"] - entry["accuracy"]) for entry in bins) > 0
-    caption = (
-        "On the dashed line, 80 % confidence means 80 % right. "
-        f"On average the two differ by {100 * gap:.1f} points; the model is rather too {'sure' if over else 'modest'}. "
-        "The area of a bubble is its number of rows."
+    at_half = min((entry for entry in entries if entry.get("f1") is not None), key=lambda entry: abs(entry["threshold"] - 0.5))
+    caption = f"At 0.5, the dashed line, F1 is {number(at_half['f1'])}." + (
+        f" The best on these very rows, {number(best['f1'])}, is at {number(best['threshold'])}: choose a threshold on other rows than it is judged on."
+        if best
+        else ""
     )
-    return figure(drawing, title="Calibration", caption=caption, width=SIZE, height=384)
+    return figure(drawing, title="Where to draw the line", caption=caption, width=SIZE, height=HEIGHT)
 
 
 def scatter(test: Mapping[str, Any]) -> Markup | None:
-    """Return predicted against true values, for regression."""
+    """Return predicted against true values; where the true ones are but a few, what was predicted for each of them."""
+    if test.get("groups"):
+        return groups(test)
     pairs = [pair for pair in test.get("scatter") or () if all(math.isfinite(value) for value in pair)]
     if not pairs:
         return None
@@ -103,33 +140,57 @@ def scatter(test: Mapping[str, Any]) -> Markup | None:
         element("path", class_="ideal", d=f"M{x.start:.1f} {y.start:.1f}L{x.end:.1f} {y.end:.1f}"),
         [mark("complete", x(truth), y(predicted), words=f"true {number(truth)}, predicted {number(predicted)}") for truth, predicted in shown],
     )
-    caption = f"{count(len(pairs), 'test row')}; on the dashed line, the prediction is exact." + (
-        f" Drawn: {len(shown):,} of them." if len(shown) < len(pairs) else ""
+    rows = test.get("rows") or len(pairs)
+    caption = "On the dashed line, the prediction is exact. " + (
+        f"Drawn: {len(shown):,} of {count(rows, 'test row')}, evenly chosen." if len(shown) < rows else f"{count(rows, 'test row')}."
     )
-    return figure(drawing, title="Predicted against true", caption=caption, width=SIZE, height=384)
+    return figure(drawing, title="Predicted against true", caption=caption, width=SIZE, height=HEIGHT)
 
 
-def mistakes(test: Mapping[str, Any]) -> Markup | None:
-    """Return the most confident mistakes, as pictures where the data are images."""
-    found = (test.get("mistakes") or ())[:MOST_MISTAKES]
-    if not found:
+def groups(test: Mapping[str, Any]) -> Markup | None:
+    """Return what was predicted for each of a few true values: the middle half as a box, nine in ten as a line."""
+    entries = test["groups"]
+    x = Scale(-0.5, len(entries) - 0.5, 70, SIZE - 16)
+    y = Scale.around([value for entry in entries for value in (*entry["quantiles"], entry["value"])], 332, 40)
+    parts = [frame(x, y, x_label="true value", y_label="predicted value", x_ticks=[(float(i), setting(entry["value"])) for i, entry in enumerate(entries)])]
+    for index, entry in enumerate(entries):
+        low, quarter, middle, three, high = (y(value) for value in entry["quantiles"])
+        left, right, at = x(index - 0.25), x(index + 0.25), x(float(index))
+        words = f"{count(entry['rows'], 'row')} of {number(entry['value'])}: median {number(entry['quantiles'][2])}"
+        parts += [
+            element("line", class_="whisker", x1=at, x2=at, y1=low, y2=high),
+            element("rect", element("title", words), class_="band", x=left, y=three, width=right - left, height=max(1.0, quarter - three)),
+            element("line", class_="median", x1=left, x2=right, y1=middle, y2=middle),
+            element("path", class_="ideal", d=f"M{left - 6:.1f} {y(entry['value']):.1f}H{right + 6:.1f}"),
+        ]
+    caption = (
+        f"The targets have only {len(entries)} different values: is this a classification? "
+        "A box holds the middle half of the predictions, its line nine in ten; the dashed lines are the true values."
+    )
+    return figure(join(parts), title="Predicted for each true value", caption=caption, width=SIZE, height=HEIGHT)
+
+
+def shares(entries: Sequence[tuple[str, int]], *, title: str, where: str) -> Markup | None:
+    """Return how many rows each class has, as bars; None where all have about as many, which a sentence says as well.
+
+    Args:
+        entries: class and rows, in the order of the classes.
+        title: a heading.
+        where: which rows are counted.
+    """
+    total = sum(rows for _, rows in entries)
+    amounts = [rows for _, rows in entries]
+    if not total or len(entries) < 2 or max(amounts) <= EVEN * min(amounts):
         return None
-    cards = []
-    for entry in found:
-        words = f"{entry['truth']} taken for {entry['predicted']}"
-        image = element("img", src=picture(entry["image"]), alt=words, width=72, height=72) if entry.get("image") else None
-        row = f"row {entry['row']:,}" if entry.get("row") is not None else None
-        told = (
-            element("b", entry["truth"]),
-            " taken for ",
-            element("b", entry["predicted"]),
-            element("span", f"{percent(entry['confidence'])} sure"),
-            element("span", row) if row else None,
-        )
-        cards.append(element("li", image, element("div", told)))
-    return element(
-        "div",
-        element("h3", "The most confident mistakes"),
-        element("ul", cards, class_="mistakes" if any(entry.get("image") for entry in found) else "mistakes words"),
-        class_="wide",
-    )
+    shown = sorted(entries, key=lambda entry: -entry[1])[:12]
+    height = 26 + 24 * len(shown)
+    x = Scale(0, shown[0][1], 150, SIZE - 90)
+    parts = []
+    for index, (name, rows) in enumerate(shown):
+        y = 12 + 24 * index
+        parts.append(element("text", shortened(name, 20), class_="tick strong", x=140, y=y + 12, text_anchor="end"))
+        parts.append(element("rect", class_="bar", x=x.start, y=y, width=max(1.0, x(rows) - x.start), height=15, rx=2))
+        parts.append(element("text", f"{rows:,} ({percent(rows / total)})", class_="tick", x=x(rows) + 6, y=y + 12))
+    rest = f" Drawn: the largest {len(shown)} of {len(entries)}." if len(shown) < len(entries) else ""
+    caption = f"{count(total, 'row')} {where}. Always {shown[0][0]} would be right in {percent(shown[0][1] / total)} of them.{rest}"
+    return figure(join(parts), title=title, caption=caption, width=SIZE, height=height)

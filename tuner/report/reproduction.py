@@ -1,7 +1,4 @@
-"""The section on what is needed to check the sweep or to repeat it: data, split, seeds, versions, machines, spec, and each look at the test split.
-
-Must not know the search's results.
-"""
+"""The section on what is needed to use the model, to check the sweep or to repeat it: seeds, hashes, versions, machines, spec, each look at the test split."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,23 +13,15 @@ def reproducibility(material: Material) -> Markup:
     """Return what is needed to check the sweep or to repeat it."""
     facts = material.leaderboard.facts
     data = facts.get("dataset") or {}
-    shape = " × ".join(map(str, data.get("input_shape") or ()))
     scheduler = facts.get("scheduler") or {}
     lines = [
         ("Seed of the sweep", facts.get("seed")),
         ("Data", data_of(facts)),
         ("Content hash", data.get("content_hash")),
-        ("Rows", _rows(data)),
         ("Hash of the split", data.get("split_hash")),
-        ("Scaling", data.get("scaling")),
-        (
-            "Task",
-            ", ".join(
-                part
-                for part in (data.get("task"), f"{len(data['classes'])} classes" if data.get("classes") else None, f"input {shape}" if shape else None)
-                if part
-            ),
-        ),
+        ("Builder", facts.get("builder")),
+        ("Hash of the builder", facts.get("builder_hash")),
+        ("Commit", facts.get("commit")),
         ("Early stopping", ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in scheduler.items())),
         ("Started", facts.get("started_at")),
         ("The search ended", facts.get("search_ended")),
@@ -50,6 +39,7 @@ def reproducibility(material: Material) -> Markup:
     opened = plain_table(["opened at", "reason"], [[opening.get("at", MISSING), opening.get("reason", MISSING)] for opening in openings])
     spec = json.dumps(facts["spec"], indent=2, ensure_ascii=False) if facts.get("spec") else None
     return join(
+        _use(facts),
         listed,
         element("h3", "Openings of the test split"),
         opened if openings else element("p", "None was recorded."),
@@ -65,14 +55,14 @@ def data_of(facts: Mapping[str, Any]) -> str | None:
     return str(place) if isinstance(place, str) else (facts.get("dataset") or {}).get("source")
 
 
-def _rows(data: Mapping[str, Any]) -> str:
-    parts = []
-    for name in ("train", "validation"):
-        if amounts := data.get(f"{name}_rows"):
-            parts.append(f"{name} {' / '.join(f'{amount:,}' for amount in amounts)}")
-    if data.get("test_rows") is not None:
-        parts.append(f"test {data['test_rows']:,}" + (" (as the data bring it)" if data.get("test_given") else ""))
-    return ", ".join(parts)
+def _use(facts: Mapping[str, Any]) -> Markup | None:
+    """Return how the saved model is applied to new data, and the sweep run again."""
+    final = facts.get("final")
+    again = "tuner run sweep.toml            # the same spec, seed and data give the same trials; below it stands in full"
+    if not final:
+        return None
+    use = "tuner predict FOLDER new.csv    # FOLDER: where this report lies; one row of predictions for each row of new.csv"
+    return join(element("h3", "To use this model"), element("pre", f"{use}\n{again}", tabindex="0"))
 
 
 def _counted(amounts: Mapping[str, int] | None) -> str:

@@ -1,11 +1,13 @@
 """The published schema of the JSON report: `tuner report DIR --format json`. Its facts are described in `facts_schema.py`."""
 
-from tuner.report.facts_schema import CONFIGURATION, FACTS, INTERVAL, Schema, listing, mapping, number, or_null, table, whole, words
+from tuner.report.facts_schema import CONFIGURATION, FACTS
+from tuner.report.held_out_schema import INTERVAL
+from tuner.report.json_schema import Schema, listing, mapping, number, or_null, table, whole, words
 
 __all__ = ["FACTS", "SCHEMA"]
 
 _TRIAL = table(
-    "a trial; see tuner/leaderboard.py for units",
+    "a trial; see tuner/results/leaderboard.py for units",
     {
         "rank": {"type": ["integer", "null"], "minimum": 1, "description": "1 is the best; null: not ranked"},
         "number": whole("from 0 in the order of creation"),
@@ -69,6 +71,7 @@ _SUMMARY = table(
                     "mean": number("of the objective over its fresh seeds"),
                     "low": or_null(number("lower end of its 95 % interval")),
                     "high": or_null(number("upper end")),
+                    "holds": words("what luck the interval holds: seeds, or seeds and so many validation rows"),
                     "runs": whole("fresh seeds"),
                     "near": whole("how many are tied with the first and within one standard error of it, itself included"),
                 },
@@ -97,6 +100,16 @@ _SUMMARY = table(
                     "runs": whole("seeds"),
                     "saved": or_null(number("of the saved model")),
                     "interval": or_null(INTERVAL),
+                },
+            )
+        ),
+        "doing_nothing": or_null(
+            table(
+                "what one answer for every row scores",
+                {
+                    "name": words("the answer"),
+                    "score": or_null(number("the objective on validation rows; null: not known")),
+                    "test": or_null(number("the metric of `test` on test rows")),
                 },
             )
         ),

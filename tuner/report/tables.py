@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.wording import one_line
 from tuner.report.numbers import MISSING, count, duration, number, scatter, seconds, setting, signed
+from tuner.report.scores import doing_nothing
 from tuner.report.summary import summarise
 from tuner.results.leaderboard import COLUMNS, Leaderboard, TrialRecord
 
@@ -38,26 +40,33 @@ def columns(leaderboard: Leaderboard) -> list[Column]:
     """Return the columns worth showing: those of every sweep, gain and spread where there are any, and the hyperparameters that vary."""
     metric = leaderboard.objective.metric
     spread = f"{metric}_spread"
-    found = [
+    best = leaderboard.ranked[0].score if leaderboard.ranked else None
+    shown = [
         Column("rank", "rank", lambda record: record.rank, lambda record: number(record.rank)),
         Column("number", "trial", lambda record: record.number, lambda record: str(record.number)),
         Column("state", "state", lambda record: record.state, lambda record: record.state, numeric=False),
         Column("score", metric, lambda record: record.score, lambda record: number(record.score)),
+        Column("to_first", "to first", lambda record: _gap(record, best), lambda record: MISSING if record.rank == 1 else signed(_gap(record, best))),
     ]
     if spread in leaderboard.metrics:
-        found.append(Column("spread", "± spread", lambda record: record.at_best(spread), lambda record: scatter(record.at_best(spread))))
+        shown.append(Column("spread", "± spread", lambda record: record.at_best(spread), lambda record: scatter(record.at_best(spread))))
     if leaderboard.best_baseline:
-        found.append(Column("gain", "gain", lambda record: record.gain, lambda record: signed(record.gain)))
-        found.append(Column("baseline", "baseline", lambda record: record.baseline, lambda record: record.baseline or MISSING, numeric=False))
-    found += [
+        shown.append(Column("gain", "gain", lambda record: record.gain, lambda record: signed(record.gain)))
+        shown.append(Column("baseline", "baseline", lambda record: record.baseline, lambda record: record.baseline or MISSING, numeric=False))
+    shown += [
         Column("best_epoch", "best epoch", lambda record: record.best_epoch, lambda record: number(record.best_epoch)),
         Column("epochs", "epochs", lambda record: record.epochs, lambda record: number(record.epochs)),
         Column("seconds", "seconds", lambda record: record.seconds, lambda record: seconds(record.seconds)),
         Column("parameters", "parameters", lambda record: record.parameters, lambda record: number(record.parameters)),
     ]
     if leaderboard.second:
-        found.append(Column("pareto", "pareto", lambda record: record.pareto, lambda record: "yes" if record.pareto else MISSING, numeric=False))
-    return found + [_hyperparameter(name, leaderboard) for name in leaderboard.varying]
+        shown.append(Column("pareto", "pareto", lambda record: record.pareto, lambda record: "yes" if record.pareto else MISSING, numeric=False))
+    return shown + [_hyperparameter(name, leaderboard) for name in leaderboard.varying]
+
+
+def _gap(record: TrialRecord, best: float | None) -> float | None:
+    """Return how far a ranked trial's score lies from the best one."""
+    return None if best is None or record.score is None or record.rank is None else record.score - best
 
 
 def _hyperparameter(name: str, leaderboard: Leaderboard) -> Column:
@@ -75,12 +84,12 @@ def text(leaderboard: Leaderboard, *, top: int | None = 20, width: int | None = 
         width: columns of the terminal; hyperparameters that no longer fit are named below the table. None: as wide as needed, as for a pipe.
     """
     shown = leaderboard.records[:top]
-    table = [[one_line(column.heading), *(one_line(column.shown(record)) for record in shown)] for column in columns(leaderboard)]
+    table = [[one_line(column.heading, None), *(one_line(column.shown(record), None) for record in shown)] for column in columns(leaderboard)]
     kept, left_out, used = [], [], 0
     for column, cells in zip(columns(leaderboard), table, strict=True):
         wide = max(map(len, cells))
         if width is not None and used + wide > width and column.name.startswith("config."):
-            left_out.append(one_line(column.heading))
+            left_out.append(one_line(column.heading, None))
             continue
         kept.append([cell.rjust(wide) if column.numeric else cell.ljust(wide) for cell in cells])
         used += wide + 2
@@ -89,12 +98,21 @@ def text(leaderboard: Leaderboard, *, top: int | None = 20, width: int | None = 
         lines.append(f"Not shown, for want of room: {', '.join(left_out)}.")
     if len(shown) < len(leaderboard.records):
         lines.append(f"{len(leaderboard.records) - len(shown):,} more of {count(len(leaderboard.records), 'trial')}.")
+    if leaderboard.records:
+        lines.append(one_line(ranked_by(leaderboard), None))
     return "\n".join(lines) + "\n"
 
 
-def one_line(words: str) -> str:
-    """Return a text without line breaks and control characters, which could draw over a terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", words)
+def ranked_by(leaderboard: Leaderboard) -> str:
+    """Return by which metric, in which direction, and what doing nothing would score."""
+    nothing = doing_nothing(leaderboard)
+    beside = f"; {nothing['name']} would score {number(nothing['score'])}" if nothing and nothing["score"] is not None else ""
+    return f"Ranked by {leaderboard.objective.metric}, {better(leaderboard.objective.mode)}{beside}."
+
+
+def better(mode: str) -> str:
+    """Return which direction of a metric is the better one, in words."""
+    return "more is better" if mode == "max" else "less is better"
 
 
 def as_csv(leaderboard: Leaderboard) -> str:
@@ -137,7 +155,7 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     lines = []
     if best := summary["best"]:
         spread = f" ± {scatter(best['spread'])} over the folds" if best["spread"] is not None else ""
-        lines.append((f"Best {summary['metric']}", f"{number(best['score'])}{spread} ({best['name']}, epoch {best['best_epoch']})"))
+        lines.append((f"Best {summary['metric']}", f"{number(best['score'])}{spread} ({best['name']}, epoch {best['best_epoch']}; {better(summary['mode'])})"))
     if winner := summary["winner"]:
         within = f" (95 % interval {number(winner['low'])} to {number(winner['high'])})" if winner["low"] is not None and winner["high"] is not None else ""
         near = f"; the smallest of {winner['near']} within one standard error" if winner["near"] > 1 else ""
@@ -150,6 +168,10 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         if test["interval"]:
             value += f" ({100 * test['interval'].get('level', 0.95):.0f} % interval {number(test['interval']['low'])} to {number(test['interval']['high'])})"
         lines.append((test["metric"].replace("test_", "Test ", 1), value))
+    if nothing := summary["doing_nothing"]:
+        parts = [(summary["metric"], nothing["score"]), (summary["test"]["metric"] if summary["test"] else "", nothing["test"])]
+        scored = ", ".join(f"{metric} {number(score)}" for metric, score in parts if score is not None)
+        lines.append((f"Doing nothing ({nothing['name']})", scored))
     if baseline := summary["best_baseline"]:
         lines.append(("Gain over the best baseline", f"{signed(summary['gain'])} ({baseline['name']}: {number(baseline['score'])})"))
     if front := summary["front"]:
@@ -166,7 +188,7 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def escape_markdown(words: str) -> str:
     """Escape what Markdown, or HTML inside it, would act on. The trial's text arrives as it is, and stays within its cell."""
-    escaped = re.sub(r"([\\`*_\[\]#|~@])", r"\\\1", one_line(words))
+    escaped = re.sub(r"([\\`*_\[\]#|~@])", r"\\\1", one_line(words, None))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("://", ":&#8203;//")
 
 
@@ -197,4 +219,4 @@ _TEX |= {character: f"\\{character}" for character in "&%$#_{}"} | {"<": r"\text
 
 
 def _tex(words: str) -> str:
-    return "".join(_TEX.get(character, character) for character in one_line(words))
+    return "".join(_TEX.get(character, character) for character in one_line(words, None))

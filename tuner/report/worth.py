@@ -9,8 +9,9 @@ from typing import Any
 
 from tuner.report.importance import Contest
 from tuner.report.numbers import count, duration, number, percent, signed
-from tuner.report.summary import Z95, epochs_saved, full_epochs
+from tuner.report.scores import epochs_saved, full_epochs
 from tuner.results.leaderboard import Leaderboard
+from tuner.results.wilson import Z95
 
 LEAST_PER_SIDE = 8
 # How a forecast is shown, by what it is of.
@@ -126,7 +127,7 @@ def _audit(leaderboard: Leaderboard) -> str:
     """Say what early stopping may have cost, from the trials that were trained on although it would have ended them."""
     audited = [record for record in leaderboard.ranked if record.audited is not None]
     if not audited:
-        return "What it may have cost was not audited."
+        return "What that may have cost was not checked: no trial was trained on that it would have ended."
     best = audited[0]
     were = "was" if len(audited) == 1 else "were"
     told = f"{count(len(audited), 'trial')} that it would have ended {were} trained on to check it: the best of them, {best.name}, came to rank {best.rank}."

@@ -8,25 +8,23 @@ from typing import Any
 
 import numpy as np
 
-# Two-sided 95 % quantile of the normal distribution.
-Z95 = 1.959964
+from tuner.results import wilson
+from tuner.results.wilson import Z95
+
 LEVEL = 0.95
 # Resamples of a bootstrap: the ends of a 95 % interval then scatter by about a tenth of its width.
 RESAMPLES = 1000
 
 
 def of_share(share: float, rows: float) -> dict[str, Any]:
-    """Return the interval of a share of rows, such as an accuracy.
+    """Return the interval of a share of rows, such as an accuracy, as `wilson.py` computes it.
 
     Args:
         share: 0 to 1.
         rows: that it is a share of, above 0.
-
-    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American Statistical Association 22, 1927.
     """
-    center = (share + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
-    half = Z95 / (1 + Z95**2 / rows) * math.sqrt(share * (1 - share) / rows + Z95**2 / (4 * rows**2))
-    return {"low": max(0.0, center - half), "high": min(1.0, center + half), "level": LEVEL, "method": f"Wilson, {rows:,.0f} rows"}
+    low, high = wilson.of_share(share, rows)
+    return {"low": low, "high": high, "level": LEVEL, "method": f"Wilson, {rows:,.0f} rows"}
 
 
 def of_mean(each: np.ndarray) -> dict[str, Any] | None:

@@ -118,7 +118,7 @@ class Leaderboard:
         stated = self.facts.get("objective") or {}
         return Objective(stated.get("metric", "score"), stated.get("mode", "max"))
 
-    @property
+    @cached_property
     def ranked(self) -> tuple[TrialRecord, ...]:
         """The trials with a rank, best first."""
         return tuple(record for record in self.records if record.rank is not None)
@@ -128,7 +128,7 @@ class Leaderboard:
         """The second objective, a fact of the trials that is to be small; None where there is one objective."""
         return _second(self.facts)
 
-    @property
+    @cached_property
     def front(self) -> tuple[TrialRecord, ...]:
         """The Pareto front, best score first; empty where there is one objective."""
         return tuple(record for record in self.records if record.pareto)
@@ -161,19 +161,19 @@ class Leaderboard:
         """The best of the ranked baselines, or None where the sweep had none."""
         return next((record for record in self.ranked if record.baseline), None)
 
-    @property
+    @cached_property
     def metrics(self) -> tuple[str, ...]:
         """Every metric that has a learning curve, in the order in which they first occur."""
         return tuple(dict.fromkeys(metric for record in self.records for metric in record.curves))
 
-    @property
+    @cached_property
     def hyperparameters(self) -> tuple[str, ...]:
         """Every hyperparameter of any trial: first those of the space in its order, then those that only occur in trials."""
         used = dict.fromkeys(name for record in sorted(self.records, key=lambda record: record.number) for name in record.configuration)
         space = [name for name in self.facts.get("space") or {} if name in used]
         return (*space, *(name for name in used if name not in space))
 
-    @property
+    @cached_property
     def varying(self) -> tuple[str, ...]:
         """The hyperparameters that differ between trials; not being active is a difference."""
         configurations = [record.configuration for record in self.records if record.configuration]

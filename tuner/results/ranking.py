@@ -23,7 +23,7 @@ _OPTUNA_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial as the leaderboard shows it. Units and meanings: the table in `tuner/leaderboard.py`.
+    """One trial as the leaderboard shows it. Units and meanings: the table in `tuner/results/leaderboard.py`.
 
     Attributes:
         rank: from 1; None for a trial that failed or has no score.
@@ -84,7 +84,7 @@ class TrialRecord:
 def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
     """Return a trial of a study as a record, still without rank and gain.
 
-    Reads the facts that `tuner/study.py` lists: `configuration`, `seed`, `baseline`, `parameters`, `started_at`, `worker`, `source`,
+    Reads the facts that `tuner/study/record.py` lists: `configuration`, `seed`, `baseline`, `parameters`, `started_at`, `worker`, `source`,
     `cause`, `audit` and one `epoch_<n>` per epoch.
     """
     facts = trial.user_attrs
