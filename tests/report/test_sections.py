@@ -111,10 +111,22 @@ def test_loss_of_ones_own_has_nothing_beside_it(builder: str | None, training: d
 
 
 @pytest.mark.parametrize(
-    ("name", "score"), [("val_AUC", "auc"), ("auc_1", "auc"), ("test_binary_accuracy", "accuracy"), ("mean_absolute_error", "mae"), ("val_top_5_accuracy", "top_5_accuracy")]
+    ("name", "score"), [("val_AUC", "auc"), ("auc_1", "auc"), ("test_binary_accuracy", "accuracy"), ("val_top_5_accuracy", "top_5_accuracy")]
 )
 def test_one_score_has_one_plain_name(name: str, score: str) -> None:
     assert plain(name) == score
+
+
+def test_interval_of_a_confirmed_share_holds_the_luck_of_rows_and_stays_within_what_it_can_be() -> None:
+    board = sweep(20)
+    entry = {"trial": board.best.number, "mean": 0.98, "low": 0.90, "high": 1.06, "chosen": True, "runs": [0.97, 0.99]}
+    interval = summarise(changed(board, confirmed=[entry]))["winner"]["interval"]
+    assert interval["high"] == 1.0 and interval["low"] < 0.90
+    assert interval["method"] == "the luck of the seeds and 359 validation rows"
+    mae = sweep(20, task="regression")
+    loss = {**entry, "trial": mae.best.number, "low": -0.1, "high": 2.0}
+    assert summarise(changed(mae, confirmed=[loss], builder="search_spaces.mlp:build_model"))["winner"]["interval"]["low"] == 0.0
+    assert summarise(changed(mae, confirmed=[loss], builder="mine:build"))["winner"]["interval"]["low"] == -0.1
 
 
 def test_decisions_about_data_stand_in_a_table() -> None:

@@ -149,7 +149,7 @@ def _confirmed(sweep: Mapping[str, Any]) -> str:
     winner = sweep["winner"]
     if not winner:
         return MISSING
-    within = f", {number(winner['low'])} to {number(winner['high'])}" if winner["low"] is not None and winner["high"] is not None else ""
+    within = f", {number(winner['interval']['low'])} to {number(winner['interval']['high'])}" if winner["interval"] else ""
     return f"{number(winner['mean'])} ({winner['name']}{within})"
 
 

@@ -42,7 +42,8 @@ def _counts(summary: Mapping[str, Any]) -> Markup | None:
     elif winner:
         name, value = f"confirmed {summary['metric']}", winner["mean"]
         how = f"mean of {count(winner['runs'], 'fresh seed')} of {winner['name']}, on validation data; there is no test score"
-        within = f"95 % interval {number(winner['low'])} to {number(winner['high'])}, over {winner['holds']}" if winner["low"] is not None else None
+        ends = winner["interval"]
+        within = f"95 % interval {number(ends['low'])} to {number(ends['high'])}: {ends['method']}" if ends else None
         without = nothing["score"] if nothing else None
     elif best:
         name, value, within = f"best {summary['metric']}", best["score"], None

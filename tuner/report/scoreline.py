@@ -58,7 +58,7 @@ def _rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows.append({"name": "search", "what": f"best of {count(summary['trials'], 'trial')}", "value": best["score"], "kind": "pruned"})
     if winner := summary["winner"]:
         what = f"{winner['name']}, {count(winner['runs'], 'fresh seed')}"
-        rows.append({"name": "confirmed", "what": what, "value": winner["mean"], "low": winner["low"], "high": winner["high"], "kind": "complete"})
+        rows.append({"name": "confirmed", "what": what, "value": winner["mean"], "kind": "complete", **_ends(winner["interval"] or {})})
     if comparable:
         ends = test["interval"] or {}
         rows.append({"name": "test", "what": f"mean of {count(test['runs'], 'seed')}", "value": test["mean"], "kind": "complete first", **_ends(ends)})

@@ -76,8 +76,19 @@ def on_new_rows(leaderboard: Leaderboard, entry: Mapping[str, Any]) -> tuple[flo
         of_rows = wilson.of_share(mean, rows)
         low, high = mean - math.hypot(mean - low, mean - of_rows[0]), mean + math.hypot(high - mean, of_rows[1] - mean)
         on = f"seeds and {rows:,} validation rows"
+    return *bounded(leaderboard, low, high), on
+
+
+def bounded(leaderboard: Leaderboard, low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an interval of the objective, cut where the metric cannot be.
+
+    Args:
+        leaderboard: whose objective it is.
+        low, high: the ends.
+    """
+    metric = plain(leaderboard.objective.metric)
     positive = metric in (*BETWEEN_0_AND_1, *NEVER_NEGATIVE) or (metric == "loss" and _has_our_loss(leaderboard.facts))
-    return max(low, 0.0 if positive else -math.inf), min(high, 1.0 if metric in (*BETWEEN_0_AND_1, "r2") else math.inf), on
+    return max(low, 0.0 if positive else -math.inf), min(high, 1.0 if metric in (*BETWEEN_0_AND_1, "r2") else math.inf)
 
 
 def full_epochs(leaderboard: Leaderboard) -> int | None:

@@ -66,14 +66,14 @@ def _winner(leaderboard: Leaderboard) -> dict[str, Any] | None:
     chosen = next((entry for entry in confirmed if entry.get("chosen")), None)
     if chosen is None:
         return None
-    low, high, on = on_new_rows(leaderboard, chosen)
+    low, high, holds = on_new_rows(leaderboard, chosen)
     return {
         "trial": chosen["trial"],
         "name": leaderboard.winner.name,
         "mean": chosen["mean"],
-        "low": low,
-        "high": high,
-        "holds": on,
+        "low": chosen.get("low"),
+        "high": chosen.get("high"),
+        "interval": None if low is None or high is None else {"low": low, "high": high, "level": 0.95, "method": f"the luck of the {holds}"},
         "runs": len(chosen.get("runs") or ()),
         "near": sum(bool(entry.get("near")) for entry in confirmed),
     }

@@ -157,7 +157,7 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         spread = f" ± {scatter(best['spread'])} over the folds" if best["spread"] is not None else ""
         lines.append((f"Best {summary['metric']}", f"{number(best['score'])}{spread} ({best['name']}, epoch {best['best_epoch']}; {better(summary['mode'])})"))
     if winner := summary["winner"]:
-        within = f" (95 % interval {number(winner['low'])} to {number(winner['high'])})" if winner["low"] is not None and winner["high"] is not None else ""
+        within = f" (95 % interval {number(winner['interval']['low'])} to {number(winner['interval']['high'])})" if winner["interval"] else ""
         near = f"; the smallest of {winner['near']} within one standard error" if winner["near"] > 1 else ""
         seeds = f" over {count(winner['runs'], 'fresh seed')}" if winner["runs"] else ""
         lines.append((f"Confirmed {summary['metric']}", f"{number(winner['mean'])}{seeds}{within} ({winner['name']}{near})"))

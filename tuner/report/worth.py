@@ -9,7 +9,7 @@ from typing import Any
 
 from tuner.report.importance import Contest
 from tuner.report.numbers import count, duration, number, percent, signed
-from tuner.report.scores import epochs_saved, full_epochs
+from tuner.report.scores import bounded, epochs_saved, full_epochs
 from tuner.results.leaderboard import Leaderboard
 from tuner.results.wilson import Z95
 
@@ -31,22 +31,24 @@ def verdicts(leaderboard: Leaderboard) -> list[dict[str, str]]:
 
 def _against_baselines(leaderboard: Leaderboard) -> str | None:
     baseline = leaderboard.best_baseline
-    found = next((record for record in leaderboard.ranked if not record.baseline), None)
-    if baseline is None or found is None:
+    proposed = next((record for record in leaderboard.ranked if not record.baseline), None)
+    if baseline is None or proposed is None:
         return None
     metric = leaderboard.objective.metric
     confirmed = {entry["trial"]: entry for entry in leaderboard.facts.get("confirmed") or ()}
-    ours, theirs = confirmed.get(found.number), confirmed.get(baseline.number)
+    ours, theirs = confirmed.get(proposed.number), confirmed.get(baseline.number)
     if ours and theirs and "low" in ours and "low" in theirs:
         apart = ours["low"] > theirs["high"] if leaderboard.objective.mode == "max" else ours["high"] < theirs["low"]
         sure = "the intervals do not overlap" if apart else "the intervals overlap, so the difference may be luck"
+        ends = [" to ".join(map(number, bounded(leaderboard, entry["low"], entry["high"]))) for entry in (ours, theirs)]
         return (
-            f"Confirmed on fresh seeds, {found.name} has {metric} {number(ours['mean'])} ({number(ours['low'])} to {number(ours['high'])}), "
-            f"{baseline.name} {number(theirs['mean'])} ({number(theirs['low'])} to {number(theirs['high'])}): {sure}."
+            f"Confirmed on fresh seeds, {proposed.name} has {metric} {number(ours['mean'])} ({ends[0]}), "
+            f"{baseline.name} {number(theirs['mean'])} ({ends[1]}): {sure}."
         )
-    verb = "Yes" if (found.gain or 0) > 0 else "No"
+    verb = "Yes" if (proposed.gain or 0) > 0 else "No"
     return (
-        f"{verb}: {found.name} has {metric} {number(found.score)}, the best baseline, {baseline.name}, {number(baseline.score)}: {signed(found.gain)}. "
+        f"{verb}: {proposed.name} has {metric} {number(proposed.score)}, the best baseline, {baseline.name}, {number(baseline.score)}: "
+        f"{signed(proposed.gain)}. "
         f"These are search scores of one training each, the best of {count(len(leaderboard.records), 'trial')}: luck favours the search."
     )
 
@@ -130,9 +132,9 @@ def _audit(leaderboard: Leaderboard) -> str:
         return "What that may have cost was not checked: no trial was trained on that it would have ended."
     best = audited[0]
     were = "was" if len(audited) == 1 else "were"
-    told = f"{count(len(audited), 'trial')} that it would have ended {were} trained on to check it: the best of them, {best.name}, came to rank {best.rank}."
+    check = f"{count(len(audited), 'trial')} that it would have ended {were} trained on to check it: the best of them, {best.name}, came to rank {best.rank}."
     if best.rank == 1:
-        return f"{told} Early stopping would have lost the winner."
+        return f"{check} Early stopping would have lost the winner."
     # With none of n, the exact (Clopper-Pearson) upper limit of a share has this closed form.
     limit = 1 - 0.05 ** (1 / len(audited))
-    return f"{told} None beat the winner, so with 95 % confidence at most {percent(limit)} of those that it ended would have."
+    return f"{check} None beat the winner, so with 95 % confidence at most {percent(limit)} of those that it ended would have."
