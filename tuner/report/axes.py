@@ -40,7 +40,14 @@ class Scale:
 
     @classmethod
     def around(cls, values: Sequence[float], start: float, end: float, *, log: bool = False, room: float = 0.04) -> "Scale":
-        """Return a scale that holds all values, with some room at both ends."""
+        """Return a scale that holds all values, with some room at both ends.
+
+        Args:
+            values: what it holds; none: 0 and 1.
+            start, end: where its ends stand, in picture units.
+            log: make it logarithmic, where all values are above 0.
+            room: at both ends, as a share of the values' spread.
+        """
         low, high = (min(values), max(values)) if values else (0.0, 1.0)
         log = log and low > 0
         if log:
@@ -59,7 +66,12 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
     def ticks(self, wanted: int = 5, *, whole: bool = False) -> list[tuple[float, str]]:
-        """Return round values within the scale with their labels: powers of ten, or multiples of 1, 2 or 5 of one."""
+        """Return round values within the scale with their labels: powers of ten, or multiples of 1, 2 or 5 of one.
+
+        Args:
+            wanted: about how many.
+            whole: only whole numbers.
+        """
         if self.log and (decades := math.log10(self.high / self.low)) >= 1.5:
             every = max(1, math.ceil(decades / wanted))
             exponents = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
@@ -75,7 +87,14 @@ class Scale:
 
 
 def focused(values: Sequence[float], objective: Objective, start: float, end: float, *, others: Sequence[float] = ()) -> Scale:
-    """Return a scale that gives its room to the better values: hopeless ones stand at its edge."""
+    """Return a scale that gives its room to the better values: hopeless ones stand at its edge.
+
+    Args:
+        values: the scores.
+        objective: says which are better.
+        start, end: where its ends stand, in picture units.
+        others: values that are to be within it as well.
+    """
     if len(values) < LEAST_TO_FOCUS:
         return Scale.around([*values, *others], start, end, room=0.06)
     ordered = sorted([*values, *others], key=objective.cost)
@@ -162,7 +181,14 @@ def legend(entries: Sequence[tuple[str, str]], x: float, y: float) -> Markup:
 
 
 def mark(classes: str, x: float, y: float, *, trial: int | None = None, words: str | None = None) -> Markup:
-    """Return a data point. Its shape follows its class, so that colour never stands alone."""
+    """Return a data point. Its shape follows its class, so that colour never stands alone.
+
+    Args:
+        classes: what it is, first the kind: `complete`, `pruned`, `failed`, `baseline`, `beyond`, `swatch` or `line`.
+        x, y: where it stands, in picture units.
+        trial: number of the trial that it is.
+        words: what it says when pointed at.
+    """
     kind = classes.partition(" ")[0]
     title = element("title", words) if words else None
     common = {"class_": classes, "data_trial": trial}
@@ -190,5 +216,10 @@ def area(points: Sequence[tuple[float, float]]) -> str:
 
 
 def shortened(words: str, most: int) -> str:
-    """Return a text with at most so many characters, an ellipsis included."""
+    """Return a text with an ellipsis where it is cut.
+
+    Args:
+        words: the text.
+        most: characters that it may have, the ellipsis included.
+    """
     return words if len(words) <= most else words[: most - 1] + "…"

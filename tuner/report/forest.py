@@ -58,7 +58,7 @@ def grow(x: np.ndarray, y: np.ndarray, samples: Sequence[np.ndarray], *, draws: 
     Args:
         x: (n, columns) float64.
         y: (n,) float64.
-        samples: row numbers, one array for each tree; a row may come twice.
+        samples: of each tree, (its rows,) int64 row numbers; a row may come twice.
         draws: where the choice of columns comes from.
     """
     edges = np.quantile(x, np.linspace(0, 1, BINS + 1)[1:-1], axis=0, method="lower").T

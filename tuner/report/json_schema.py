@@ -16,22 +16,43 @@ def number(description: str) -> Schema:
 
 
 def whole(description: str, *, least: int = 0) -> Schema:
-    """Return the schema of a whole number."""
+    """Return the schema of a whole number.
+
+    Args:
+        description: what it is.
+        least: the smallest that it can be.
+    """
     return {"type": "integer", "minimum": least, "description": description}
 
 
 def listing(items: Schema, description: str) -> Schema:
-    """Return the schema of a list."""
+    """Return the schema of a list.
+
+    Args:
+        items: the schema of each entry.
+        description: what it is, and in which order.
+    """
     return {"type": "array", "items": items, "description": description}
 
 
 def mapping(values: Schema, description: str) -> Schema:
-    """Return the schema of an object with any keys, whose values are alike."""
+    """Return the schema of an object with any keys, whose values are alike.
+
+    Args:
+        values: the schema of each value.
+        description: what keys and values are.
+    """
     return {"type": "object", "additionalProperties": values, "description": description}
 
 
 def table(description: str, properties: dict[str, Schema], *, needs: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object with known keys, of which it needs some."""
+    """Return the schema of an object with known keys.
+
+    Args:
+        description: what it is.
+        properties: key -> schema of its value.
+        needs: the keys that cannot be missing.
+    """
     return {"type": "object", "description": description, "properties": properties, "required": list(needs)}
 
 

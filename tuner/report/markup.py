@@ -32,7 +32,11 @@ def escape(text: str) -> Markup:
 
 
 def join(*children: Any) -> Markup:
-    """Return children one after the other: text escaped, markup as it is, None left out, lists unfolded."""
+    """Return children one after the other: text escaped, markup as it is, None left out, lists unfolded.
+
+    Raises:
+        TypeError: something else is among them.
+    """
     parts: list[str] = []
     for child in children:
         if child is None:
@@ -73,7 +77,12 @@ def _attribute(value: Any) -> str:
 
 
 def data_island(name: str, value: Any) -> Markup:
-    """Return JSON for the page's script, in an element that no browser runs and that no text inside can end."""
+    """Return JSON for the page's script, in an element that no browser runs and that no text inside can end.
+
+    Args:
+        name: the element's id.
+        value: JSON values.
+    """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

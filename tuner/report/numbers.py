@@ -54,5 +54,10 @@ def setting(value: Any) -> str:
 
 
 def count(amount: int, noun: str) -> str:
-    """Return `1 trial`, `2 trials`, `1,200 trials`."""
+    """Return `1 trial`, `2 trials`, `1,200 trials`.
+
+    Args:
+        amount: how many.
+        noun: of one of them.
+    """
     return f"{amount:,} {noun if amount == 1 else noun + 's'}"

@@ -27,7 +27,12 @@ def classes_of(record: TrialRecord) -> str:
 
 
 def said(record: TrialRecord, leaderboard: Leaderboard) -> str | None:
-    """Return what a trial's mark says when pointed at; None in a sweep so large that the script says it."""
+    """Return what a trial's mark says when pointed at; None in a sweep so large that the script says it.
+
+    Args:
+        record: the trial.
+        leaderboard: that it is one of.
+    """
     if len(leaderboard.records) > MOST_WITH_WORDS:
         return None
     where = f", epoch {record.best_epoch} of {record.epochs}" if record.best_epoch else ""
@@ -35,7 +40,13 @@ def said(record: TrialRecord, leaderboard: Leaderboard) -> str | None:
 
 
 def thin(records: Sequence[TrialRecord], most: int, *, keep: int = 30) -> list[TrialRecord]:
-    """Return at most `most` records: the best `keep`, the baselines, and of the rest every so many, in the order given."""
+    """Return an even selection in the order given, with the best and the baselines in it.
+
+    Args:
+        records: of which.
+        most: how many at most.
+        keep: how many of the best are in it in any case.
+    """
     if len(records) <= most:
         return list(records)
     sure = {record.number for record in records if (record.rank is not None and record.rank <= keep) or record.baseline}
@@ -46,7 +57,13 @@ def thin(records: Sequence[TrialRecord], most: int, *, keep: int = 30) -> list[T
 
 
 def thinned(shown: int, of: int, noun: str) -> str:
-    """Return the caption's word on what was left out, if anything was."""
+    """Return the caption's word on what was left out, if anything was.
+
+    Args:
+        shown: how many are drawn.
+        of: how many there are.
+        noun: of one of them.
+    """
     return f" Drawn: {shown:,} of {count(of, noun)}, the best and an even selection of the others." if shown < of else ""
 
 
@@ -56,12 +73,22 @@ def unit_of(longest: float) -> tuple[str, float]:
 
 
 def label(metric: str, mode: str) -> str:
-    """Return the label of an axis of scores."""
+    """Return the label of an axis of scores.
+
+    Args:
+        metric: of the objective.
+        mode: `max` or `min`.
+    """
     return f"{metric} ({better(mode)})"
 
 
 def history(leaderboard: Leaderboard, *, against_time: bool = False) -> Markup | None:
-    """Return every score in the order of the trials, or of the time at which they ended, with the best so far; failed trials in a lane of their own."""
+    """Return every score with the best so far; failed trials in a lane of their own.
+
+    Args:
+        leaderboard: whose trials they are.
+        against_time: in the order of the time at which they ended, not of their numbers.
+    """
     clock = Clock(leaderboard.records)
     at = {record.number: clock.ended(record) if against_time else float(record.number) for record in leaderboard.records}
     ranked = [record for record in leaderboard.ranked if at[record.number] is not None]

@@ -136,7 +136,12 @@ def _csv_cell(value: Any) -> Any:
 
 
 def markdown(leaderboard: Leaderboard, *, top: int = 20) -> str:
-    """Return summary, warnings and the best trials as Markdown, for a pull request."""
+    """Return summary, warnings and the best trials as Markdown, for a pull request.
+
+    Args:
+        leaderboard: what to show.
+        top: how many trials.
+    """
     summary = summarise(leaderboard)
     facts = [f"- {escape_markdown(label)}: {escape_markdown(value)}" for label, value in headlines(summary)]
     lines = [f"# {escape_markdown(summary['name'] or 'Sweep')}", "", *facts, ""]
@@ -193,7 +198,12 @@ def escape_markdown(words: str) -> str:
 
 
 def latex(leaderboard: Leaderboard, *, top: int = 10) -> str:
-    """Return the best trials as a LaTeX table; it needs the package booktabs."""
+    """Return the best trials as a LaTeX table; it needs the package booktabs.
+
+    Args:
+        leaderboard: what to show.
+        top: how many trials.
+    """
     summary = summarise(leaderboard)
     heads = columns(leaderboard)
     facts = "; ".join(f"{label}: {value}" for label, value in headlines(summary))

@@ -110,7 +110,12 @@ def _stage(taken: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] |
 
 
 def span(ends: Mapping[str, float], shown: Callable[[float], str]) -> str:
-    """Return a range in words."""
+    """Return a range in words.
+
+    Args:
+        ends: `low` and `high`.
+        shown: how a number is written.
+    """
     low, high = shown(ends["low"]), shown(ends["high"])
     return low if low == high else f"{low} to {high}"
 

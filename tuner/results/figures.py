@@ -27,8 +27,8 @@ def multi_class(y: np.ndarray, p: np.ndarray, classes: Sequence[str]) -> dict[st
     """Return confusion, figures per class and calibration.
 
     Args:
-        y: (n,) int: the true classes.
-        p: (n, k) float: probabilities, one column per class; each row sums to 1.
+        y: (n,) int64: the true classes.
+        p: (n, k) float32 or float64: probabilities, one column per class; each row sums to 1.
         classes: k names.
 
     Raises:
@@ -74,8 +74,8 @@ def two_class(y: np.ndarray, p: np.ndarray, *, positive: str = "1") -> dict[str,
     """Return the curves of two classes: receiver operating characteristic, precision and recall, and both with F1 against the threshold.
 
     Args:
-        y: (n,) 0 or 1.
-        p: (n,) float: the probability of 1.
+        y: (n,) int64: 0 or 1.
+        p: (n,) float64: the probability of 1.
         positive: what 1 is called.
 
     Returns:
@@ -110,8 +110,8 @@ def multi_label(y: np.ndarray, p: np.ndarray, names: Sequence[str]) -> dict[str,
     """Return figures per label, each called from probability 0.5 on, and over all of them.
 
     Args:
-        y: (n, k) 0 or 1.
-        p: (n, k) float: the probability of each label.
+        y: (n, k) int64: 0 or 1.
+        p: (n, k) float64: the probability of each label.
         names: k names.
 
     Raises:
@@ -152,8 +152,8 @@ def regression(y: np.ndarray, predicted: np.ndarray, *, names: Sequence[str] = (
     """Return the residuals in numbers, and predictions to draw.
 
     Args:
-        y: (n,) or (n, k) float: true values.
-        predicted: as y.
+        y: (n,) or (n, k) float32 or float64: true values.
+        predicted: (n,) or (n, k) float32 or float64, as y.
         names: of the k targets; missing ones are counted.
     """
     truth, guess = (values.reshape(len(y), -1).astype(np.float64) for values in (y, predicted))

@@ -56,8 +56,8 @@ def described(task: str, y: np.ndarray, predictions: np.ndarray, names: Sequence
 
     Args:
         task: `classification`, `multilabel`, `regression` or `custom`.
-        y: (n,) int classes, (n, k) 0 or 1, or (n,) or (n, k) float targets.
-        predictions: probabilities, (n, k), for two classes also (n,) or (n, 1); or values, as y.
+        y: (n,) int32 classes, (n, k) int32 0 or 1, or (n,) or (n, k) float32 targets.
+        predictions: (n, k) float32 probabilities, for two classes also (n,) or (n, 1); or values, as y.
         names: of the classes, labels or targets.
     """
     if task == "classification":
@@ -70,7 +70,14 @@ def described(task: str, y: np.ndarray, predictions: np.ndarray, names: Sequence
 
 
 def columns(probabilities: np.ndarray) -> np.ndarray:
-    """Return probabilities with one column per class: of one column, the probability of the second class, the other is made."""
+    """Return probabilities with one column per class: of one column, the probability of the second class, the other is made.
+
+    Args:
+        probabilities: (n, k) float32; (n,) or (n, 1) of two classes.
+
+    Returns:
+        (n, k) float32, k at least 2.
+    """
     flat = probabilities.reshape(len(probabilities), -1)
     return flat if flat.shape[1] > 1 else np.concatenate([1 - flat, flat], axis=1)
 

@@ -49,8 +49,8 @@ def of_area(y: np.ndarray, p: np.ndarray) -> dict[str, Any] | None:
     """Return the area under the receiver operating characteristic with its interval.
 
     Args:
-        y: (n,) 0 or 1.
-        p: (n,) float: more for what is rather 1.
+        y: (n,) int64: 0 or 1.
+        p: (n,) float64: more for what is rather 1.
 
     Returns:
         `value` and the interval; None where one class is missing.
@@ -86,7 +86,7 @@ def of_macro_f1(confusion: np.ndarray) -> dict[str, Any]:
     """Return the mean F1 over the classes with its interval, by drawing the test rows anew.
 
     Args:
-        confusion: (k, k) counts, true classes downwards.
+        confusion: (k, k) int64 counts, true classes downwards.
     """
     size, rows = len(confusion), int(confusion.sum())
     drawn = np.random.default_rng(0).multinomial(rows, confusion.ravel() / rows, size=RESAMPLES).reshape(-1, size, size)

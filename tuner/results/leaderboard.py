@@ -108,7 +108,13 @@ class Leaderboard:
 
     @classmethod
     def of(cls, trials: "Iterable[FrozenTrial]", objective: Objective, facts: Mapping[str, Any]) -> "Leaderboard":
-        """Return the leaderboard of a study's trials; the objective is added to the facts."""
+        """Return the leaderboard of a study's trials.
+
+        Args:
+            trials: of the study.
+            objective: what they are ranked by; it is added to the facts.
+            facts: of the sweep as a whole.
+        """
         records = rank_trials([record_of(trial, objective) for trial in trials], objective, also=_second(facts))
         return cls(records, {**facts, "objective": {"metric": objective.metric, "mode": objective.mode}})
 

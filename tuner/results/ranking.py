@@ -86,6 +86,10 @@ def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
 
     Reads the facts that `tuner/study/record.py` lists: `configuration`, `seed`, `baseline`, `parameters`, `started_at`, `worker`, `source`,
     `cause`, `audit` and one `epoch_<n>` per epoch.
+
+    Args:
+        trial: of Optuna's study.
+        objective: what makes its score.
     """
     facts = trial.user_attrs
     reports = {int(name.removeprefix("epoch_")): value for name, value in facts.items() if name.startswith("epoch_") and name[6:].isdecimal()}
