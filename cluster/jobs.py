@@ -41,7 +41,7 @@ class Job:
     Attributes:
         id: its submission id.
         status: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED.
-        message: what Ray says of it, in one line.
+        message: what Ray says of it, with its lines.
         began, ended: in UTC, or None.
         facts: what its submitter wrote down.
     """
@@ -197,7 +197,7 @@ class JobServer:
         if said:
             raise ClusterError(f"{said[0]} (on the head of {self.url})")
         if job.status != "SUCCEEDED":
-            raise ClusterError(f"the files could not be read on the head: {job.message}")
+            raise ClusterError(f"the files could not be read on the head: {one_line(job.message)}")
         files = _unpack(log, set(names))
         target.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
@@ -252,7 +252,7 @@ def _job(details: Any) -> Job:
     def moment(milliseconds: int | None) -> datetime | None:
         return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 
-    message = " ".join((details.message or "").split())
+    message = (details.message or "").strip()
     status = getattr(details.status, "value", str(details.status))
     return Job(details.submission_id, status, message, moment(details.start_time), moment(details.end_time), dict(details.metadata or {}))
 

@@ -17,6 +17,7 @@ from cluster import jobs, tokens
 from cluster.errors import ClusterError
 from tests.cli.test_main import run
 from tests.heads import free_port, head, nodes_of, running, wait_until
+from tuner.cli import jobs as commands
 from tuner.cli import shipping
 from tuner.results.leaderboard import Leaderboard
 
@@ -222,3 +223,9 @@ def test_files_that_are_not_whole_or_not_asked_for_are_refused() -> None:
         jobs._unpack(courier_log(whole), {"a"})
     with pytest.raises(ClusterError, match="sent 'a', which was not asked for"):
         jobs._unpack(courier_log(whole, "Zm9v"), {"b"})
+
+
+def test_what_others_call_their_jobs_forges_no_row() -> None:
+    job = jobs.Job("theirs", "FAILED", "Traceback:\n  File \x1b[2J", None, None, {"sweep": "s", "folder": "/x\nsweep-of-mine   SUCCEEDED\x1b[31m"})
+    row = commands._row(job)
+    assert "\n" not in row and "\x1b" not in row and r"/x\nsweep-of-mine   SUCCEEDED\x1b[31m" in row

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,9 @@ BAD = [
     (["report", "board.parquet", "--format", "pdf"], "report format 'pdf': unknown"),
     (["predict", "nowhere", "data.csv"], "nowhere: no saved model there (model.json is missing)"),
     (["predict", "nowhere", "data.csv", "-o", "out.xls"], "out.xls: cannot write .xls"),
+    (["report", "board.parquet", "-o", "gone/r.html"], "gone/r.html: there is no folder gone"),
+    (["predict", "nowhere", "data.csv", "-o", "gone/out.csv"], "gone/out.csv: there is no folder gone"),
+    (["stop", "gone/s"], "gone/s: no such folder; expected the folder of a sweep that runs here, or the id of a job"),
     (["init", "gone/sweep.toml"], "gone: no such folder"),
     (["init", "sweep.toml"], "sweep.toml: exists already; --force replaces it"),
     (["baselines", "--only", "dense-521"], "--only dense-521: unknown baseline; did you mean 'dense-512'?"),
@@ -194,3 +198,61 @@ def test_interrupted_sweep_says_how_to_go_on_and_loses_nothing(tmp_path: Path, b
     assert continued
     for number in continued:
         assert min(event["epoch"] for event in events if event["event"] == "epoch" and event["trial"] == number) > 1
+
+
+@pytest.mark.parametrize("card", ["[]", "{}", "null", '"text"', '{"model": "model.keras"}'])
+def test_card_that_is_json_but_no_card_is_named(card: str, tuner, tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "model.json").write_text(card)
+    code, out, err = tuner("predict", "sweep", "data.csv")
+    assert (code, out, err) == (2, "", "tuner: sweep/model.json: is no model card, or a damaged one; expected the model.json that Tuner wrote\n")
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("scaling", {}), ("scaling", 7), ("features", {}), ("features", None), ("dataset", None), ("dataset", 7), ("recipe", {}), ("recipe", []), ("model", 7)],
+)
+def test_card_with_another_shape_inside_is_named(part: str, value: object, tuner, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "golden" / "finished" / "sweep", tmp_path / "sweep")
+    card = json.loads((tmp_path / "sweep" / "model.json").read_text())
+    (tmp_path / "sweep" / "model.json").write_text(json.dumps({**card, part: value}))
+    code, out, err = tuner("predict", "sweep", "nothing.npz")
+    assert (code, out, err) == (2, "", "tuner: sweep/model.json: is no model card, or a damaged one; expected the model.json that Tuner wrote\n")
+
+
+def test_report_is_printed_whatever_the_terminal_can_write(tmp_path: Path) -> None:
+    made_up().write(tmp_path)
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "-m", "tuner", "report", str(tmp_path)], capture_output=True, env=environment, timeout=60)
+    assert run.returncode == 0 and not run.stderr
+    assert "\\u2013" in run.stdout.decode("latin-1")  # a dash that Latin 1 does not have
+
+
+def test_traceback_of_a_users_builder_keeps_its_lines_each_fit_to_be_printed(tuner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise SweepError('all trials so far failed alike: boom\x1b[2J\nTraceback:\n  File "net.py", line 7')
+
+    monkeypatch.setattr("tuner.sweep.journey.run_sweep", fail)
+    (tmp_path / "sweep.toml").write_text('name = "s"\n')
+    code, _, err = tuner("run", "sweep.toml")
+    assert (code, err) == (2, 'tuner: all trials so far failed alike: boom\\x1b[2J\nTraceback:\n  File "net.py", line 7\n')
+
+
+DRIVER = """
+import sys
+from tuner.cli.interruption import signals
+from tuner.study.lock import exclusive_driver
+with exclusive_driver(sys.argv[1]), signals() as interruption:
+    print("held", flush=True)
+    interruption.event.wait(60)
+print("ended in order")
+"""
+
+
+def test_sweep_on_this_machine_is_stopped_by_its_folder(tuner, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path / "s")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
+        assert driver.stdout.readline() == "held\n"
+        code, _, err = tuner("stop", tmp_path / "s")
+        assert driver.stdout.read() == "ended in order\n"
+    assert code == 0 and f"process {driver.pid} stops" in err and f"`tuner resume {tmp_path}/s` goes on" in err
+    assert "nothing runs there" in tuner("stop", tmp_path / "s")[2]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tuner.monitor.printable import several
+
 if TYPE_CHECKING:
     from cluster.targets import Cluster
     from tuner.spec.sweep_spec import SweepSpec
@@ -38,14 +40,26 @@ def doctor(spec: Path | None, address: str | None, overrides: tuple[str, ...], a
         folder = None if checked is None else checked.sweep_folder.resolve()
         found = nodes.examine(shipping.versions(), exact=entry.EXACT, folder=folder, counting=COUNT_GPUS)
         problems = [f"{finding.node}: {finding.text}" for finding in found.findings if finding.fatal]
-        warnings = [*cluster.warnings, *(f"{finding.node}: {finding.text}" for finding in found.findings if not finding.fatal)]
+        warnings = [*cluster.warnings, *_keras(problems), *(f"{finding.node}: {finding.text}" for finding in found.findings if not finding.fatal)]
         facts: dict[str, Any] = {"cluster": cluster.description, "nodes": [dict(node) for node in found.nodes]}
         if checked is not None:
             facts |= _sweep(checked, cluster, problems)
     facts |= {"problems": problems, "warnings": warnings}
-    click.echo(json.dumps(facts) if as_json else _text(facts))
+    click.echo(json.dumps(facts) if as_json else several(_text(facts)))
     if problems:
         raise SystemExit(1)
+
+
+def _keras(problems: list[str]) -> list[str]:
+    """Return what trials do otherwise than Keras is set to here, and add what keeps a sweep from starting."""
+    from tuner.errors import SpecError
+    from tuner.training import keras_settings
+
+    try:
+        return keras_settings.check()
+    except SpecError as error:
+        problems.append(str(error))
+        return []
 
 
 def _sweep(spec: "SweepSpec", cluster: "Cluster", problems: list[str]) -> dict[str, Any]:

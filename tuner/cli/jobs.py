@@ -1,16 +1,26 @@
 """`tuner submit`, `status`, `logs`, `stop`, `list` and `fetch`: sweeps as jobs of a cluster."""
 
 import json
+import os
+import shlex
+import signal
+import socket
+import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tuner.monitor.printable import one, several
+
 if TYPE_CHECKING:
     from cluster.jobs import Job, JobServer
 
+# So long a driver may take to let its trials save themselves.
+STOP_S = 300.0
 RESULTS = ("leaderboard.parquet", "report.html", "report.md", "model.keras", "model.json", "split.npz")
 
 ADDRESS = click.option(
@@ -64,7 +74,7 @@ def submit(spec: Path, overrides: tuple[str, ...], folder: str | None, no_wait: 
 def status(job: str, address: str, as_json: bool) -> None:
     """Show how JOB stands. Exit code 1 if it failed."""
     found = _server(address).job(job)
-    click.echo(json.dumps(_facts(found)) if as_json else _row(found) + (f"\n{found.message}" if found.message else ""))
+    click.echo(json.dumps(_facts(found)) if as_json else _row(found) + (f"\n{several(found.message)}" if found.message else ""))
     if found.status == "FAILED":
         raise SystemExit(1)
 
@@ -79,14 +89,20 @@ def logs(job: str, follow: bool, address: str) -> None:
     if follow:
         _follow(server, job)
     else:
-        click.echo(server.logs(job), nl=False)
+        click.echo(_readable(server.logs(job)), nl=False)
 
 
 @click.command()
 @JOB
 @ADDRESS
 def stop(job: str, address: str) -> None:
-    """Ask JOB to stop after the epochs that are being trained. Submit its sweep again to go on."""
+    """Ask JOB to stop after the epochs that are being trained. Submit its sweep again to go on.
+
+    JOB may also be the folder of a sweep that runs on this machine: `tuner resume` goes on with it.
+    """
+    if "/" in job or Path(job).is_dir():
+        _stop_here(Path(job))
+        return
     server = _server(address)
     if server.job(job).is_over:
         click.echo(f"{job}: was over already", err=True)
@@ -121,6 +137,32 @@ def fetch(job: str, folder: Path, address: str) -> None:
         click.echo(str(path))
 
 
+def _stop_here(folder: Path) -> None:
+    """Ask the driver of a sweep on this machine to stop, and wait until it has."""
+    from tuner.errors import SweepError
+    from tuner.study.lock import holder_of
+
+    if not folder.is_dir():
+        raise SweepError(f"{folder}: no such folder; expected the folder of a sweep that runs here, or the id of a job (`tuner list` shows them)")
+    holder = holder_of(folder)
+    if not holder:
+        click.echo(f"{folder}: nothing runs there", err=True)
+        return
+    if holder["host"] != socket.gethostname():
+        raise SweepError(f"{folder}: its driver is process {holder['pid']} on {holder['host']}; expected this command there")
+    try:
+        os.kill(int(holder["pid"]), signal.SIGINT)
+    except PermissionError:
+        raise SweepError(f"{folder}: its driver, process {holder['pid']}, is another user's") from None
+    click.echo(f"{folder}: process {holder['pid']} stops after the epochs that are being trained", err=True)
+    until = time.monotonic() + STOP_S
+    while (now := holder_of(folder)) and now.get("pid") == holder["pid"]:
+        if time.monotonic() > until:
+            raise SweepError(f"{folder}: process {holder['pid']} still runs after {STOP_S:g} s; Ctrl-C there, or the same command again, ends it at once")
+        time.sleep(0.1)
+    click.echo(f"{folder}: stopped; `tuner resume {shlex.quote(str(folder))}` goes on", err=True)
+
+
 COMMANDS = (submit, status, logs, stop, list_jobs, fetch)
 
 
@@ -137,7 +179,7 @@ def _follow(server: "JobServer", identifier: str) -> None:
     """Print what a job writes until it is over, and end as it ended."""
     try:
         for text in server.follow(identifier):
-            click.echo(text, nl=False)
+            click.echo(_readable(text), nl=False)
     except KeyboardInterrupt:
         click.echo(f"\n{identifier} goes on; `tuner logs --follow {identifier}` follows it again, `tuner stop {identifier}` ends it", err=True)
         raise SystemExit(130) from None
@@ -145,6 +187,11 @@ def _follow(server: "JobServer", identifier: str) -> None:
     click.echo(f"{identifier}: {job.status.lower()}", err=True)
     if job.status != "SUCCEEDED":
         raise SystemExit(130 if job.status == "STOPPED" else 1)
+
+
+def _readable(log: str) -> str:
+    """Return a log fit for a terminal; as it is where it goes to a file or another program."""
+    return several(log) if sys.stdout.isatty() else log
 
 
 def _facts(job: "Job") -> dict[str, Any]:
@@ -161,4 +208,4 @@ def _facts(job: "Job") -> dict[str, Any]:
 def _row(job: "Job") -> str:
     seconds = ((job.ended or datetime.now(UTC)) - job.began).total_seconds() if job.began else 0
     began = f"{job.began:%Y-%m-%d %H:%M:%S}" if job.began else "not yet"
-    return f"{job.id:<40}{job.status:<12}{began:<21}{seconds:>8.0f} s  {job.facts.get('folder', '')}"
+    return one(f"{job.id:<40}{job.status:<12}{began:<21}{seconds:>8.0f} s  {job.facts.get('folder', '')}")
