@@ -1,17 +1,23 @@
-"""Files that bring a cluster up: a RayJob for Kubernetes, a cluster file for `ray up`, and the Dockerfile of what both run.
+"""Files that bring a cluster up: a RayJob for Kubernetes, and the Dockerfile of what it runs; virtual_machines.py has those for `ray up`.
 
 Owns what such files must hold to be safe: token authentication, bounded groups, probes, storage that outlives a cluster, and a command that may be run again.
 Knows nothing of what runs: command, files and image are its caller's.
 """
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.jobs import STOPPING
 from cluster.resources import Resources
 
+# In Ray's images.
+RAY_USER, RAY_GROUP = 1000, 100
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_PLAIN = re.compile(r"[-.a-zA-Z0-9][-._a-zA-Z0-9]{0,251}")
 MOUNTED = "/sweep/files"
 SHARED = "/sweep/shared"
 # A ConfigMap holds 1 MiB.
@@ -70,6 +76,16 @@ class Launch:
         claim: the PersistentVolumeClaim (ReadWriteMany) that is mounted at `SHARED` everywhere; None: nothing is.
         secret: the Secret whose entries all containers have in their environment, such as a bucket's credentials; None: none.
         retries: how often a job that failed is run again, each time on a new cluster.
+        head_cpus, head_memory_gib: of the head, which runs no trials.
+        mounts: PersistentVolumeClaim -> where it is mounted, for reading only: data.
+        selector: labels of Kubernetes' nodes that workers run on.
+        tolerated: taints of nodes that workers put up with, as `key` or `key=value`.
+        pull_secrets: Secrets that the image is fetched with.
+        max_hours: after which all of it is ended; None: never.
+        spot: the workers' machines may be taken away at any time, the head's never.
+
+    Raises:
+        ClusterError: a mount is none.
     """
 
     name: str
@@ -82,6 +98,19 @@ class Launch:
     claim: str | None = "sweeps"
     secret: str | None = None
     retries: int = 2
+    head_cpus: int = 2
+    head_memory_gib: int = 8
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    selector: Mapping[str, str] = field(default_factory=dict)
+    tolerated: tuple[str, ...] = ()
+    pull_secrets: tuple[str, ...] = ()
+    max_hours: float | None = None
+    spot: bool = False
+
+    def __post_init__(self) -> None:
+        for claim, path in self.mounts.items():
+            if not _LABEL.fullmatch(claim) or not path.startswith("/") or path.startswith(("/sweep/", "/dev/")) or ":" in path:
+                raise ClusterError(f"--mount: got {claim}:{path}; expected CLAIM:/PATH, a claim's name and an absolute path outside of /sweep and /dev")
 
 
 def rayjob(launch: Launch) -> list[dict[str, Any]]:
@@ -94,11 +123,6 @@ def rayjob(launch: Launch) -> list[dict[str, Any]]:
     if size > MOST_FILES_BYTES:
         raise ClusterError(f"the spec and the builder's modules have {size} bytes; a ConfigMap takes {MOST_FILES_BYTES}: build them into the image instead")
     name = f"{launch.name}-files"
-    volumes = [
-        {"name": "files", "configMap": {"name": name}},
-        *([{"name": "shared", "persistentVolumeClaim": {"claimName": launch.claim}}] if launch.claim else []),
-        {"name": "memory", "emptyDir": {"medium": "Memory"}},
-    ]
     group = launch.group
     worker: dict[str, Any] = {
         "groupName": "gpu" if group.gpus else "cpu",
@@ -106,11 +130,12 @@ def rayjob(launch: Launch) -> list[dict[str, Any]]:
         "minReplicas": group.workers,
         "maxReplicas": group.max_workers,
         "rayStartParams": {},
-        "template": {"spec": _pod(launch, "ray-worker", cpus=group.cpus, gpus=group.gpus, memory_gib=group.memory_gib, volumes=volumes)},
+        "template": {"spec": _pod(launch, "ray-worker", cpus=group.cpus, gpus=group.gpus, memory_gib=group.memory_gib)},
     }
     if launch.labels:
         worker["labels"] = dict(launch.labels)
-    head = _pod(launch, "ray-head", cpus=2, gpus=0, memory_gib=8, volumes=volumes)
+    scales = group.max_workers > group.workers
+    head = _pod(launch, "ray-head", cpus=launch.head_cpus, gpus=0, memory_gib=launch.head_memory_gib, talks=scales)
     head["containers"][0]["ports"] = [{"containerPort": port, "name": word} for port, word in ((6379, "gcs-server"), (8265, "dashboard"))]
     spec = {
         "entrypoint": launch.command,
@@ -122,30 +147,44 @@ def rayjob(launch: Launch) -> list[dict[str, Any]]:
         "rayClusterSpec": {
             "rayVersion": launch.ray,
             "authOptions": {"mode": "token"},
-            "enableInTreeAutoscaling": group.max_workers > group.workers,
+            "enableInTreeAutoscaling": scales,
             "autoscalerOptions": {"upscalingMode": "Default", "idleTimeoutSeconds": 120},
             # Trials stay off the head: what it runs has to outlive them.
             "headGroupSpec": {"serviceType": "ClusterIP", "rayStartParams": {"num-cpus": "0"}, "template": {"spec": head}},
             "workerGroupSpecs": [worker],
         },
     }
+    if launch.max_hours is not None:
+        spec["activeDeadlineSeconds"] = round(launch.max_hours * 3600)
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {_key(path): text for path, text in launch.files.items()}},
         {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": launch.name}, "spec": spec},
     ]
 
 
-def _pod(launch: Launch, name: str, *, cpus: int, gpus: int, memory_gib: int, volumes: list[dict[str, Any]]) -> dict[str, Any]:
+def _pod(launch: Launch, name: str, *, cpus: int, gpus: int, memory_gib: int, talks: bool = False) -> dict[str, Any]:
+    """Return a pod.
+
+    Args:
+        launch: what runs.
+        name: of its container.
+        cpus, gpus, memory_gib: of it.
+        talks: it asks Kubernetes for more pods, and needs the account's token for that; the others get none.
+    """
     limits = {"cpu": str(cpus), "memory": f"{memory_gib}Gi"} | ({"nvidia.com/gpu": str(gpus)} if gpus else {})
     healthy = {"httpGet": {"path": "/api/local_raylet_healthz", "port": 52365}, "timeoutSeconds": 5}
+    claims = ([("shared", launch.claim, SHARED, False)] if launch.claim else []) + [
+        (f"data-{number}", claim, path, True) for number, (claim, path) in enumerate(launch.mounts.items())
+    ]
     container = {
         "name": name,
         "image": launch.image,
         "resources": {"limits": limits, "requests": dict(limits)},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [
             # One by one: a ConfigMap that is mounted as a whole is links into a folder that has another name on every node.
             *({"name": "files", "mountPath": f"{MOUNTED}/{path}", "subPath": _key(path), "readOnly": True} for path in launch.files),
-            *([{"name": "shared", "mountPath": SHARED}] if launch.claim else []),
+            *({"name": volume, "mountPath": path} | ({"readOnly": True} if reads else {}) for volume, _, path, reads in claims),
             {"name": "memory", "mountPath": "/dev/shm"},
         ],
         "readinessProbe": {**healthy, "initialDelaySeconds": 10, "periodSeconds": 5, "failureThreshold": 12},
@@ -153,90 +192,47 @@ def _pod(launch: Launch, name: str, *, cpus: int, gpus: int, memory_gib: int, vo
     }
     if launch.secret:
         container["envFrom"] = [{"secretRef": {"name": launch.secret}}]
-    pod: dict[str, Any] = {"containers": [container], "volumes": volumes}
-    if gpus:
-        pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    pod: dict[str, Any] = {
+        "containers": [container],
+        "volumes": [
+            {"name": "files", "configMap": {"name": f"{launch.name}-files"}},
+            *(
+                {"name": volume, "persistentVolumeClaim": {"claimName": claim} | ({"readOnly": True} if reads else {})} for volume, claim, _, reads in claims
+            ),
+            # Counts against the container's memory: without a limit it could take all of it.
+            {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": f"{max(1, memory_gib // 2)}Gi"}},
+        ],
+        # The user of Ray's images; what lies on a claim is of its group.
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": RAY_USER,
+            "runAsGroup": RAY_GROUP,
+            "fsGroup": RAY_GROUP,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "automountServiceAccountToken": talks,
+        # So long trials may take to save themselves where a node is announced to go.
+        "terminationGracePeriodSeconds": int(STOPPING["RAY_JOB_STOP_WAIT_TIME_S"]),
+    }
+    if launch.pull_secrets:
+        pod["imagePullSecrets"] = [{"name": secret} for secret in launch.pull_secrets]
+    if name != "ray-head":
+        tolerations = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}] if gpus else []
+        for taint in launch.tolerated:
+            key, equals, value = taint.partition("=")
+            tolerations.append({"key": key, "operator": "Equal", "value": value} if equals else {"key": key, "operator": "Exists"})
+        pod |= {"tolerations": tolerations} if tolerations else {}
+        pod |= {"nodeSelector": dict(launch.selector)} if launch.selector else {}
     return pod
 
 
 def _key(path: str) -> str:
-    """Return a file's key in the ConfigMap, where keys have no slashes."""
-    return path.replace("/", "__")
-
-
-# Machine types that come nearest to what a worker is to have; they are the first thing to look at in the file.
-MACHINES = {
-    "aws": {"head": "m6i.large", "cpu": "m6i.xlarge", "gpu": "g5.xlarge"},
-    "gcp": {"head": "n2-standard-2", "cpu": "n2-standard-4", "gpu": "g2-standard-4"},
-}
-
-
-def ray_up(launch: Launch, provider: Literal["aws", "gcp"], *, region: str, project: str | None = None) -> dict[str, Any]:
-    """Return a cluster file for `ray up`.
-
-    The token travels as a file, from and to ~/.ray/auth_token; it is not in the file that this returns. The dashboard stays on the head's loopback:
-    `ray dashboard FILE` brings it here.
-
-    Args:
-        launch: its files, command and claim are not used: a job is submitted once the cluster is up.
-        provider: `aws` or `gcp`.
-        region: of the provider; for gcp a zone, such as us-central1-a.
-        project: of gcp.
-
-    Raises:
-        ClusterError: gcp without a project.
-    """
-    group, machines = launch.group, MACHINES[provider]
-    kind = "gpu" if group.gpus else "cpu"
-    place: dict[str, Any]
-    if provider == "aws":
-        place = {"type": "aws", "region": region}
-        configs = {role: {"InstanceType": machines[role]} for role in ("head", kind)}
-        user = "ubuntu"
-    else:
-        if project is None:
-            raise ClusterError("--project: missing; expected the id of a Google Cloud project")
-        place = {"type": "gcp", "region": region.rpartition("-")[0], "availability_zone": region, "project_id": project}
-        configs = {role: _google(machines[role], gpus=group.gpus if role == "gpu" else 0) for role in ("head", kind)}
-        user = "ubuntu"
-    return {
-        "cluster_name": launch.name,
-        "max_workers": group.max_workers,
-        "idle_timeout_minutes": 5,
-        "provider": place,
-        "auth": {"ssh_user": user},
-        "docker": {
-            "image": launch.image,
-            "container_name": "tuner",
-            "run_options": ["--ulimit nofile=65536:65536", "--shm-size=8g", "--env RAY_AUTH_MODE=token"],
-        },
-        "file_mounts": {"/home/ray/.ray/auth_token": "~/.ray/auth_token"},
-        "head_node_type": "head",
-        "available_node_types": {
-            "head": {"node_config": configs["head"], "resources": {"CPU": 0}, "min_workers": 0, "max_workers": 0},
-            kind: {
-                "node_config": configs[kind],
-                "resources": {"CPU": group.cpus} | ({"GPU": group.gpus} if group.gpus else {}),
-                "labels": dict(launch.labels),
-                "min_workers": group.workers,
-                "max_workers": group.max_workers,
-            },
-        },
-        "head_start_ray_commands": [
-            "ray stop",
-            "RAY_AUTH_MODE=token ray start --head --port=6379 --dashboard-host=127.0.0.1 --disable-usage-stats "
-            "--autoscaling-config=~/ray_bootstrap_config.yaml",
-        ],
-        "worker_start_ray_commands": ["ray stop", "RAY_AUTH_MODE=token ray start --address=$RAY_HEAD_IP:6379 --disable-usage-stats"],
-    }
-
-
-def _google(machine: str, *, gpus: int) -> dict[str, Any]:
-    # Machines of the g2 family bring their GPUs along; such machines cannot be moved while they run.
-    with_drivers = "projects/deeplearning-platform-release/global/images/family/common-cu124-ubuntu-2204"
-    image = with_drivers if gpus else "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"
-    disk = {"boot": True, "autoDelete": True, "type": "PERSISTENT", "initializeParams": {"diskSizeGb": 100, "sourceImage": image}}
-    return {"machineType": machine, "disks": [disk]} | ({"scheduling": [{"onHostMaintenance": "TERMINATE"}]} if gpus else {})
+    """Return a file's key in the ConfigMap, where keys are of letters, digits and `-._`; no two files have one."""
+    if _PLAIN.fullmatch(path):
+        return path
+    readable = re.sub(r"[^-._a-zA-Z0-9]", "_", path)
+    return f"{hashlib.sha256(path.encode()).hexdigest()[:8]}-{readable}"[:253]
 
 
 def dockerfile(*, python: str, ray: str, gpu: bool) -> str:

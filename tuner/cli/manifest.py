@@ -1,5 +1,6 @@
 """`tuner manifest kuberay`, `vm` and `docker`: files that bring a cluster up for a sweep."""
 
+import hashlib
 import platform
 import re
 import tempfile
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 SPEC = click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
 
 
-def _of_workers(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what runs and on which workers."""
+def _of_cluster(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what runs, on which head and on which workers."""
     count = click.IntRange(min=1)
     for option in (
         click.option("--workers", type=count, default=1, show_default=True, help="Workers to begin with."),
@@ -26,6 +27,8 @@ def _of_workers(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--worker-cpus", type=count, default=4, show_default=True, help="CPUs of a worker."),
         click.option("--worker-gpus", type=click.IntRange(min=0), default=0, show_default=True, help="GPUs of a worker."),
         click.option("--worker-memory", type=count, default=16, show_default=True, help="Memory of a worker, GiB."),
+        click.option("--head-cpus", type=count, default=2, show_default=True, help="CPUs of the head, which runs no trials."),
+        click.option("--head-memory", type=count, default=8, show_default=True, help="Memory of the head, GiB."),
         click.option("--image", required=True, help="The image that `tuner manifest docker` describes, such as registry.example.com/tuner:1."),
     ):
         command = option(command)
@@ -40,12 +43,18 @@ def manifest() -> None:
 @manifest.command()
 @SPEC
 @click.option("--claim", help="The PersistentVolumeClaim (ReadWriteMany) that the sweep is written to. Default: sweeps; none where SPEC's storage is a bucket.")
+@click.option("--mount", "mounts", multiple=True, metavar="CLAIM:/PATH", help="Another claim, mounted for reading at /PATH: where the data lie. Repeatable.")
 @click.option("--secret", help="A Secret whose entries all containers get as environment variables, such as a bucket's credentials.")
-@_of_workers
-def kuberay(spec: Path, claim: str | None, secret: str | None, **workers: Any) -> None:
+@click.option("--pull-secret", "pull_secrets", multiple=True, metavar="NAME", help="A Secret that the image is fetched with. Repeatable.")
+@click.option("--node-selector", "selectors", multiple=True, metavar="KEY=VALUE", help="A label of the nodes that workers run on. Repeatable.")
+@click.option("--tolerate", "tolerated", multiple=True, metavar="KEY[=VALUE]", help="A taint of nodes that workers put up with, such as spot's. Repeatable.")
+@click.option("--max-hours", type=click.FloatRange(min=0, min_open=True), help="End all of it after so long. Default: never.")
+@_of_cluster
+def kuberay(spec: Path, claim: str | None, secret: str | None, **options: Any) -> None:
     """Print a RayJob (KubeRay 1.5.1 or newer) that runs SPEC: `tuner manifest kuberay SPEC --image I | kubectl apply -f -`.
 
-    A failed job is run again on a new cluster, and goes on with the sweep, which lies on the claim or in SPEC's storage.
+    A failed job is run again on a new cluster, and goes on with the sweep, which lies on the claim or in SPEC's storage; one that its input was refused for
+    ends at once.
     """
     from cluster import manifests
     from tuner.cli import shipping
@@ -53,14 +62,31 @@ def kuberay(spec: Path, claim: str | None, secret: str | None, **workers: Any) -
     from tuner.study import storage
 
     checked = specs.load(spec)
-    launch = _launch(checked, workers)
+    launch = _launch(checked, options)
     if claim is None and not (checked.kept_at and storage.is_bucket(checked.kept_at)):
         claim = "sweeps"
     with tempfile.TemporaryDirectory(prefix="tuner-") as packed:
         folder = f"{manifests.SHARED if claim else shipping.AT_HOME}/{checked.name}"
         names = shipping.pack(spec, checked, overrides=(), folder=folder, into=Path(packed))
         files = {name: (Path(packed) / name).read_text(encoding="utf-8") for name in names}
-    launch = replace(launch, files=files, claim=claim, secret=secret, command=f"python {manifests.MOUNTED}/entry.py")
+    launch = replace(
+        launch,
+        files=files,
+        claim=claim,
+        mounts=_pairs("--mount", options["mounts"], ":"),
+        secret=secret,
+        pull_secrets=options["pull_secrets"],
+        selector=_pairs("--node-selector", options["selectors"], "="),
+        tolerated=options["tolerated"],
+        max_hours=options["max_hours"],
+        command=f"python {manifests.MOUNTED}/entry.py",
+    )
+    there = [*([manifests.SHARED] if claim else []), *launch.mounts.values()]
+    for key in ("path", "test_path"):
+        path = getattr(checked.dataset, key)
+        if path is not None and "://" not in path and not any(Path(path).is_relative_to(place) for place in there):
+            held = f"{', '.join(there) or 'nothing'} and what the image holds"
+            click.echo(f"tuner: dataset.{key}: {path}: the pods have {held}; `--mount CLAIM:{Path(path).parent}` mounts the claim that it lies on", err=True)
     click.echo(_yaml(*manifests.rayjob(launch)), nl=False)
 
 
@@ -69,8 +95,10 @@ def kuberay(spec: Path, claim: str | None, secret: str | None, **workers: Any) -
 @click.option("--provider", type=click.Choice(["aws", "gcp"]), default="aws", show_default=True)
 @click.option("--region", default=None, help="Default: us-west-2; for gcp a zone, us-central1-a.")
 @click.option("--project", default=None, help="The id of a Google Cloud project.")
-@_of_workers
-def vm(spec: Path, provider: str, region: str | None, project: str | None, **workers: Any) -> None:
+@click.option("--worker-type", default=None, help="The machine type of workers. Default: the smallest that has the --worker-... asked for.")
+@click.option("--spot", is_flag=True, help="Workers on spot machines, which the provider may take away; the head is none.")
+@_of_cluster
+def vm(spec: Path, provider: str, region: str | None, project: str | None, worker_type: str | None, spot: bool, **cluster: Any) -> None:
     """Print a cluster file for `ray up` on virtual machines that fit SPEC.
 
     \b
@@ -78,13 +106,14 @@ def vm(spec: Path, provider: str, region: str | None, project: str | None, **wor
     ray up FILE; ray dashboard FILE    the job server is then at http://127.0.0.1:8265
     tuner submit SPEC
     """
-    from cluster import manifests
+    from cluster import virtual_machines
     from tuner.spec import sweep_spec as specs
 
-    launch = _launch(specs.load(spec), workers)
+    launch = replace(_launch(specs.load(spec), cluster), spot=spot)
     region = region or {"aws": "us-west-2", "gcp": "us-central1-a"}[provider]
-    file = manifests.ray_up(launch, provider, region=region, project=project)  # type: ignore[arg-type]  # click has checked it
-    click.echo(_yaml(file), nl=False)
+    place: Any = provider  # click has checked it
+    file, lines = virtual_machines.ray_up(launch, place, region=region, project=project, worker_type=worker_type)
+    click.echo("".join(f"# {line}\n" for line in lines) + _yaml(file), nl=False)
 
 
 @manifest.command()
@@ -109,22 +138,51 @@ def _yaml(*documents: dict[str, Any]) -> str:
     return yaml.dump_all(documents, Dumper=Plain, sort_keys=False, width=160)
 
 
-def _launch(spec: "SweepSpec", workers: dict[str, Any]) -> "Launch":
+def _pairs(option: str, texts: tuple[str, ...], separator: str) -> dict[str, str]:
+    """Return what an option that may be repeated was given, as key -> value."""
+    from tuner.errors import SpecError
+
+    pairs = {}
+    for text in texts:
+        key, found, value = text.partition(separator)
+        if not (key and found and value):
+            raise SpecError(f"{option}: got {text!r}; expected KEY{separator}VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def object_name(name: str) -> str:
+    """Return what a sweep's objects are called: at most 40 characters that every cluster takes, and two sweeps never alike."""
+    readable = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+    if readable == name and len(name) <= 34:
+        return f"sweep-{name}"
+    # What was cut or changed may be another sweep's name as well.
+    return f"sweep-{readable[:25].strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".replace("--", "-")
+
+
+def _launch(spec: "SweepSpec", cluster: dict[str, Any]) -> "Launch":
     from cluster import manifests
     from cluster.resources import Capacity, Node
     from tuner.cli import shipping
 
     group = manifests.Group(
-        workers=workers["workers"],
-        max_workers=workers["max_workers"] or workers["workers"],
-        cpus=workers["worker_cpus"],
-        gpus=workers["worker_gpus"],
-        memory_gib=workers["worker_memory"],
+        workers=cluster["workers"],
+        max_workers=cluster["max_workers"] or cluster["workers"],
+        cpus=cluster["worker_cpus"],
+        gpus=cluster["worker_gpus"],
+        memory_gib=cluster["worker_memory"],
     )
     # A worker is labelled as trials ask for; what only excludes says nothing of what it is.
     labels = {name: wanted for name, wanted in spec.resources.labels.items() if not wanted.startswith(("!", "in("))}
     node = Node("worker", cpus=group.cpus, gpus=group.gpus, labels=tuple(sorted(labels.items())))
     for resources in spec.resources.allot(Capacity((node,))).every:
         group.check(resources)
-    name = re.sub("[^a-z0-9]+", "-", spec.name.lower()).strip("-")[:40].strip("-")
-    return manifests.Launch(name=f"sweep-{name}", image=workers["image"], ray=shipping.versions()["ray"], group=group, labels=labels)
+    return manifests.Launch(
+        name=object_name(spec.name),
+        image=cluster["image"],
+        ray=shipping.versions()["ray"],
+        group=group,
+        labels=labels,
+        head_cpus=cluster["head_cpus"],
+        head_memory_gib=cluster["head_memory"],
+    )

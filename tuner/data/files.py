@@ -56,7 +56,7 @@ def locate(path: str) -> tuple["FileSystem", str, bool]:
     with _reaching(path):
         info = system.get_file_info(inner)
     if info.type == fs.FileType.NotFound:
-        where = "" if Path(path).is_absolute() else f" below {Path.cwd()}, the working folder, where relative paths start"
+        where = "" if "://" in str(path) or Path(path).is_absolute() else f" below {Path.cwd()}, the working folder, where relative paths start"
         raise DatasetError(f"{path}: no such file or folder{where}; {_what_is_there(path)}")
     return system, inner, info.type == fs.FileType.Directory
 
