@@ -53,8 +53,8 @@ def _section(value: Mapping[str, Any], named: Mapping[str, Any]) -> Mapping[str,
     """Return the section that a key is; None where it is a value."""
     for branch in (value, *value.get("anyOf", ())):
         if "$ref" in branch:
-            found = named[branch["$ref"].rpartition("/")[2]]
-            return found if found["description"].startswith("`[") else None
+            section = named[branch["$ref"].rpartition("/")[2]]
+            return section if section["description"].startswith("`[") else None
     return None
 
 

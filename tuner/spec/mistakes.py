@@ -33,26 +33,26 @@ def one_line(error: ValidationError, model: type[BaseModel]) -> str:
     """Put the first mistake into one line; mistakes of one key (the branches of a union) count as one.
 
     Args:
-        error: what pydantic found.
+        error: of pydantic.
         model: what it checked against.
     """
     by_key: dict[tuple[str | int, ...], list] = {}
     for mistake in error.errors():
         by_key.setdefault(_real_path(model, mistake["loc"]), []).append(mistake)
-    # An unknown key is told first: it is most often the misspelt one that another mistake then misses.
+    # An unknown key comes first: it is most often the misspelt one that another mistake then misses.
     path = next((path for path, mistakes in by_key.items() if mistakes[0]["type"] == "extra_forbidden"), next(iter(by_key)))
     more = f" (and {len(by_key) - 1} more)" if len(by_key) > 1 else ""
-    told = _explain(model, path, by_key[path])
-    # A check between the keys of a section names the key itself: `dataset` and `path: missing` are told as `dataset.path: missing`.
-    between = ".".join(map(str, path)) and told.partition(":")[0] in getattr(_at(model, path), "model_fields", {})
-    return f"{'.'.join(map(str, path)) or 'spec'}{'.' if between else ': '}{told}{more}"
+    explained = _explain(model, path, by_key[path])
+    # A check between the keys of a section names the key itself: `dataset` and `path: missing` become `dataset.path: missing`.
+    between = ".".join(map(str, path)) and explained.partition(":")[0] in getattr(_at(model, path), "model_fields", {})
+    return f"{'.'.join(map(str, path)) or 'spec'}{'.' if between else ': '}{explained}{more}"
 
 
 def _explain(model: type[BaseModel], path: tuple[str | int, ...], mistakes: list) -> str:
     first = mistakes[0]
     if first["type"] == "extra_forbidden":
-        known = list(_fields(model, path[:-1]))
-        near = nearest(str(path[-1]), known).replace("'", "")
+        fields = list(_fields(model, path[:-1]))
+        near = nearest(str(path[-1]), fields).replace("'", "")
         return f"unknown key; {near}"
     if first["type"] == "missing":
         return f"missing; expected {_describe(model, path)}"
@@ -71,8 +71,8 @@ def _explain(model: type[BaseModel], path: tuple[str | int, ...], mistakes: list
             expected.append(mistake["msg"].removeprefix("Input should be ").removeprefix("String should ").lower())
     near = ""
     if words and isinstance(first["input"], str):
-        found = nearest(first["input"], words)
-        near = f"; {found}" if found.startswith("did you mean") else ""
+        suggestion = nearest(first["input"], words)
+        near = f"; {suggestion}" if suggestion.startswith("did you mean") else ""
     return f"got {shown(first['input'])}; expected {' or '.join(dict.fromkeys(expected))}{near}"
 
 

@@ -84,12 +84,12 @@ def reproduce(mnist: Path | None, *, only: Sequence[str], seeds: int, seed: int,
         view.stage("test", text=f"{test.rows} images")
         rows = evaluate.open_test(test, record=lambda reason: view.note(f"the test split is opened: {reason}"), reason="published against reproduced scores")
         results = evaluate.score(context, dataset, runs, rows, workers=workers)
-    found = []
+    reproductions = []
     for name in names:
         mine = [index for index, (other, _) in enumerate(jobs) if other == name]
         scores = tuple(results[index].metrics["test_accuracy"] for index in mine)
-        found.append(Reproduction(name, BASELINES[name].published, scores, runs[mine[0]].parameters))
-    return found
+        reproductions.append(Reproduction(name, BASELINES[name].published, scores, runs[mine[0]].parameters))
+    return reproductions
 
 
 def reproduce_grid(mnist: Path | None, *, seeds: int, seed: int, view: View, interrupted: threading.Event) -> list[Reproduction]:
@@ -99,7 +99,7 @@ def reproduce_grid(mnist: Path | None, *, seeds: int, seed: int, view: View, int
         mnist: an mnist.npz; None: Keras's own copy, downloaded once.
         seeds: how often the grid is searched.
         seed: what all their seeds derive from.
-        view: is told what happens.
+        view: shows what happens.
         interrupted: set from a signal handler.
     """
     scores: dict[str, list[float]] = {name: [] for name in GRID_SEARCH.published}

@@ -3,7 +3,7 @@
 The search is simulated: the very scheduler that Ray drives, on a virtual clock (simulate.py), over made-up learning curves, many times. Each time
 it is drawn anew how much trials differ, how fast they learn, how noisy epochs are, how fast the machine is that day, and how far the networks
 that will be tried are faster or slower than the few that were measured. The confirmation that follows is the race of confirm.py over the trials
-that this search found.
+of this search.
 
 What the model does not know: failures, other users of the machine, and what the sampler itself takes to think. Must not know how networks are
 measured.
@@ -210,7 +210,7 @@ def _once(sweep: CostInputs, measured: Sequence[Measured], draw: np.random.Gener
     study, epochs, taken = _searched(sweep, curve, lost=lost, last=last, seed=seed)
     taken += sweep.waited_s
     board = Leaderboard.of(study.trials(), sweep.objective, {})
-    found = {"search": (epochs, taken), "confirm": (0.0, 0.0), "retrain": (0.0, 0.0)}
+    stages = {"search": (epochs, taken), "confirm": (0.0, 0.0), "retrain": (0.0, 0.0)}
 
     # Seeds differ at least as much as epochs do.
     between = noise * math.exp(draw.uniform(0.0, math.log(SEEDS_DIFFER)))
@@ -234,7 +234,7 @@ def _once(sweep: CostInputs, measured: Sequence[Measured], draw: np.random.Gener
             each = [seconds_of(trial, race.epochs(trial)) for trial, _ in wanted]
             taken += max(max(each), math.fsum(each) / sweep.slots)
             scores |= {(trial, index): board.find(trial).score + between * float(draw.normal()) for trial, index in wanted}  # type: ignore[operator]
-        found["confirm"] = (float(sum(race.epochs(trial) for trial, _ in scores)), taken + workers_s)
+        stages["confirm"] = (float(sum(race.epochs(trial) for trial, _ in scores)), taken + workers_s)
         workers_s = 0.0
         chosen = next(entry["trial"] for entry in race.verdict(scores) if entry["chosen"])
         winner = board.find(chosen)
@@ -242,8 +242,8 @@ def _once(sweep: CostInputs, measured: Sequence[Measured], draw: np.random.Gener
         length = winner.best_epoch or 1
         # A final training is of one network on all rows, a trial's of one per fold.
         once = seconds_of(winner.number, length * sweep.pool_share / sweep.networks)
-        found["retrain"] = (float(length * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots) + workers_s)
-    return found
+        stages["retrain"] = (float(length * sweep.seeds), once * math.ceil(sweep.seeds / sweep.slots) + workers_s)
+    return stages
 
 
 def _searched(sweep: CostInputs, curves: Callable[[Mapping[str, Any], int], Curve], *, lost: float, last: float, seed: int) -> tuple[Study, float, float]:

@@ -1,6 +1,6 @@
 """What a running search will still take, by the model of `tuner plan`: forecast once, from the first epochs that its own trials have trained.
 
-Owns when enough is known for it, and the process that computes it: one of its own, of low priority, so that it takes no time from trials. What it
+Owns when there is enough to go by, and the process that computes it: one of its own, of low priority, so that it takes no time from trials. What it
 finds is a fact of the sweep (`forecast`), which the views show while the sweep runs and the report holds against what came of it. Must not know how
 costs follow from measurements (costs.py).
 """
@@ -42,7 +42,7 @@ class Eta:
         slots: trials at a time.
         pool_share: rows of a final training by rows of a trial's.
         networks: that a trial trains at a time: one per fold.
-        view: is told of the forecast.
+        view: shows the forecast.
     """
 
     def __init__(self, spec: specs.SweepSpec, accounts: Accounts, *, slots: int, pool_share: float, networks: int, view: View) -> None:
@@ -57,7 +57,7 @@ class Eta:
             view.forecast(self._made)
 
     def look(self) -> None:
-        """Begin the forecast once enough is known, and tell it once it is there; quick, and called often."""
+        """Begin the forecast once there is enough to go by, and show it once it is there; quick, and called often."""
         if self._process is not None and self._process.poll() is not None:
             self._take(self._process)
             self._process = None
