@@ -99,7 +99,7 @@ def test_fork_knows_what_was_tried_and_neither_repeats_nor_ranks_it(
         evaluation={"enabled": False},
     )
     lie = sum(record.configuration["width"] != 16 for record in first.records)
-    assert f"{tmp_path / 'first'}: {lie} of 3 trials lie in this space, and are known to the sampler" in view.notes
+    assert f"{tmp_path / 'first'}: {lie} of 3 trials lie in this space, and teach the sampler" in view.notes
     assert [record.number for record in sorted(board.records, key=lambda record: record.number)] == [0, 1]
     assert not tried & {json.dumps(record.configuration, sort_keys=True) for record in board.records}
     assert board.facts["warm_start"] == {"sweeps": ["first"], "trials": lie}

@@ -59,7 +59,7 @@ def taught(folder: Path) -> Study:
     earlier(folder / "before")
     study = begun(folder / "now")
     lines = warm_start.learn(study, [str(folder / "before")], SPACE, max_epochs=EPOCHS, content_hash="same")
-    assert lines == [f"{folder / 'before'}: 13 of 13 trials lie in this space, and are known to the sampler"]
+    assert lines == [f"{folder / 'before'}: 13 of 13 trials lie in this space, and teach the sampler"]
     study.earlier = warm_start.earlier_trials(study)
     return study
 

@@ -130,7 +130,7 @@ def test_journal_is_mirrored_in_whole_records_and_goes_on_elsewhere(place: str, 
     copied = threading.Event()
     put = Storage.put
     monkeypatch.setattr(Storage, "put", lambda self, name, content: (put(self, name, content), copied.set() if content == b"1\n2\n" else None))
-    with mirrored(here, place, told=tell, interrupted=threading.Event()):
+    with mirrored(here, place, tell=tell, interrupted=threading.Event()):
         assert copied.wait(20)
         assert Storage(place).get("journal.log") == b"1\n2\n"
         with (here / "journal.log").open("a") as file:
@@ -140,7 +140,7 @@ def test_journal_is_mirrored_in_whole_records_and_goes_on_elsewhere(place: str, 
 
     there.mkdir()
     (there / "journal.end").write_text("of another time")
-    with mirrored(there, place, told=tell, interrupted=threading.Event()):
+    with mirrored(there, place, tell=tell, interrupted=threading.Event()):
         assert (there / "journal.log").read_text() == "1\n2\nhalf\n"
         assert (there / "leaderboard.parquet").read_text() == "board"
         assert not (there / "journal.end").exists()
@@ -172,7 +172,7 @@ def test_storage_that_is_away_is_told_once_tried_again_and_stops_nothing(tmp_pat
         put(self, name, content)
 
     monkeypatch.setattr(Storage, "put", flaky)
-    with mirrored(here, str(tmp_path / "shared"), told=tell, interrupted=threading.Event()):
+    with mirrored(here, str(tmp_path / "shared"), tell=tell, interrupted=threading.Event()):
         away.set()
         for _ in range(3):
             assert refused.acquire(timeout=20)
@@ -186,7 +186,7 @@ def test_storage_that_is_away_is_told_once_tried_again_and_stops_nothing(tmp_pat
 
 def test_storage_out_of_reach_at_the_beginning_is_one_line(s3: str, tmp_path: Path) -> None:
     message = r"^storage: s3://no-such-bucket/x cannot be used \(.*; expected a place that this machine may read and write"
-    with pytest.raises(SweepError, match=message) as refusal, mirrored(tmp_path, "s3://no-such-bucket/x", told=told(), interrupted=threading.Event()):
+    with pytest.raises(SweepError, match=message) as refusal, mirrored(tmp_path, "s3://no-such-bucket/x", tell=told(), interrupted=threading.Event()):
         pass
     assert "\n" not in str(refusal.value) and SECRET not in str(refusal.value)
 
@@ -201,10 +201,10 @@ def test_second_driver_is_refused_and_a_dead_one_is_taken_over(tmp_path: Path, m
     alive = threading.Timer(0.1, lambda: kept.put("driver.json", sign(2).encode()))
     alive.start()
     with pytest.raises(SweepError, match="shared: process 7 on elsewhere is running this sweep"):
-        Mirror(here, kept, told=tell, interrupted=threading.Event()).take()
+        Mirror(here, kept, tell=tell, interrupted=threading.Event()).take()
     alive.join()
     assert b"other" in (kept.get("driver.json") or b"")
-    Mirror(here, kept, told=tell, interrupted=threading.Event()).take()  # it writes no more
+    Mirror(here, kept, tell=tell, interrupted=threading.Event()).take()  # it writes no more
     assert b"other" not in (kept.get("driver.json") or b"")
     assert "was last used by process 7 on elsewhere; waiting 0.6 s for a sign of life" in tell.lines[0]  # type: ignore[attr-defined]
 
@@ -214,7 +214,7 @@ def test_driver_that_was_taken_over_stops_and_writes_no_more(tmp_path: Path, mon
     kept, interrupted = Storage(str(tmp_path / "shared")), threading.Event()
     here = journal(tmp_path / "here", "1\n")
     message = r"process 7 on elsewhere has taken the sweep in .* over; this driver stops"
-    with pytest.raises(SweepError, match=message), mirrored(here, kept.place, told=told(), interrupted=interrupted):
+    with pytest.raises(SweepError, match=message), mirrored(here, kept.place, tell=told(), interrupted=interrupted):
         kept.put("driver.json", b'{"host": "elsewhere", "pid": 7, "token": "other", "beat": 1}')
         assert interrupted.wait(20)
         (here / "journal.log").write_text("1\n2\n")

@@ -26,13 +26,13 @@ def compare(folders: tuple[Path, ...], form: str, as_json: bool) -> None:
         if label in boards:
             raise SweepError(f"compare: {folder} is named twice; expected different sweeps")
         boards[label] = Leaderboard.read(folder)
-    found = report.compare(boards)
+    comparison = report.compare(boards)
     if as_json or form == "json":
-        click.echo(json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False))
+        click.echo(json.dumps(comparison, indent=1, allow_nan=False, ensure_ascii=False))
     elif form == "md":
-        click.echo(report.markdown(found), nl=False)
+        click.echo(report.markdown(comparison), nl=False)
     else:
-        click.echo(report.text(found, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None), nl=False)
+        click.echo(report.text(comparison, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None), nl=False)
 
 
 def _labels(folders: tuple[Path, ...]) -> list[str]:

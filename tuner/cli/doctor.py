@@ -38,10 +38,10 @@ def doctor(spec: Path | None, address: str | None, overrides: tuple[str, ...], a
         section = ClusterSection(target="address", address=address)
     with connect(section) as cluster:
         folder = None if checked is None else checked.sweep_folder.resolve()
-        found = nodes.examine(shipping.versions(), exact=entry.EXACT, folder=folder, counting=COUNT_GPUS)
-        problems = [f"{finding.node}: {finding.text}" for finding in found.findings if finding.fatal]
-        warnings = [*cluster.warnings, *_keras(problems), *(f"{finding.node}: {finding.text}" for finding in found.findings if not finding.fatal)]
-        facts: dict[str, Any] = {"cluster": cluster.description, "nodes": [dict(node) for node in found.nodes]}
+        examined = nodes.examine(shipping.versions(), exact=entry.EXACT, folder=folder, counting=COUNT_GPUS)
+        problems = [f"{finding.node}: {finding.text}" for finding in examined.findings if finding.fatal]
+        warnings = [*cluster.warnings, *_keras(problems), *(f"{finding.node}: {finding.text}" for finding in examined.findings if not finding.fatal)]
+        facts: dict[str, Any] = {"cluster": cluster.description, "nodes": [dict(node) for node in examined.nodes]}
         if checked is not None:
             facts |= _sweep(checked, cluster, problems)
     facts |= {"problems": problems, "warnings": warnings}

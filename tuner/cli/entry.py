@@ -24,17 +24,17 @@ def differences(expected: dict[str, str]) -> list[str]:
     Args:
         expected: package -> version; `python` is Python itself.
     """
-    found = []
+    lines = []
     for name, wanted in expected.items():
         try:
             version = platform.python_version() if name == "python" else importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name}: missing, expected {wanted}")
+            lines.append(f"{name}: missing, expected {wanted}")
             continue
         parts = None if name in EXACT else 2
         if version.split(".")[:parts] != wanted.split(".")[:parts]:
-            found.append(f"{name}: has {version}, expected {wanted}")
-    return found
+            lines.append(f"{name}: has {version}, expected {wanted}")
+    return lines
 
 
 def main() -> None:

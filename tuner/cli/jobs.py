@@ -73,9 +73,9 @@ def submit(spec: Path, overrides: tuple[str, ...], folder: str | None, no_wait: 
 @JSON
 def status(job: str, address: str, as_json: bool) -> None:
     """Show how JOB stands. Exit code 1 if it failed."""
-    found = _server(address).job(job)
-    click.echo(json.dumps(_facts(found)) if as_json else _row(found) + (f"\n{several(found.message)}" if found.message else ""))
-    if found.status == "FAILED":
+    state = _server(address).job(job)
+    click.echo(json.dumps(_facts(state)) if as_json else _row(state) + (f"\n{several(state.message)}" if state.message else ""))
+    if state.status == "FAILED":
         raise SystemExit(1)
 
 

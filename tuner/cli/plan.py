@@ -30,7 +30,7 @@ def plan(spec: Path, overrides: tuple[str, ...], measure: int, price_per_hour: f
     view = view_for(quiet=as_json)
     with signals() as interruption:
         try:
-            found = plans.make_plan(
+            planned = plans.make_plan(
                 checked,
                 measure=measure,
                 price_per_hour=price_per_hour,
@@ -40,4 +40,4 @@ def plan(spec: Path, overrides: tuple[str, ...], measure: int, price_per_hour: f
             )
         finally:
             view.close()
-    click.echo(json.dumps(found, allow_nan=False, ensure_ascii=False) if as_json else plans.text(found))
+    click.echo(json.dumps(planned, allow_nan=False, ensure_ascii=False) if as_json else plans.text(planned))

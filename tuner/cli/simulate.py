@@ -43,7 +43,7 @@ def simulate(
     if sampler is not None:
         values["search"] |= {"sampler": sampler, "trials": begun.search.trials or len(read_study(folder).trials())}
     spec = specs.check(values)
-    found = replay(
+    replayed = replay(
         read_study(folder),
         spec.search_space(space_of_record(read_study(folder))),
         search=None if sampler is None else spec.search,
@@ -53,9 +53,9 @@ def simulate(
         seed=spec.seed if seed is None else seed,
     )
     if as_json:
-        click.echo(json.dumps(vars(found)))
+        click.echo(json.dumps(vars(replayed)))
         return
     rules = f"{sampler or 'its own configurations'}, {spec.scheduler.name}, {workers} worker{'s' * (workers != 1)}"
     click.echo(f"simulated: {folder} with {rules}")
-    click.echo(f"  would have chosen trial {found.chosen} of the sweep, seen at {found.value:.4f}")
-    click.echo(f"  {found.trials} trials, {found.epochs} epochs ({found.guessed} of them guessed), {found.seconds:.1f} s")
+    click.echo(f"  would have chosen trial {replayed.chosen} of the sweep, seen at {replayed.value:.4f}")
+    click.echo(f"  {replayed.trials} trials, {replayed.epochs} epochs ({replayed.guessed} of them guessed), {replayed.seconds:.1f} s")

@@ -58,7 +58,7 @@ class Audience:
     """Who hears of a search while it runs.
 
     Attributes:
-        view: is told of every report.
+        view: shows every report.
         interrupted: set from a signal handler; trials then stop and wait to be continued.
         now_and_then: called often; quick.
     """
@@ -263,7 +263,7 @@ def _fit(
 
 
 def _victim(error: RuntimeError) -> int | None:
-    """Return the number of the trial over whose dead worker Ray Tune broke down; None where that cannot be told.
+    """Return the number of the trial over whose dead worker Ray Tune broke down; None where nothing says.
 
     Ray 2.60 raises where Ray's memory monitor has killed a worker (ray/air/execution/_internal/actor_manager.py), and says whose worker it was
     nowhere but in that exception's frames. Once it handles OutOfMemoryError as any death, `test_search_goes_on_where_rays_memory_monitor_breaks_ray_tune`

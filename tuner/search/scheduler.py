@@ -1,7 +1,7 @@
 """Early stopping in Ray Tune: every epoch is recorded, and then the rule says whether the trial goes on.
 
 Here stand the order of that, and the audit: a small random share of the trials that a rule would stop runs on to the end, so that the price of stopping
-can be told. The rules themselves are in rules/.
+can be said. The rules themselves are in rules/.
 """
 
 import math

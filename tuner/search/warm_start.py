@@ -43,7 +43,7 @@ def learn(study: Study, sources: Sequence[str], space: SearchSpace, *, max_epoch
         trials = [trial for trial in earlier.trials("complete", "pruned", "failed") if _tells(trial)]
         taken = [taken for trial in trials if (taken := _taken(trial, study, space, max_epochs)) is not None]
         teaching += taken
-        lines.append(f"{source}: {len(taken)} of {len(trials)} trials lie in this space, and are known to the sampler")
+        lines.append(f"{source}: {len(taken)} of {len(trials)} trials lie in this space, and teach the sampler")
     _record(study, teaching)
     study.set_fact("warm_start", {"sweeps": [Path(source).name for source in sources], "trials": len(teaching)})
     return lines

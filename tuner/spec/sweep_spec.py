@@ -45,7 +45,7 @@ class SpaceSection(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     name: str | None = Field(None, description=f"A space that comes with Tuner: {', '.join(SPACES)}.")
-    builder: str | None = Field(None, description='Your own network instead: "my_module:build_model", found beside the spec or among the installed packages.')
+    builder: str | None = Field(None, description='Your own network instead: "my_module:build_model", beside the spec or among the installed packages.')
     define_by_run: bool | None = Field(
         None,
         description="Whether the builder asks for its hyperparameters itself while it runs: build(hp) with KerasTuner's HyperParameters, or build(trial) with "

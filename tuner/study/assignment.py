@@ -15,7 +15,7 @@ class Assignment:
         seed: of every draw of the trial.
         epoch: the last one that is recorded; 0 for a new trial.
         pause_s: how long to wait before the trial begins, in seconds: it failed for what may pass.
-        deadline_s: how long an epoch may take, in seconds, by the epochs of the sweep; None while too few have told.
+        deadline_s: how long an epoch may take, in seconds, by the epochs of the sweep; None while there are too few.
         larger_share: whether its usual share of a GPU was too small for it.
     """
 

@@ -175,7 +175,7 @@ def _reason(error: BaseException) -> str:
 
 def _away(error: BaseException) -> DBAPIError | None:
     """Return the error of the database's driver if it says that the database cannot be reached."""
-    for found in (error, error.__cause__):
-        if isinstance(found, OperationalError | InterfaceError) or (isinstance(found, DBAPIError) and found.connection_invalidated):
-            return found
+    for cause in (error, error.__cause__):
+        if isinstance(cause, OperationalError | InterfaceError) or (isinstance(cause, DBAPIError) and cause.connection_invalidated):
+            return cause
     return None

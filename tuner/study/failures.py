@@ -91,7 +91,7 @@ def pause_s(retries: int) -> float:
 
 
 def deadline_s(epochs_s: Sequence[float]) -> float | None:
-    """Return the seconds after which an epoch is taken as hung; None while too few epochs have told how long one takes.
+    """Return the seconds after which an epoch is taken as hung; None while too few epochs say how long one takes.
 
     Args:
         epochs_s: seconds of each epoch so far, over all trials.

@@ -1,7 +1,7 @@
 """The journal of a study: Optuna's file format, with a checksum on each line and patience with storage that refuses.
 
 Owns the file: a line is one record as JSON, and ends with `"crc"`, the CRC-32 of all bytes of the file before it. A record that was changed, cut out or
-doubled is thus found when the journal is opened, instead of becoming a sweep with other trials. Lines of other writers (optuna-dashboard's
+doubled thus shows when the journal is opened, instead of becoming a sweep with other trials. Lines of other writers (optuna-dashboard's
 notes) have none, and are covered by the next line that has. A last line without its end is what a crash leaves: it is cut before the next is written.
 A file that was cut between two lines looks like an earlier one; the note `journal.end` beside it says how long it was. Must not know what a record means.
 """
@@ -187,19 +187,19 @@ class SweepJournal(JournalFileBackend):
             os.close(file)
 
     def _marked(self) -> int:
-        """Return how long the file was before the last append; 0 where that is not known."""
+        """Return how long the file was before the last append; 0 where nothing says."""
         try:
             text = self._mark.read_text(encoding="ascii")
             begin, end, _ = text.split()
-            known = text == _MARK.format(int(begin), int(end), zlib.crc32(f"{int(begin)} {int(end)}".encode()))
+            is_ours = text == _MARK.format(int(begin), int(end), zlib.crc32(f"{int(begin)} {int(end)}".encode()))
         except (OSError, ValueError):
             return 0
-        return int(begin) if known else 0
+        return int(begin) if is_ours else 0
 
     def _checked(self, line: bytes) -> dict[str, Any]:
         place = f"{self._path}: line {self._lines + 1} is damaged"
-        found = _CRC.search(line)
-        if found and f"{zlib.crc32(line[: found.start()], self._sum):08x}".encode() != found[1]:
+        mark = _CRC.search(line)
+        if mark and f"{zlib.crc32(line[: mark.start()], self._sum):08x}".encode() != mark[1]:
             raise JournalDamaged(f"{place}, or a line before it is (the checksum differs)")
         try:
             record = json.loads(line)

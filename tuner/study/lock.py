@@ -1,4 +1,4 @@
-"""One driver per sweep: whoever comes second is told where the first one runs.
+"""One driver per sweep: whoever comes second learns where the first one runs.
 
 Owns the file `driver.lock` in a sweep's folder (it is there while a sweep runs, and after a kill until the next run), and the heartbeat in a study
 that lives in a database. A driver that died holds neither: the kernel lets go of its file, and its heart stops. Must not know what a sweep does.
@@ -90,9 +90,9 @@ def beating(study: Study, lost: Callable[[], object], *, every_s: float = BEAT_E
         SweepError: another driver is at work.
     """
     token = secrets.token_hex(8)
-    found = study.facts.get("driver") or {}
-    if found and time.time() - float(found["beat"]) < dead_after_s and not ended_here(found):
-        raise busy(found)
+    holder = study.facts.get("driver") or {}
+    if holder and time.time() - float(holder["beat"]) < dead_after_s and not ended_here(holder):
+        raise busy(holder)
     _beat(study, token)
     time.sleep(min(SETTLE_S, every_s))
     _refuse_if_taken(study, token)
@@ -139,10 +139,10 @@ def _taken(path: Path) -> int:
 
 def _read(file: int) -> dict[str, Any]:
     try:
-        found = json.loads(os.pread(file, 1 << 16, 0))
+        holder = json.loads(os.pread(file, 1 << 16, 0))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def holder_of(folder: str | Path) -> dict[str, Any]:
@@ -186,9 +186,9 @@ def _beat(study: Study, token: str) -> None:
 
 
 def _refuse_if_taken(study: Study, token: str) -> None:
-    found = study.facts["driver"]
-    if found["token"] != token:
-        raise busy(found)
+    holder = study.facts["driver"]
+    if holder["token"] != token:
+        raise busy(holder)
 
 
 def ended_here(holder: dict[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """A sweep's folder, kept in its storage as well: the journal every few seconds, results as they come. Another machine can go on from there.
 
 Owns what is copied and when, that the copy of the journal always ends with a whole record, which of two journals is the newer one, and that one driver at
-a time writes there. A storage that refuses is told of and tried again; the sweep goes on meanwhile. Must not know what a record means.
+a time writes there. A storage that refuses is spoken of and tried again; the sweep goes on meanwhile. Must not know what a record means.
 """
 
 import json
@@ -31,23 +31,23 @@ DEAD_AFTER_S = 6 * EVERY_S
 
 
 @contextmanager
-def mirrored(folder: Path, place: str, *, told: Callable[[str], object], interrupted: threading.Event) -> Iterator["Mirror"]:
+def mirrored(folder: Path, place: str, *, tell: Callable[[str], object], interrupted: threading.Event) -> Iterator["Mirror"]:
     """Bring a sweep's folder up to date from its storage, and keep the storage up to date until the end.
 
     Args:
         folder: of the sweep, locked by this driver.
         place: where the storage keeps it.
-        told: is told what people should know, from any thread.
+        tell: is called with what people should know, from any thread.
         interrupted: set where another driver has taken over.
 
     Raises:
         SweepError: the storage is out of reach, another driver is at work, or folder and storage hold two different sweeps.
     """
-    mirror = Mirror(folder, Storage(place), told=told, interrupted=interrupted)
+    mirror = Mirror(folder, Storage(place), tell=tell, interrupted=interrupted)
     try:
         mirror.take()
         for line in fetch(mirror.storage, folder):
-            told(line)
+            tell(line)
     except OSError as error:
         raise SweepError(f"storage: {place} cannot be used ({one_line(error)}); expected a place that this machine may read and write") from error
     keeper = threading.Thread(target=mirror.keep, name="mirror", daemon=True)
@@ -120,16 +120,16 @@ class Mirror:
     """What of a folder is in the storage.
 
     Args:
-        folder, storage, told, interrupted: see `mirrored`.
+        folder, storage, tell, interrupted: see `mirrored`.
 
     Attributes:
         lost: who has taken over, in one line; empty as long as nobody has.
     """
 
-    def __init__(self, folder: Path, storage: Storage, *, told: Callable[[str], object], interrupted: threading.Event) -> None:
+    def __init__(self, folder: Path, storage: Storage, *, tell: Callable[[str], object], interrupted: threading.Event) -> None:
         self.storage = storage
         self._folder = folder
-        self._told = told
+        self._tell = tell
         self._interrupted = interrupted
         self._token = secrets.token_hex(8)
         self._beats = 0
@@ -146,14 +146,14 @@ class Mirror:
             SweepError: another one is at work, or the user asked to stop.
             OSError: the storage is out of reach.
         """
-        found, until = self._driver(), time.monotonic() + DEAD_AFTER_S
-        if found and not ended_here(found) and {**found, **identity()} != found:
-            self._told(f"storage: {self.storage.place} was last used by {_who(found)}; waiting {DEAD_AFTER_S:g} s for a sign of life")
+        driver, until = self._driver(), time.monotonic() + DEAD_AFTER_S
+        if driver and not ended_here(driver) and {**driver, **identity()} != driver:
+            self._tell(f"storage: {self.storage.place} was last used by {_who(driver)}; waiting {DEAD_AFTER_S:g} s for a sign of life")
             while time.monotonic() < until:
                 if self._interrupted.wait(DEAD_AFTER_S / 30):
                     raise SweepError("interrupted; run the same command again to go on")
                 now = self._driver()
-                if now != found and now:
+                if now != driver and now:
                     raise busy(now, self.storage.place)
                 if not now:
                     break
@@ -177,9 +177,9 @@ class Mirror:
             return
         began = time.monotonic()
         try:
-            found = self._driver()
-            if found and found["token"] != self._token:
-                self.lost = f"storage: {_who(found)} has taken the sweep in {self.storage.place} over; this driver stops"
+            driver = self._driver()
+            if driver and driver["token"] != self._token:
+                self.lost = f"storage: {_who(driver)} has taken the sweep in {self.storage.place} over; this driver stops"
                 self._interrupted.set()
                 return
             self._beat()
@@ -188,11 +188,11 @@ class Mirror:
                 self._copy_file(name)
         except OSError as error:
             if not self._refused:
-                self._told(f"storage: {self.storage.place} cannot be written to ({one_line(error)}); tried again, and the sweep goes on in {self._folder}")
+                self._tell(f"storage: {self.storage.place} cannot be written to ({one_line(error)}); tried again, and the sweep goes on in {self._folder}")
             self._refused = True
         else:
             if self._refused:
-                self._told(f"storage: {self.storage.place} is up to date again")
+                self._tell(f"storage: {self.storage.place} is up to date again")
             self._refused = False
         self._pause_s = min(LONGEST_PAUSE_S, max(EVERY_S, TIMES_A_COPY * (time.monotonic() - began)))
 
@@ -210,10 +210,10 @@ class Mirror:
 
     def _driver(self) -> dict:
         try:
-            found = json.loads(self.storage.get(DRIVER) or b"{}")
+            driver = json.loads(self.storage.get(DRIVER) or b"{}")
         except ValueError:
             return {}
-        return found if isinstance(found, dict) and {"host", "pid", "token"} <= set(found) else {}
+        return driver if isinstance(driver, dict) and {"host", "pid", "token"} <= set(driver) else {}
 
     def _beat(self) -> None:
         self._beats += 1

@@ -72,7 +72,7 @@ class Study:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is known of the sweep as a whole: spec, data, versions, test-set openings, final evaluation."""
+        """The facts of the sweep as a whole: spec, data, versions, test-set openings, final evaluation."""
         return self.optuna.user_attrs
 
     def set_fact(self, name: str, value: Any) -> None:
@@ -174,7 +174,7 @@ class Study:
     def finish(self, number: int, state: str, cause: Cause | None = None) -> None:
         """End a trial.
 
-        Complete and pruned trials are told with their best value so far; one without any value is failed. A trial that already
+        Complete and pruned trials end with their best value so far; one without any value is failed. A trial that already
         ended is left alone, so that finishing is safe to repeat.
 
         Args:

@@ -94,8 +94,8 @@ class Storage:
         from pyarrow import fs
 
         system, path = self._there(folder)
-        found = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
-        return {info.path.removeprefix(path).lstrip("/"): info.size for info in found if info.type == fs.FileType.File}
+        listing = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+        return {info.path.removeprefix(path).lstrip("/"): info.size for info in listing if info.type == fs.FileType.File}
 
     def remove(self, name: str) -> None:
         """Remove a file; nothing happens where there is none."""
@@ -152,12 +152,12 @@ class States:
 
     def sizes(self) -> dict[int, int]:
         """Return the bytes of each trial's state."""
-        found: dict[int, int] = {}
+        sizes: dict[int, int] = {}
         for name, size in self._storage.sizes().items():
             number, _, file = name.partition("/")
             if number.isdigit() and file:
-                found[int(number)] = found.get(int(number), 0) + size
-        return found
+                sizes[int(number)] = sizes.get(int(number), 0) + size
+        return sizes
 
     def remove(self, number: int) -> None:
         """Remove the state of a trial: first the file that names the others."""

@@ -81,7 +81,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
 
     Args:
         spec: checked.
-        view: is told what happens.
+        view: shows what happens.
         interrupted: set from a signal handler: the sweep then ends cleanly, to be continued later.
         given: code and data that are not in the spec.
         telling: tell the view the result at the end, and write the reports; a sweep within another command does neither.
@@ -101,10 +101,10 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
         @cache
         def load() -> tuple[data.Dataset, data.SealedTest]:
             view.stage("data", text=spec.dataset.source)
-            found = given.load() if given.load else data.load(spec.dataset, spec.seed)
-            for line in lines(found[0].facts.get("decisions", ())):
+            loaded = given.load() if given.load else data.load(spec.dataset, spec.seed)
+            for line in lines(loaded[0].facts.get("decisions", ())):
                 view.note(line)
-            return found
+            return loaded
 
         if anew := begin_anew(spec, given):
             view.note(anew)
@@ -123,7 +123,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
 
 
 def _finished(spec: specs.SweepSpec, load: Load, given: Given) -> Leaderboard | None:
-    """Return the leaderboard of a sweep that has nothing left to do; None where something is left, or nothing is known of it."""
+    """Return the leaderboard of a sweep that has nothing left to do; None where something is left, or it has no record."""
     try:
         study = read_study(spec.sweep_folder)
     except SweepError:  # where it is damaged, opening it says so
@@ -185,14 +185,14 @@ def _run(
 
 
 def _gone(view: View, text: str) -> None:
-    """Tell that the cluster has gone, and leave the terminal as it was found: nothing else is told after it."""
+    """Tell that the cluster has gone, and leave the terminal as it was: nothing else is written after it."""
     view.close()
     view.note(text)
 
 
 def _kept(spec: specs.SweepSpec, view: View, interrupted: threading.Event) -> AbstractContextManager[object]:
     """Keep the folder in the storage as well, where the spec names one: to the last report."""
-    return nullcontext() if spec.kept_at is None else mirrored(spec.sweep_folder, spec.kept_at, told=view.note, interrupted=interrupted)
+    return nullcontext() if spec.kept_at is None else mirrored(spec.sweep_folder, spec.kept_at, tell=view.note, interrupted=interrupted)
 
 
 def _fit(spec: specs.SweepSpec, cluster: targets.Cluster, lock: Lock, view: View, interrupted: threading.Event) -> tuple[Allotment, int]:
@@ -320,17 +320,17 @@ def _confirm(sweep: _Sweep, board: Leaderboard) -> Leaderboard:
         return sweep.board()
     began = time.monotonic()
     view.stage("confirm", text=f"the best {len(field)} trials on fresh seeds, at most {budget} epochs")
-    known = {(trial, index): score for trial, index, score in study.facts.get("confirm_runs", [])}
+    scores = {(trial, index): score for trial, index, score in study.facts.get("confirm_runs", [])}
     race, trained = Race(field, board.objective, budget), 0
 
     def record(run: tuple[int, int], score: float | None) -> None:
         nonlocal trained
-        known[run] = score
+        scores[run] = score
         trained += race.epochs(run[0])
-        study.set_fact("confirm_runs", [[*run, score] for run, score in known.items()])
+        study.set_fact("confirm_runs", [[*run, score] for run, score in scores.items()])
 
     configs = {each.trial: sweep.context.config.of(board.find(each.trial).configuration, sweep.spec.seed) for each in field}
-    confirmed = evaluate.confirm(sweep.context, configs, race, known=dict(known), record=record, workers=sweep.workers, view=view)
+    confirmed = evaluate.confirm(sweep.context, configs, race, known=dict(scores), record=record, workers=sweep.workers, view=view)
     if not confirmed:
         view.note("no trial could be confirmed: each failed on a fresh seed; the best of the search is taken")
     facts.record_stage(study, "confirm", began=began, epochs=trained)

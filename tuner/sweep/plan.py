@@ -64,7 +64,7 @@ def make_plan(
         spec: checked.
         measure: how many configurations, drawn at random, are trained for two epochs.
         price_per_hour: of all machines together, in any currency; None: no money is spoken of.
-        view: is told what happens.
+        view: shows what happens.
         interrupted: set from a signal handler.
         given: code and data that are not in the spec.
 
@@ -122,7 +122,7 @@ def make_plan(
     stages, total = expect(sweep, measured, seed=spec.seed)
     sizes = [probed.parameters for probed in built] + [probed.parameters for _, probed in tried]
     peaks = [probed.peak_bytes for _, probed in tried if probed.peak_bytes is not None]
-    found: dict[str, Any] = {
+    plan: dict[str, Any] = {
         "sweep": {"name": spec.name, "space": space.name, "dataset": spec.dataset.source, "slots": slots, "resources": str(allotment)},
         "branches": {"built": len(every) - sum(each["wholly"] for each in impossible), "impossible": impossible, "failed_draws": failed},
         "parameters": {"low": min(sizes), "high": max(sizes)},
@@ -138,17 +138,17 @@ def make_plan(
         "total": total.to_json(),
     }
     if spec.space.define_by_run:
-        found["space"] = space.describe()["parameters"]
+        plan["space"] = space.describe()["parameters"]
     if price_per_hour is not None:
-        found["money"] = {"price_per_hour": price_per_hour, **(total.seconds * (price_per_hour / 3600)).to_json()}
-    return found
+        plan["money"] = {"price_per_hour": price_per_hour, **(total.seconds * (price_per_hour / 3600)).to_json()}
+    return plan
 
 
-def text(found: Mapping[str, Any]) -> str:
+def text(plan: Mapping[str, Any]) -> str:
     """Return a plan for people, at most 100 columns wide but for configurations."""
-    sweep, branched, measured = found["sweep"], found["branches"], found["measured"]
+    sweep, branched, measured = plan["sweep"], plan["branches"], plan["measured"]
     seconds = [each["epoch_s"] for each in measured]
-    sizes, memory = found["parameters"], found["memory"]
+    sizes, memory = plan["parameters"], plan["memory"]
     used = f"; a process that was measured used up to {_size(memory['measured_bytes'])}" if memory["measured_bytes"] else ""
     lines = [
         f"{sweep['name']}: {sweep['space']} on {sweep['dataset']}, {count(sweep['slots'], 'trial')} at a time, {sweep['resources']} each",
@@ -159,16 +159,16 @@ def text(found: Mapping[str, Any]) -> str:
         "",
         f"{'':<12}{'epochs':<20}time",
     ]
-    for stage in [*found["stages"], found["total"]]:
+    for stage in [*plan["stages"], plan["total"]]:
         epochs = _range(stage["epochs"], lambda value: f"{value:,.0f}")
         lines.append(f"{stage['name']:<12}{epochs:<20}{_range(stage['seconds'], duration)}")
-    if "money" in found:
-        money = _range(found["money"], lambda value: f"{value:,.2f}")
-        lines.append(f"{'money':<12}{'':<20}{money} at {found['money']['price_per_hour']:g} per hour")
-    lines += ["", found["hint"]] if found["hint"] else []
-    lines += ["", f"Each range is expected to hold with a chance of {found['level']:.0%}: a simulation from these measurements, not a promise."]
-    if "space" in found:
-        lines += ["", "the space that the builder showed:", *space_lines(found["space"])]
+    if "money" in plan:
+        money = _range(plan["money"], lambda value: f"{value:,.2f}")
+        lines.append(f"{'money':<12}{'':<20}{money} at {plan['money']['price_per_hour']:g} per hour")
+    lines += ["", plan["hint"]] if plan["hint"] else []
+    lines += ["", f"Each range is expected to hold with a chance of {plan['level']:.0%}: a simulation from these measurements, not a promise."]
+    if "space" in plan:
+        lines += ["", "the space that the builder showed:", *space_lines(plan["space"])]
     for each in branched["impossible"]:
         when = "impossible" if each["wholly"] else "impossible when large"
         lines += ["", f"{when}: {each['name']}: {each['reason']}", f"  {json.dumps(each['configuration'])}"]
@@ -187,22 +187,22 @@ def _build(context: TrialContext, every: Sequence[Branch], workers: evaluate.Wor
 
     def probe(configurations: Sequence[Mapping[str, Any]]) -> dict[int, evaluate.Probed | str]:
         jobs = [evaluate.Job(replace(context.config, configuration=dict(configuration)), 0) for configuration in configurations]
-        found = {}
+        results = {}
         for index, result in evaluate.probe(context, jobs, workers=workers):
-            found[index] = result
+            results[index] = result
             ready.append(time.monotonic())
-        return found
+        return results
 
     # Many branches are the same configuration where everything else is at its first choice.
     distinct = list({json.dumps(configuration, sort_keys=True): configuration for configuration in [branch.largest for branch in every]}.values())
     large = probe([*distinct, every[0].smallest])
-    found = {json.dumps(configuration, sort_keys=True): large[index] for index, configuration in enumerate(distinct)}
-    failed = [branch for branch in every if isinstance(found[json.dumps(branch.largest, sort_keys=True)], str)]
+    results = {json.dumps(configuration, sort_keys=True): large[index] for index, configuration in enumerate(distinct)}
+    failed = [branch for branch in every if isinstance(results[json.dumps(branch.largest, sort_keys=True)], str)]
     small = probe([branch.smallest for branch in failed])
     impossible = [
         {
             "name": branch.name,
-            "reason": found[json.dumps(branch.largest, sort_keys=True)],
+            "reason": results[json.dumps(branch.largest, sort_keys=True)],
             "configuration": dict(branch.largest),
             "wholly": isinstance(small[index], str),
         }
@@ -230,20 +230,20 @@ def too_large(context: TrialContext, space: SearchSpace, workers: evaluate.Worke
 
     def probe(configurations: Sequence[Mapping[str, Any]], epochs: int) -> list[evaluate.Probed | str]:
         jobs = [evaluate.Job(replace(context.config, configuration=dict(configuration)), epochs) for configuration in configurations]
-        found = dict(evaluate.probe(few, jobs, workers=workers))
-        return [found[index] for index in range(len(jobs))]
+        outcome = dict(evaluate.probe(few, jobs, workers=workers))
+        return [outcome[index] for index in range(len(jobs))]
 
     folds = [replace(fold, train=_part(fold.train, ROWS_TRIED / len(fold.train))) for fold in context.folds if fold.train is not None]
     few = replace(context, folds=tuple(folds))
     built = list(zip(tried, probe(tried, 0), strict=True))
-    fitting = [(configuration, found) for configuration, found in built if isinstance(found, evaluate.Probed)]
+    fitting = [(configuration, outcome) for configuration, outcome in built if isinstance(outcome, evaluate.Probed)]
     if fitting:
         heaviest = max(fitting, key=lambda pair: pair[1].parameters)[0]
         built += zip([heaviest], probe([heaviest], 1), strict=True)
     return [
-        f"{workers.allotment.of(configuration).gpus:g} of a GPU is too small for the largest networks of the space ({found}): {json.dumps(configuration)}"
-        for configuration, found in built
-        if isinstance(found, str) and found.startswith("memory: ")
+        f"{workers.allotment.of(configuration).gpus:g} of a GPU is too small for the largest networks of the space ({outcome}): {json.dumps(configuration)}"
+        for configuration, outcome in built
+        if isinstance(outcome, str) and outcome.startswith("memory: ")
     ]
 
 
@@ -280,10 +280,10 @@ def _too_many_cpus(
     seconds: dict[float, float] = {}
     for number in (cpus, 1.0, cpus, 1.0):  # in turns, for what else runs on the machine
         place = evaluate.Workers(Allotment(replace(allotment.usual, cpus=number)), workers.interrupted)
-        found = dict(evaluate.probe(context, [job], workers=place))[0]
-        if isinstance(found, str):
+        outcome = dict(evaluate.probe(context, [job], workers=place))[0]
+        if isinstance(outcome, str):
             return None
-        seconds[number] = min(*found.seconds[1:], seconds.get(number, math.inf))
+        seconds[number] = min(*outcome.seconds[1:], seconds.get(number, math.inf))
     gain = seconds[1.0] / seconds[cpus]
     if gain > CPUS_USED * cpus:
         return None

@@ -65,19 +65,19 @@ def read(folder: str | Path, networks: Sequence[Sequence[Any]]) -> int:
     expected = [[_described(variable) for variable in network] for network in networks]
     if described != expected:
         raise ValueError(f"{folder / STATE}: {_difference(described, expected)}; expected the checkpoint of this network")
-    found = []
+    read_so_far = []
     try:
         with (folder / name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             for number, network in enumerate(networks):
                 for index, variable in enumerate(network):
-                    found.append((variable, _loaded(file[_key(number, index)], variable)))
+                    read_so_far.append((variable, _loaded(file[_key(number, index)], variable)))
     except FileNotFoundError as error:
         raise ValueError(f"{folder / STATE}: names {name}, which is not there; expected what save() wrote") from error
     except Exception as error:  # zipfile, zlib and numpy each raise their own when the bytes are wrong
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a damaged length makes zipfile seek before the beginning
             raise OSError(error.errno, error.strerror, str(folder / name)) from error  # the storage refuses: the bytes may be right
         raise ValueError(f"{folder / name}: is damaged ({type(error).__name__}: {error}); expected what save() wrote") from error
-    for variable, array in found:
+    for variable, array in read_so_far:
         variable.assign(array)
     return epoch
 
@@ -91,10 +91,10 @@ def _described(variable: Any) -> list[Any]:
     return [re.sub(r"_\d+", "", variable.path.rpartition("/")[2]), list(variable.shape), str(variable.dtype)]
 
 
-def _difference(found: Any, expected: list[list[Any]]) -> str:
-    if not isinstance(found, list) or [len(network) for network in found] != [len(network) for network in expected]:
+def _difference(saved: Any, expected: list[list[Any]]) -> str:
+    if not isinstance(saved, list) or [len(network) for network in saved] != [len(network) for network in expected]:
         return "holds other numbers of networks or variables"
-    for one, other in zip((v for network in found for v in network), (v for network in expected for v in network), strict=True):
+    for one, other in zip((v for network in saved for v in network), (v for network in expected for v in network), strict=True):
         if one != other:
             return f"holds {one} where the network has {other}"
     return "differs"

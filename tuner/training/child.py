@@ -163,10 +163,10 @@ def use_devices(tf: Any, threads: int, gpus: list[str], gpu_memory_bytes: int | 
     if not gpus:
         tf.config.set_visible_devices([], "GPU")
         return
-    found = tf.config.list_physical_devices("GPU")
-    if len(found) != len(gpus):
-        raise ValueError(f"gpus: got {', '.join(gpus)}, but TensorFlow sees {len(found)}; expected tensorflow[and-cuda] and working drivers")
-    for gpu in found:
+    visible = tf.config.list_physical_devices("GPU")
+    if len(visible) != len(gpus):
+        raise ValueError(f"gpus: got {', '.join(gpus)}, but TensorFlow sees {len(visible)}; expected tensorflow[and-cuda] and working drivers")
+    for gpu in visible:
         if gpu_memory_bytes is None:
             tf.config.experimental.set_memory_growth(gpu, True)
         else:

@@ -12,7 +12,7 @@ from tuner.training.code import code_in
 from tuner.training.process import ChildProcess, Limits
 from tuner.training.space_request import VERB
 
-# The space of a builder that needs seconds for each network is taken as far as it is known by then.
+# The space of a builder that needs seconds for each network is taken as far as it has got by then.
 SECONDS = 60.0
 # How much longer one run of the builder may take than all of them should.
 PATIENCE_S = 600.0
@@ -27,7 +27,7 @@ def find_space(
     seconds: float = SECONDS,
     cancelled: Callable[[], bool] | None = None,
 ) -> dict[str, Any]:
-    """Run a builder until its space is known.
+    """Run a builder until its space is complete.
 
     Args:
         builder: `module:function`.
@@ -38,7 +38,7 @@ def find_space(
         cancelled: asked ten times a second; once it says yes, the process is ended.
 
     Returns:
-        `Found.to_json`: name, builder and parameters of the space, and how it was found.
+        `Found.to_json`: name, builder and parameters of the space, and how it came about.
 
     Raises:
         SearchSpaceError: the builder fails on all values, asks for nothing, or for what no space can describe.

@@ -3,7 +3,7 @@
 Shared by all workers of one user on a node, so that TensorFlow is imported once. It starts with the first client and ends soon after the last one.
 It never touches a device and has one thread: both are what makes forking safe. Must not know what its children do: `tuner.training.child.serve` does.
 
-A connection to its socket is one child's life: the client sends a request with file descriptors, and is told the child's pid and, in the end, its exit
+A connection to its socket is one child's life: the client sends a request with file descriptors, and hears the child's pid and, in the end, its exit
 status. When the client goes away, by whatever end, its child is killed; when the server goes away, the kernel kills all children.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 
 LINGER_S = 5.0
 START_S = 120.0
-# Of every process that trains. Whoever has set another backend has been told by now, or sits at another machine.
+# Of every process that trains. Whoever has set another backend has heard of it by now, or sits at another machine.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR", "ABSL_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
 _PR_SET_PDEATHSIG = 1
 _LARGEST_MESSAGE = 1 << 20
@@ -37,15 +37,15 @@ class ServerLost(RuntimeError):
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[Path]:
-    """Be alone in the folder, making it where there is none: servers are found, started and ended one at a time.
+    """Be alone in the folder, making it where there is none: servers are looked for, started and ended one at a time.
 
     Raises:
         ServerLost: others can use the folder.
     """
     while True:
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
             raise ServerLost(f"{folder}: is not a folder of this user alone; remove it")
         lock = _lock(folder)
         if lock is not None:

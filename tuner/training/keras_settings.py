@@ -79,8 +79,8 @@ def fingerprint(environment: Mapping[str, str] = os.environ) -> str:
         content = path.read_bytes()
     except OSError:
         content = b""
-    found = [getattr(importlib.util.find_spec(name), "origin", None) for name in ("keras", "tensorflow", "numpy")]
-    whole = json.dumps([sorted(variables.items()), str(path), content.decode(errors="replace"), found])
+    origins = [getattr(importlib.util.find_spec(name), "origin", None) for name in ("keras", "tensorflow", "numpy")]
+    whole = json.dumps([sorted(variables.items()), str(path), content.decode(errors="replace"), origins])
     return hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()
 
 

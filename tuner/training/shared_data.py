@@ -33,8 +33,8 @@ class SharedData:
             stream = None
             if isinstance(fold.train, Stream):
                 rows["train"], stream = None, fold.train.to_json()
-            told = {"stream": stream, "scaling": [None if scaling is None else scaling.to_json() for scaling in fold.scaling]}
-            arrays[f"{number}_told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+            described = {"stream": stream, "scaling": [None if scaling is None else scaling.to_json() for scaling in fold.scaling]}
+            arrays[f"{number}_told"] = np.frombuffer(json.dumps(described).encode(), np.uint8)
             arrays |= {f"{number}_{name}": np.asarray(value, np.int64) for name, value in rows.items() if value is not None}
         content = hashlib.sha256()
         for name, array in arrays.items():
@@ -70,9 +70,9 @@ def store(folder: str | Path, pool: Pool) -> SharedData:
                 with _whole(path) as aside:
                     np.save(aside, np.ascontiguousarray(array), allow_pickle=False)
                 continue
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
-            if found.shape != array.shape or found.dtype != array.dtype:
-                raise ValueError(f"{path}: holds {found.dtype} {found.shape}; expected {array.dtype} {array.shape}, or an empty folder")
+            there = np.load(path, mmap_mode="r", allow_pickle=False)
+            if there.shape != array.shape or there.dtype != array.dtype:
+                raise ValueError(f"{path}: holds {there.dtype} {there.shape}; expected {array.dtype} {array.shape}, or an empty folder")
         if not (folder / POOL).exists():
             with _whole(folder / POOL) as aside:
                 aside.write_text(json.dumps(bones), encoding="utf-8")
@@ -119,8 +119,8 @@ def read_folds(path: Path) -> list[Fold]:
         arrays = dict(file)
     folds = []
     for number in range(sum(name.endswith("_told") for name in arrays)):
-        told = json.loads(arrays[f"{number}_told"].tobytes())
-        train = arrays.get(f"{number}_train") if told["stream"] is None else Stream.from_json(told["stream"])
-        folds.append(Fold(train, arrays.get(f"{number}_validation"), from_json(told["scaling"])))
+        described = json.loads(arrays[f"{number}_told"].tobytes())
+        train = arrays.get(f"{number}_train") if described["stream"] is None else Stream.from_json(described["stream"])
+        folds.append(Fold(train, arrays.get(f"{number}_validation"), from_json(described["scaling"])))
     return folds
 

@@ -1,6 +1,6 @@
 """How the process of a trial comes to life: forked from the node's server where that is safe, else started afresh.
 
-Owns the connection to the server (forkserver.py), which is found or started here. Must not know what the process is asked to do.
+Owns the connection to the server (forkserver.py), which is looked for or started here. Must not know what the process is asked to do.
 """
 
 import atexit
@@ -270,10 +270,10 @@ def _connected() -> socket.socket:
         path = folder / f"{_key()}.socket"
         server: subprocess.Popen | None = None
         while True:
-            found = socket.socket(socket.AF_UNIX)
-            if _reaches(found, path):
-                return found
-            found.close()
+            connection = socket.socket(socket.AF_UNIX)
+            if _reaches(connection, path):
+                return connection
+            connection.close()
             if server is None:
                 _sweep(folder)
                 # Its parent ends at once: a server that were a child of a Ray worker would be killed with it.
@@ -287,13 +287,13 @@ def _connected() -> socket.socket:
             time.sleep(0.005)
 
 
-def _reaches(found: socket.socket, path: Path) -> bool:
+def _reaches(connection: socket.socket, path: Path) -> bool:
     try:
-        found.connect(str(path))
+        connection.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     except BaseException:
-        found.close()
+        connection.close()
         raise
     return True
 
@@ -318,8 +318,8 @@ def _key() -> str:
     here = Path(__file__).resolve().parents[2]
     files = sorted(file for package in ("tuner", "search_spaces") for file in (here / package).rglob("*.py"))
     code = [f"{file.relative_to(here)}{file.stat().st_mtime_ns}" for file in files]
-    known = [sys.executable, str(here), *code, keras_settings.fingerprint({**os.environ, **forkserver.QUIET})]
-    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
+    parts = [sys.executable, str(here), *code, keras_settings.fingerprint({**os.environ, **forkserver.QUIET})]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 _lock = threading.Lock()

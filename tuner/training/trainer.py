@@ -161,9 +161,9 @@ class Training:
                 report = runner.train(self._pool, shuffle.permutation(train))
             self._check(report["loss"], "loss")
             if validation is not None:
-                found = runner.evaluate(self._pool, validation)
-                self._check(found["loss"], "val_loss")
-                report |= {f"val_{name}": value for name, value in found.items()}
+                validated = runner.evaluate(self._pool, validation)
+                self._check(validated["loss"], "val_loss")
+                report |= {f"val_{name}": value for name, value in validated.items()}
             reports.append(report)
         self.epoch += 1
         return {**_over_folds(reports), "seconds": time.perf_counter() - started}
@@ -269,8 +269,8 @@ def _over_folds(reports: Sequence[dict[str, float]]) -> dict[str, float]:
     if len(reports) == 1:
         return dict(reports[0])
     values = {name: [report[name] for report in reports] for name in reports[0]}
-    means = {name: float(np.mean(found)) for name, found in values.items()}
-    return means | {f"{name}_spread": float(np.std(found, ddof=1)) for name, found in values.items()}
+    means = {name: float(np.mean(each)) for name, each in values.items()}
+    return means | {f"{name}_spread": float(np.std(each, ddof=1)) for name, each in values.items()}
 
 
 def _layer(layer: Any) -> dict[str, Any]:

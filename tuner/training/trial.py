@@ -4,7 +4,7 @@ A class trainable whose actor is reused from trial to trial. The actor itself ne
 so that a crash stays inside. A few trials share one, bit by bit as if each had its own; after a failure the next one gets a fresh one. A trial's
 failure is data: it comes back as the last report's `ended`, never as an exception, because an exception would cost Ray an actor and the sweep a slot.
 
-A trial is told an `Assignment`, and reports an `EpochReport` per epoch; its first one holds `facts` of the trial as well: its network's `parameters`, its
+A trial is handed an `Assignment`, and reports an `EpochReport` per epoch; its first one holds `facts` of the trial as well: its network's `parameters`, its
 `worker`, how its epochs are run.
 """
 
@@ -199,7 +199,7 @@ class Trial(tune.Trainable):
         limits = own_limits()
         self._can_have_more = limits.gpu_memory_bytes is not None and not self._assignment.larger_share
         self._process = self._reused(config, limits) or context.begin(config, limits)
-        asked = {word: told for word, told in self._process.asked.items() if told}
+        asked = {word: names for word, names in self._process.asked.items() if names}
         self._untold = {**(self._untold or {}), "parameters": self._process.parameters, "path": self._process.reason or self._process.path, **asked}
         self._restore(self._process)
         self._epoch = self._process.epoch

@@ -49,7 +49,7 @@ ATTEMPTS = 5
 # With a second objective: the largest weight that it is given against the first.
 MOST_FOR_SECOND = 0.8
 
-# A forecast says nothing before this number of trials has told of themselves.
+# A forecast says nothing before this number of trials has reported.
 LEAST_TRIALS = 2
 # This many trials can always be compared with each other.
 ENOUGH = 8
@@ -127,7 +127,7 @@ class Posterior:
         return points[np.argsort(self.process.mean(points))[:count]]
 
     def seconds(self, points: np.ndarray) -> np.ndarray:
-        """Return about how long an epoch takes, by a quadratic of each coordinate for the logarithm; within what trials have taken, or 1 before any told.
+        """Return about how long an epoch takes, by a quadratic of each coordinate for the logarithm; within what trials have taken, or 1 before any has.
 
         Args:
             points: float64 of shape (n, dimensions).
@@ -142,7 +142,7 @@ class Posterior:
 
         measured, logarithms = features(np.array([point for point, _ in timed])), np.log([seconds for _, seconds in timed])
         dimensions = points.shape[1]
-        # A ridge keeps it flat where little is known; the constant is free.
+        # A ridge keeps it flat where there is little to go by; the constant is free.
         ridge = np.diag([1e-6, *[0.1] * dimensions, *[0.3] * dimensions])
         weights = np.linalg.solve(measured.T @ measured + ridge, measured.T @ logarithms)
         return np.exp(np.clip(features(points) @ weights, logarithms.min(), logarithms.max()))
@@ -295,7 +295,7 @@ class ForecastSampler(SpaceSampler):
         return candidates[int(np.argmax(improvement))]
 
     def _second(self, study: optuna.Study) -> CurveProcess | None:
-        """Return a process over the second objective, by its ranks; None while hardly anything is known of it."""
+        """Return a process over the second objective, by its ranks; None while there is hardly anything to go by."""
         assert self._also_minimize is not None
         measured = [
             (self.encoding.encode(trial.params), float(trial.user_attrs[self._also_minimize]))

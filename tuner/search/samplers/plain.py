@@ -17,7 +17,7 @@ SOURCE = "source"
 
 
 class SpaceSampler(BaseSampler):
-    """A sampler that chooses whole configurations of a known space, so that conditions hold by construction.
+    """A sampler that chooses whole configurations of a given space, so that conditions hold by construction.
 
     Args:
         space: what is searched.
