@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from tuner.data.dataset import SOURCES, Dataset, DatasetSection, Features, Fold, SealedTest, apply, load, read_for_prediction
 from tuner.data.files import patient, system_of
 from tuner.data.pool import Pool
+from tuner.data.section import FROM_FILE, SOURCE_NAMES
 from tuner.errors import DatasetError
 
 CLASSES = np.arange(60) % 3
@@ -278,7 +279,7 @@ def test_images_of_another_kind_are_not_predicted(tmp_path: Path, x: np.ndarray,
         ({"images": numbers(), "y": CLASSES}, {}, "got the arrays images, y; expected x_train and y_train"),
         ({"x": numbers()[:0], "y": CLASSES[:0]}, {}, "x has no rows"),
         ({"x": numbers()[:, 0], "y": CLASSES}, {}, r"x has shape \(60,\); expected \(rows, features\)"),
-        ({"x": numbers().astype(str), "y": CLASSES}, {}, "got values of type <U32; expected numbers"),
+        ({"x": numbers().astype("datetime64[s]"), "y": CLASSES}, {}, r"got values of type datetime64\[s\]; expected numbers"),
         ({"x": numbers() + 1j, "y": CLASSES}, {}, "got values of type complex128; expected numbers"),
         ({"x": spoilt(3, np.inf), "y": CLASSES}, {}, "row 3 holds inf; expected finite numbers"),
         ({"x": spoilt(3, 1e39), "y": CLASSES}, {}, "row 3 holds 1e[+]39; expected finite numbers within float32's range"),
@@ -286,7 +287,7 @@ def test_images_of_another_kind_are_not_predicted(tmp_path: Path, x: np.ndarray,
         ({"x": numbers() * np.nan, "y": CLASSES}, {"missing": "drop"}, "60 of 60 rows have a missing value"),
         ({"x": numbers(), "y": np.where(CLASSES == 2, np.nan, CLASSES)}, {}, "labels: 20 of 60 are missing, the first in row 2"),
         ({"x": numbers(), "y": CLASSES.astype("datetime64[s]")}, {}, r"got datetime64\[s\]"),
-        ({"x": numbers(), "y": np.eye(3)[CLASSES]}, {}, r"got shape \(60, 3\).* y.argmax\(axis=1\)"),
+        ({"x": numbers(), "y": np.eye(3)[CLASSES] * 2}, {"task": "classification"}, r"got shape \(60, 3\).* y.argmax\(axis=1\)"),
         ({"x": numbers(), "y": numbers()[:, 0]}, {"task": "classification"}, 'did you mean dataset.task = "regression"'),
         ({"x": numbers(), "y": np.array(["a", "b", "c"])[CLASSES]}, {"task": "regression"}, "got words; expected numbers"),
         ({"x": numbers(), "y": CLASSES * 0}, {}, "every row has the class '0'; expected at least two classes"),
@@ -318,7 +319,11 @@ def test_wrong_arrays_are_told_in_one_line(npz: Callable[..., DatasetSection], a
         ({"validation": 0}, "greater than 0"),
         ({"folds": 1}, "greater than or equal to 2"),
         ({"folds": 3, "validation": 0.2}, "validation: got it beside folds"),
-        ({"source": "dgits"}, "Input should be 'digits'"),
+        ({"source": "dgits"}, "got 'dgits'; did you mean 'digits'.; or a function of your own, as \"my_module:load\""),
+        ({"source": "my-module:load"}, 'or a function of your own, as "my_module:load"'),
+        ({"arguments": {"a": 1}}, 'arguments: means nothing for source = "digits"'),
+        ({"source": "a:b", "arguments": {"a": object()}}, "got what is no plain value"),
+        ({"source": "a:b", "path": "x.npz"}, 'path: means nothing for source = "a:b"; expected it with source = npz or table only'),
         ({"source": "npz"}, 'path: missing; source = "npz" needs the file'),
         ({"source": "table", "path": "x.csv"}, "target: missing"),
         ({"source": "table", "path": "x.csv", "target": []}, "target: missing"),
@@ -341,7 +346,9 @@ def test_section_that_cannot_be_meant_is_refused(section: dict[str, Any], messag
 
 
 def test_every_source_can_be_named_in_a_spec() -> None:
-    assert DatasetSection.model_json_schema()["properties"]["source"]["enum"] == list(SOURCES)
+    assert list(SOURCES) == list(SOURCE_NAMES)
+    for name in SOURCES:
+        assert DatasetSection(source=name, path="x" if name in FROM_FILE else None, target="y" if name == "table" else None).source == name
 
 
 def test_fold_with_a_row_on_both_sides_cannot_be_made() -> None:

@@ -59,13 +59,14 @@ def pack(path: Path, spec: SweepSpec, *, overrides: Sequence[str], folder: str, 
     job = {"spec": "sweep.toml", "overrides": list(overrides), "folder": folder, "wait_s": spec.cluster.wait_s, "versions": versions()}
     (into / "job.json").write_text(json.dumps(job, indent=2), encoding="utf-8")
     root = path.resolve().parent
-    if spec.space.builder is not None:
-        for source in modules(spec.space.builder.partition(":")[0], root):
-            copy = into / source.relative_to(root)
-            if copy.exists():
-                raise SpecError(f"space.builder: {source.name} has the name of a file of the job; give it another")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
+    functions = {"space.builder": spec.space.builder, "dataset.source": spec.dataset.source if spec.dataset.is_function else None}
+    sources = {source: key for key, name in functions.items() if name is not None for source in modules(name.partition(":")[0], root)}
+    for source, key in sources.items():
+        copy = into / source.relative_to(root)
+        if copy.exists():
+            raise SpecError(f"{key}: {source.name} has the name of a file of the job; give it another")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
     return sorted(str(file.relative_to(into)) for file in into.rglob("*") if file.is_file())
 
 

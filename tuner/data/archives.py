@@ -13,6 +13,7 @@ import numpy as np
 
 from search_spaces.errors import nearest
 from tuner.data.files import is_url, locate, one_line
+from tuner.data.structure import Structure, nested
 from tuner.errors import DatasetError
 
 FETCH_TIMEOUT_S = 900
@@ -80,6 +81,21 @@ def read_examples(path: str) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     except Exception as error:  # as in `read`
         raise DatasetError(f"{path}: cannot be read ({one_line(error)}); expected numbers as np.save writes them") from error
+
+
+def read_inputs(path: str) -> Structure:
+    """Return the inputs of an .npz file, `x` or `x/<name>`; other arrays are ignored.
+
+    Raises:
+        DatasetError: see `read`.
+    """
+    found = {name.partition("/")[2]: array for name, array in read(path).items() if name.partition("/")[0] == "x"}
+    if not found:
+        raise DatasetError(f"{path}: no array 'x' or 'x/<name>'; expected the inputs that the network was trained on")
+    try:
+        return nested(found)
+    except ValueError as error:
+        raise DatasetError(f"{path}: x: {error}") from error
 
 
 def keras_archive(name: str) -> Path:

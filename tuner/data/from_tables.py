@@ -101,12 +101,14 @@ def table_of(section: DatasetSection) -> tuple[Table, tuple[str, ...]]:
     table = Table(str(section.path), format=section.format, dialect=dialect_of(section), types=as_words, as_words=signs)
     problems = Problems()
     asked_for = {"target": section.targets, "features": section.features or (), "exclude": section.exclude, "columns": tuple(section.columns)}
+    asked_for |= section.set_aside
     for key, names in asked_for.items():
         for name in names:
             with problems.gathered():
                 table.check(name, f"dataset.{key}")
     problems.check()
-    features = section.features or tuple(name for name in table.columns if name not in section.targets and name not in section.exclude)
+    left = {*section.targets, *section.exclude, *(name for names in section.set_aside.values() for name in names)}
+    features = section.features or tuple(name for name in table.columns if name not in left)
     if not features:
         raise DatasetError(f"dataset.features: {table.path} has no column beside the target and the excluded ones; expected at least one to predict from")
     return table, features

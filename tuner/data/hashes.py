@@ -64,6 +64,15 @@ def of_parts(parts: Sequence[str]) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
+def of_texts(texts: Mapping[str, bytes]) -> str:
+    """Return the sha256 of named texts."""
+    digest = hashlib.sha256()
+    for name in sorted(texts):
+        digest.update(f"{name} {len(texts[name])}\n".encode())
+        digest.update(texts[name])
+    return digest.hexdigest()
+
+
 def of_rows(splits: Mapping[str, np.ndarray]) -> str:
     """Return the sha256 of the row numbers of named splits."""
     digest = hashlib.sha256()

@@ -3,7 +3,9 @@
 Owns the keys, their ranges and what must hold between them. Must not read any data.
 """
 
-from typing import Annotated, Literal, Self
+import json
+import re
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -19,7 +21,15 @@ Share = Annotated[float, Field(gt=0, lt=1)] | Annotated[int, Field(ge=1)]
 DEFAULT_SHARE = 0.2
 # What `columns` may call a column, besides the form of a date, which has a % in it.
 ASKED = ("number", "unscaled", "boolean", "date", "category")
+# Sources by name; any other is a function of the user's own.
+SOURCE_NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "npz", "table")
 FROM_FILE = ("npz", "table")
+# What a function of the user's own is called where sources are listed.
+FUNCTION = "my_module:load"
+# Of archives and functions, what splits go by is an array of this name, unless the spec names another.
+USUAL_NAMES = {"group": "group", "split_column": "split"}
+Scaling = Literal["auto", "none", "unit", "standard", "minmax"]
+Place = Annotated[str, Field(min_length=1)]
 
 
 class DatasetSection(BaseModel):
@@ -27,14 +37,21 @@ class DatasetSection(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    source: Literal["digits", "mnist", "fashion_mnist", "cifar10", "npz", "table"] = Field(
+    source: str = Field(
         "digits",
         description="Where the data come from: digits (needs no network), mnist, fashion_mnist, cifar10 (Keras's own loaders), npz (a NumPy archive), "
-        "table (CSV, Parquet, Arrow, Feather).",
+        'table (CSV, Parquet, Arrow, Feather); or a function of your own, "my_module:load", found beside the spec: it returns arrays, or pipelines of batches.',
     )
+    arguments: dict[str, Any] = Field({}, description='What a function of your own is called with. Where it has a parameter "split", Tuner itself gives it.')
+    version: str | None = Field(
+        None, description="A function's pipelines: what you call these data. A sweep goes on only with the same version, source text and arguments."
+    )
+    steps_per_epoch: int | None = Field(None, ge=1, description="A function's pipelines that never end: batches of an epoch. none: all there are.")
+    validation_steps: int | None = Field(None, ge=1, description="The same of the pipelines for validation and test.")
     path: str | None = Field(
         None,
-        description="npz, table: a file or an s3:// or gs:// URL; a table may be a folder. An archive holds x_train, y_train (and x_test, y_test), or x and y.",
+        description="npz, table: a file or an s3:// or gs:// URL; a table may be a folder. An archive holds x and y (none: no targets), or x_train, y_train "
+        "and the same for validation and test where there are some; x/age, x/left/0, ... for several inputs (likewise y), and w for row weights.",
     )
     test_path: str | None = Field(None, description="table: where the test split is; it is kept as it is. none: it is drawn from the rows at path.")
     format: Literal["csv", "parquet", "feather", "arrow"] | None = Field(None, description="table: the files' format. none: told by the ending.")
@@ -66,9 +83,16 @@ class DatasetSection(BaseModel):
     target: str | int | Names | None = Field(
         None, description="table: the column to predict (without a header, its number); a list of columns is a regression with several targets."
     )
-    task: Literal["classification", "regression"] | None = Field(
-        None, description="npz, table: what is learned. none: classification for strings, booleans and whole numbers with few values, else regression."
+    task: Literal["classification", "multilabel", "regression", "custom"] | None = Field(
+        None,
+        description="npz, table, functions: what is learned. none: classification for strings, booleans, whole numbers with few values and one-hot columns; "
+        "multilabel for other columns of 0 and 1; custom (the builder compiles its model) for several targets, none, or targets of more axes; else regression.",
     )
+    classes: Names | None = Field(
+        None, description="npz, functions: the names of the classes 0, 1, ..., or of the labels' columns. none: their numbers, or what the source calls them."
+    )
+    one_hot: bool = Field(False, description="npz, functions: one-hot classes keep their columns, for losses that want them. false: they become class numbers.")
+    weight: Place | None = Field(None, description="table: the column of row weights, 0 or more; it is no feature. Archives and functions bring w.")
     features: Names | None = Field(None, description="table: the columns to predict from. none: every column but the target.")
     exclude: Names = Field((), description="table: columns to leave out.")
     missing: Literal["error", "drop", "mean", "median", "zero"] = Field(
@@ -78,10 +102,11 @@ class DatasetSection(BaseModel):
     )
     missing_indicators: bool = Field(False, description="table: adds a column that is 1 where a value was missing, for each number column with holes.")
     max_categories: int = Field(1000, ge=2, description="table: a string column with more distinct values than this is refused.")
-    scaling: Literal["auto", "none", "unit", "standard", "minmax"] = Field(
+    scaling: Scaling | dict[str, Scaling] = Field(
         "auto",
         description="auto: unit for bytes, else standard. unit: divided by the largest value; standard: mean 0, deviation 1; minmax: 0 to 1. "
-        "Fitted on training rows only; booleans and categories stay 0 and 1.",
+        "Fitted on training rows only; booleans and categories stay 0 and 1. Of several inputs, whole numbers and words are left as they are; a table says it "
+        'for each: { image = "unit", "left/0" = "none" }.',
     )
     validation: Share | None = Field(None, description=f"Rows to validate on: a fraction of all, or a number. none: {DEFAULT_SHARE}, unless there are folds.")
     test: Share | None = Field(
@@ -95,6 +120,15 @@ class DatasetSection(BaseModel):
         "validation and test rows stay in memory (none: 0.2 of the rows each, at most 100,000).",
     )
     shuffle_buffer: int = Field(65_536, ge=1, description="table, with stream: rows that are mixed at a time, and held in memory.")
+    split: Literal["random", "time", "group", "column"] | None = Field(
+        None,
+        description="npz, table, functions: how rows are divided. random: by the seed, classes and labels in equal shares; time: train, then validation, then "
+        "test; group: no group on two sides; column: as split_column says. none: what of time, group and split_column is set, else random.",
+    )
+    time: Place | None = Field(None, description="The column or array that rows are put in order by. none, with split = time: the order that they have.")
+    gap: int = Field(0, ge=0, description="With split = time: rows that are left out before validation and before test, so that windows do not overlap.")
+    group: Place | None = Field(None, description="The column or array whose equal values stay together.")
+    split_column: Place | None = Field(None, description="The column or array that says train, validation or test of each row.")
     split_seed: int | None = Field(None, ge=0, lt=2**31, description="Seed of the splits. none: the sweep's seed.")
 
     @field_validator("path", "test_path")
@@ -103,6 +137,22 @@ class DatasetSection(BaseModel):
         if path is not None and "://" in path and "@" in urlsplit(path).netloc:
             raise ValueError("got a URL with credentials in it, which every record of the sweep would show; expected them in the environment")
         return path
+
+    @field_validator("source")
+    @classmethod
+    def _is_known(cls, source: str) -> str:
+        if source not in SOURCE_NAMES and not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", source):
+            raise ValueError(f'got {source!r}; {nearest(source, SOURCE_NAMES)}; or a function of your own, as "{FUNCTION}"')
+        return source
+
+    @field_validator("arguments")
+    @classmethod
+    def _are_plain(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(arguments, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"got what is no plain value ({error}); expected text, numbers, booleans, lists and tables") from error
+        return arguments
 
     @field_validator("target")
     @classmethod
@@ -125,9 +175,11 @@ class DatasetSection(BaseModel):
         if self.source == "table" and not self.targets:
             raise ValueError("target: missing; a table needs the column to predict")
         # A key that this source cannot use would be dropped in silence.
+        kind = FUNCTION if self.is_function else self.source
         for key in sorted(self.model_fields_set & set(_ONLY)):
-            if self.source not in _ONLY[key] and getattr(self, key) != type(self).model_fields[key].default:
+            if kind not in _ONLY[key] and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f'{key}: means nothing for source = "{self.source}"; expected it with source = {" or ".join(_ONLY[key])} only')
+        self._check_splits()
         if self.missing_indicators and self.missing in ("error", "drop"):
             raise ValueError(f'missing_indicators: means nothing with missing = "{self.missing}"; expected missing = mean, median or zero')
         if self.stream:
@@ -167,6 +219,63 @@ class DatasetSection(BaseModel):
             raise ValueError(f"thousands: got {self.thousands!r}, which is also the decimal sign; expected two different ones")
         return self
 
+    def _check_splits(self) -> None:
+        named = {"time": self.time, "group": self.group, "column": self.split_column}
+        keys = {"time": "time", "group": "group", "column": "split_column"}
+        given = [mode for mode, name in named.items() if name is not None]
+        # Groups that are drawn at random stay together either way.
+        allowed = given if self.split is None else [self.split, *(["group"] if self.split == "random" else [])]
+        if len(given) > 1:
+            raise ValueError(f"{keys[given[1]]}: got it beside {keys[given[0]]}; expected one of the two")
+        for mode in given:
+            if mode not in allowed:
+                raise ValueError(f'{keys[mode]}: means nothing with split = "{self.split}"; expected split = "{mode}"')
+        if self.split in ("group", "column") and named[self.split] is None and self.source == "table":
+            raise ValueError(f'{keys[self.split]}: missing; split = "{self.split}" needs the column')
+        if self.gap and self.mode != "time":
+            raise ValueError('gap: means nothing without split = "time"')
+        if self.stream and self.mode != "random":
+            raise ValueError(f'split: got "{self.mode}" with stream = true; expected "random": other splits need all rows in memory')
+        for key, name in ((key, name) for key, names in self.set_aside.items() for name in names):
+            if name in self.targets or name in self.exclude:
+                raise ValueError(f"{key}: {name!r} is {'the target' if name in self.targets else 'in exclude'}; expected another column")
+        if self.stream and self.weight is not None:
+            raise ValueError("weight: means nothing with stream = true; expected a table that is read at once")
+        if self.mode == "column" and self.folds is not None:
+            raise ValueError("folds: got it beside a column that says what each row is for; expected one of the two")
+        if isinstance(self.scaling, dict) and self.source not in ("npz", FUNCTION) and not self.is_function:
+            raise ValueError(f'scaling: got a table for source = "{self.source}", which has one input; expected a word')
+
+    @property
+    def is_function(self) -> bool:
+        """Whether the data come from a function of the user's own."""
+        return ":" in self.source
+
+    @property
+    def method(self) -> str:
+        """How the numbers of a table are scaled."""
+        return "standard" if self.scaling == "auto" or isinstance(self.scaling, dict) else self.scaling
+
+    @property
+    def mode(self) -> str:
+        """How rows are divided: `random`, `time`, `group` or `column`."""
+        if self.split is not None and not (self.split == "random" and self.group is not None):
+            return self.split
+        return "group" if self.group is not None else "time" if self.time is not None else "column" if self.split_column is not None else "random"
+
+    @property
+    def aside(self) -> str | None:
+        """The column or array that rows are divided by; None where there is none."""
+        if self.mode == "random":
+            return None
+        key = {"time": "time", "group": "group", "column": "split_column"}[self.mode]
+        return getattr(self, key) or (USUAL_NAMES.get(key) if self.source != "table" else None)
+
+    @property
+    def set_aside(self) -> dict[str, tuple[str, ...]]:
+        """Key -> the column that it names, of a table: no features, unless `features` names them."""
+        return {key: (name,) for key in ("weight", "time", "group", "split_column") if (name := getattr(self, key)) is not None}
+
     @property
     def targets(self) -> tuple[str, ...]:
         """The target columns; empty where none is named."""
@@ -184,12 +293,16 @@ class DatasetSection(BaseModel):
 
 # Which sources a key has a meaning for; for all of them where it is not named here.
 _OF_TABLES = (
-    *("test_path", "format", "separator", "header", "decimal", "thousands", "missing_values", "columns", "target", "features", "exclude"),
+    *("test_path", "format", "separator", "header", "decimal", "thousands", "missing_values", "columns", "target", "weight", "features", "exclude"),
     *("missing_indicators", "max_categories", "stream", "shuffle_buffer"),
 )
+_ANY = (*FROM_FILE, FUNCTION)
 _ONLY = {key: ("table",) for key in _OF_TABLES} | {
     "path": FROM_FILE,
-    "missing": FROM_FILE,
-    "task": FROM_FILE,
-    "test": ("digits", *FROM_FILE),
+    "missing": _ANY,
+    "task": _ANY,
+    "test": ("digits", *_ANY),
+    **dict.fromkeys(("arguments", "version", "steps_per_epoch", "validation_steps"), (FUNCTION,)),
+    **dict.fromkeys(("classes", "one_hot"), ("npz", FUNCTION)),
+    **dict.fromkeys(("split", "time", "gap", "group", "split_column"), _ANY),
 }

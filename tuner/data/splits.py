@@ -3,16 +3,22 @@
 Owns the drawing of row numbers and the checks that make a draw possible. Must not see a feature.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tuner.data.pipelines import Pipeline
 from tuner.data.scaling import Scaling
 from tuner.data.stream import Stream
 from tuner.errors import DatasetError
 
 AS_NUMBERS = 'or dataset.task = "regression", which takes the classes as the numbers that they are'
+
+# Dates that are in order as text.
+ISO = re.compile(r"\d{4}(-\d{2}(-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?)?)?(Z|[+-]\d{2}:?\d{2})?$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,26 +26,24 @@ class Fold:
     """One division of the pool, for one network.
 
     Attributes:
-        train: int64 row numbers into the pool, ascending; or the stream that gives these rows; None: nothing is trained.
-        validation: int64 row numbers into the pool, ascending; none of them in `train`; None: nothing is validated.
+        train: int64 row numbers into the pool, ascending; or the stream or pipeline that gives these rows; None: nothing is trained.
+        validation: int64 row numbers into the pool, ascending, none of them in `train`; or the pipeline that gives these rows; None: nothing is validated.
         scaling: of each leaf of the inputs, in their order; None for one that is left as it is; empty: not fitted yet.
     """
 
     train: Any
-    validation: np.ndarray | None
+    validation: Any
     scaling: tuple[Scaling | None, ...] = ()
 
     def __post_init__(self) -> None:
-        streamed = isinstance(self.train, Stream)
-        for name in ("validation",) if streamed else ("train", "validation"):
-            if getattr(self, name) is None:
-                continue
+        given = {name: isinstance(getattr(self, name), Stream | Pipeline) or getattr(self, name) is None for name in ("train", "validation")}
+        for name in (name for name, is_none in given.items() if not is_none):
             rows = np.sort(np.asarray(getattr(self, name), dtype=np.int64))
             if rows.ndim != 1 or not len(rows) or rows[0] < 0 or (len(rows) > 1 and np.any(np.diff(rows) == 0)):
                 raise ValueError(f"Fold.{name}: expected at least one row number, none negative, none twice")
             rows.flags.writeable = False
             object.__setattr__(self, name, rows)
-        if not streamed and self.train is not None and self.validation is not None and len(np.intersect1d(self.train, self.validation, assume_unique=True)):
+        if not any(given.values()) and len(np.intersect1d(self.train, self.validation, assume_unique=True)):
             raise ValueError("Fold: some rows are in both train and validation")
 
 
@@ -66,7 +70,7 @@ def hold_out(rows: np.ndarray, labels: np.ndarray | None, *, count: int, seed: i
 
     Args:
         rows: int64 row numbers.
-        labels: (len(rows),) class numbers to stratify by; none: no stratification.
+        labels: (len(rows),) class numbers, or (len(rows), k) labels of 0 and 1, to stratify by; none: no stratification.
         count: how many rows to draw.
         seed: of the draw.
         key: the key of `[dataset]` that asked for it, for messages.
@@ -82,6 +86,9 @@ def hold_out(rows: np.ndarray, labels: np.ndarray | None, *, count: int, seed: i
     rest = len(rows) - count
     if labels is None:
         left, drawn = next(ShuffleSplit(1, test_size=count, train_size=rest, random_state=seed).split(rows))
+    elif labels.ndim == 2:
+        sides = of_labels(labels, counts=(rest, count), seed=seed)
+        left, drawn = np.flatnonzero(sides == 0), np.flatnonzero(sides == 1)
     else:
         classes = len(np.unique(labels))
         if min(count, rest) < classes:
@@ -98,6 +105,8 @@ def sample(rows: np.ndarray, labels: np.ndarray | None, *, count: int, seed: int
     """
     if len(rows) <= count:
         return rows
+    if labels is not None and labels.ndim == 2:
+        return hold_out(rows, labels, count=count, seed=seed, key="max_rows")[1]
     if labels is not None and count < len(np.unique(labels)):
         raise DatasetError(f"dataset.max_rows: got {count}; expected at least {len(np.unique(labels))}, one per class")
     if labels is not None and len(rows) - count < len(np.unique(labels)):
@@ -116,8 +125,90 @@ def folds(labels: np.ndarray | None, *, rows: int, count: int, seed: int) -> tup
 
     if rows < count:
         raise DatasetError(f"dataset.folds: got {count} folds of {rows} rows; expected at most one fold per row")
+    if labels is not None and labels.ndim == 2:
+        sizes = [len(part) for part in np.array_split(np.arange(rows), count)]
+        sides = of_labels(labels, counts=sizes, seed=seed)
+        return tuple(Fold(np.flatnonzero(sides != fold), np.flatnonzero(sides == fold)) for fold in range(count))
     splitter = KFold(count, shuffle=True, random_state=seed) if labels is None else StratifiedKFold(count, shuffle=True, random_state=seed)
     return tuple(Fold(train, validation) for train, validation in splitter.split(np.zeros(rows), labels))
+
+
+def of_labels(labels: np.ndarray, *, counts: Sequence[int], seed: int) -> np.ndarray:
+    """Divide rows so that each side has its share of every label: the rarest label first, each of its rows to the side that lacks it most.
+
+    Source: Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data, 2011.
+
+    Args:
+        labels: (n, k) of 0 and 1.
+        counts: rows of each side; n together.
+        seed: of what is a matter of indifference.
+
+    Returns:
+        (n,) the side of each row.
+    """
+    random = np.random.default_rng(seed)
+    has = labels > 0.5
+    room = np.asarray(counts, dtype=np.float64)
+    wanted = np.outer(room / room.sum(), has.sum(axis=0))
+    sides = np.full(len(labels), -1)
+    waiting = has.sum(axis=0)
+    while waiting.any():
+        rarest = int(np.argmin(np.where(waiting > 0, waiting, np.iinfo(waiting.dtype).max)))
+        for row in random.permutation(np.flatnonzero(has[:, rarest] & (sides < 0))):
+            # Ties go to the side with most room, then by lot.
+            order = np.lexsort((random.random(len(room)), -room, -wanted[:, rarest], room < 1))
+            side = int(order[0])
+            sides[row] = side
+            wanted[side, has[row]] -= 1
+            room[side] -= 1
+            waiting = waiting - has[row]
+    rest = random.permutation(np.flatnonzero(sides < 0))
+    sides[rest] = np.repeat(np.arange(len(room)), room.astype(int))
+    return sides
+
+
+def of_groups(groups: np.ndarray, strata: np.ndarray | None, *, shares: Sequence[float], seed: int, name: str) -> np.ndarray:
+    """Divide rows so that no group is on two sides, and each side has about its share of the rows and of every class or label.
+
+    The groups that stand out most come first, each to the side that it leaves nearest to its shares.
+
+    Args:
+        groups: (n,) int: 0, 1, ...
+        strata: (n,) class numbers or (n, k) labels; None: rows alone count.
+        shares: of each side; 1 together.
+        seed: of what is a matter of indifference.
+        name: of the column, for messages.
+
+    Returns:
+        (n,) the side of each row.
+
+    Raises:
+        DatasetError: there are fewer groups than sides.
+    """
+    present, groups = np.unique(groups, return_inverse=True)
+    if len(present) < len(shares):
+        raise DatasetError(
+            f"column {name!r}: has {len(present)} group{'s' * (len(present) != 1)} to divide into {len(shares)} sides; expected at least one for each"
+        )
+    kinds = np.ones((len(groups), 1)) if strata is None else np.eye(int(strata.max()) + 1)[strata] if strata.ndim == 1 else strata
+    counts = np.stack(
+        [np.bincount(groups, weights=column, minlength=len(present)) for column in (np.ones(len(groups)), *np.asarray(kinds, np.float64).T)], axis=1
+    )
+    shares_of = counts / np.maximum(counts.sum(axis=0), 1)
+    order = np.random.default_rng(seed).permutation(len(present))
+    order = order[np.argsort(-shares_of[order].max(axis=1), kind="stable")]
+    wanted = np.asarray(shares, dtype=np.float64)[:, None]
+    held = np.zeros((len(shares), counts.shape[1]))
+    sides = np.zeros(len(present), dtype=np.int64)
+    for index, group in enumerate(order):
+        empty = np.flatnonzero(~held.any(axis=1))
+        after = held[:, None, :] + np.eye(len(shares))[:, :, None] * shares_of[group]
+        miss = np.square(after.transpose(1, 0, 2) - wanted).sum(axis=(1, 2))
+        # The last groups go where there is none yet.
+        side = int(empty[0]) if len(order) - index <= len(empty) else int(np.argmin(miss))
+        held[side] += shares_of[group]
+        sides[group] = side
+    return sides[groups]
 
 
 def check_classes(labels: np.ndarray, classes: tuple[str, ...], *, least: int, why: str, numbers: bool = False) -> None:

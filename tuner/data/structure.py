@@ -3,7 +3,7 @@
 A structure's leaves have an order, and each a path: the empty one for a bare array, `age` in a dict, `0` in a list, `left/0` deeper down.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,12 @@ def map_leaves(function: Callable[[Any], Any], structure: Structure) -> Structur
 
 
 def take(structure: Structure, rows: np.ndarray | slice) -> Structure:
-    """Return these rows of every leaf."""
+    """Return these rows of every leaf.
+
+    Args:
+        structure: of arrays, (n, ...) each.
+        rows: (k,) int64 positions, or a slice.
+    """
     return map_leaves(lambda leaf: leaf[rows], structure)
 
 
@@ -61,6 +66,38 @@ def rebuild(bones: Any, parts: Sequence[Any]) -> Structure:
         made = [rebuild(part, parts) for part in rest]
         return tuple(made) if kind == "tuple" else made
     return parts[bones]
+
+
+def nested(parts: Mapping[str, Any]) -> Structure:
+    """Return the structure whose leaves have these paths: dicts by names, lists by the numbers 0, 1, ...; the empty path alone is a bare leaf.
+
+    Raises:
+        ValueError: a path is also the beginning of another, or numbers are missing.
+    """
+    if set(parts) == {""}:
+        return parts[""]
+    groups: dict[str, dict[str, Any]] = {}
+    for path, leaf in parts.items():
+        name, _, rest = path.partition("/")
+        groups.setdefault(name, {})[rest] = leaf
+    for name, below in groups.items():
+        if "" in groups or ("" in below and len(below) > 1):
+            raise ValueError(f"{name or next(iter(groups))!r} is an array and a group of arrays")
+    made = {name: nested(below) for name, below in groups.items()}
+    if not all(name.isdecimal() for name in made):
+        return made
+    numbers = sorted(map(int, made))
+    if numbers != list(range(len(made))):
+        raise ValueError(f"a list has the numbers {', '.join(map(str, numbers))}; expected 0 to {len(made) - 1}")
+    return [made[str(number)] for number in numbers]
+
+
+def described(structure: Structure) -> list[dict[str, Any]]:
+    """Return `path`, `shape` (of one row) and `dtype` (`string` for words) of each leaf as JSON, in their order."""
+    return [
+        {"path": path, "shape": list(leaf.shape[1:]), "dtype": "string" if leaf.dtype.kind in "SU" else str(leaf.dtype)}
+        for path, leaf in zip(paths(structure), leaves(structure), strict=True)
+    ]
 
 
 def _bones(structure: Structure, numbers: Iterator[int]) -> Any:

@@ -209,7 +209,7 @@ class _Gatherer:
         if targets.task == "classification":
             pool = self._labels[TRAIN] + self._labels[VALIDATION]
             counts = {name: pool[label] for name, label in zip(targets.classes, targets.labels.tolist(), strict=True)}
-        method = "standard" if self._section.scaling == "auto" else self._section.scaling
+        method = self._section.method
         return Survey(
             features=features,
             targets=targets,

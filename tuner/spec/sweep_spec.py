@@ -19,8 +19,9 @@ from search_spaces import network
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.space import SearchSpace, space_of
 from search_spaces.spaces import SPACES
+from tuner.data import functions
 from tuner.data.dataset import Dataset, DatasetSection
-from tuner.errors import SpecError
+from tuner.errors import DatasetError, SpecError
 from tuner.monitor.trackers.named import Trackers
 from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
@@ -269,6 +270,10 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         spec = check(styled(values, search_path))
         if spec.space.builder is not None:
             network.style(spec.space.builder, search_path)
+        if spec.dataset.is_function:
+            functions.check(spec.dataset.source, search_path)
+    except DatasetError as error:
+        raise SpecError(f"{path}: {error}") from error
     except SearchSpaceError as error:
         raise SpecError(f"{path}: space.builder: {error}") from error
     except SpecError as error:

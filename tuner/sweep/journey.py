@@ -101,7 +101,7 @@ def run_sweep(spec: specs.SweepSpec, *, view: View, interrupted: threading.Event
         @cache
         def load() -> tuple[data.Dataset, data.SealedTest]:
             view.stage("data", text=spec.dataset.source)
-            loaded = given.load() if given.load else data.load(spec.dataset, spec.seed)
+            loaded = given.load() if given.load else data.load(spec.dataset, spec.seed, given.search_path)
             for line in lines(loaded[0].facts.get("decisions", ())):
                 view.note(line)
             return loaded
@@ -352,7 +352,8 @@ def _final(sweep: _Sweep, board: Leaderboard, test: data.SealedTest) -> Leaderbo
     facts.record_stage(study, "retrain", began=began, epochs=epochs * len(runs))
 
     openings = len(study.facts.get("test_openings", []))
-    view.stage("test", text=f"the test split is opened{f' for the {openings + 1}. time' if openings else ''}: {test.rows} rows")
+    size = "" if test.rows is None else f": {test.rows} rows"
+    view.stage("test", text=f"the test split is opened{f' for the {openings + 1}. time' if openings else ''}{size}")
     rows = evaluate.open_test(test, record=lambda reason: facts.record_opening(study, reason), reason=f"final evaluation of trial {winner.number}")
     results = evaluate.score(sweep.context, dataset, runs, rows, workers=sweep.workers)
     if study.facts.get("final"):

@@ -79,7 +79,7 @@ def make_plan(
     if spec.cluster.target == "in-process":
         raise SpecError('cluster.target: got "in-process", which is for debugging and has no plan; expected another: --set \'cluster={target="local"}\'')
     view.stage("data", text=spec.dataset.source)
-    dataset, _ = given.load() if given.load else data.load(spec.dataset, spec.seed)
+    dataset, _ = given.load() if given.load else data.load(spec.dataset, spec.seed, given.search_path)
     for line in lines(dataset.facts.get("decisions", ())):
         view.note(line)
     began = time.monotonic()
