@@ -71,4 +71,4 @@ def test_nothing_is_told_where_the_forest_explains_nothing() -> None:
         value, configuration = draws.random(), {"a": draws.random()}
         records.append(TrialRecord(number=number, state="complete", score=value, best_epoch=1, epochs=1, configuration=configuration, curves={"s": (value,)}))
     found = measure(Leaderboard(rank_trials(records, sweep(0).objective), {"objective": {"metric": "s", "mode": "max"}}))
-    assert found.fit < LEAST_FIT and found.shares and not found.told
+    assert found.fit < LEAST_FIT and found.shares and not found.is_telling

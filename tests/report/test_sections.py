@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from tests.report.test_formats import with_front
@@ -21,7 +22,7 @@ from tuner.report.schema import SCHEMA
 from tuner.report.scores import doing_nothing, plain
 from tuner.report.summary import summarise
 from tuner.report.tables import text
-from tuner.results.leaderboard import Leaderboard
+from tuner.results.leaderboard import Leaderboard, TrialRecord, rank_trials
 
 # Every view of a leaderboard that people or programs read.
 VIEWS: dict[str, Any] = {
@@ -135,6 +136,24 @@ def test_decisions_about_data_stand_in_a_table() -> None:
     page = Page(render(changed(board, dataset={**board.facts["dataset"], "decisions": [decision]}), "html"))
     assert ["<city>", "words", "one column per word", "12 different ones", "dataset.columns.city"] in [row for table in page.tables for row in table]
     assert "What was decided" not in render(board, "html")
+
+
+def test_source_of_a_builder_is_named_with_its_hash_and_its_copy() -> None:
+    sources = {"folder": "builder/2", "files": {"mine.py": "3fa21b" + "0" * 58}, "from_trial": 4, "earlier": [{}]}
+    said = Page(render(changed(sweep(5), builder="mine:build", builder_sources=sources), "html")).text
+    assert "mine:build" in said and "mine.py 3fa21b0000000000; kept in builder/2; changed 1 time during the sweep" in said
+
+
+def test_least_important_hyperparameters_are_called_so_only_where_it_is_known_which_they_are() -> None:
+    names = [f"p{index}" for index in range(12)]
+    draws = np.random.default_rng(7)
+    records = []
+    for trial in range(30):
+        value, configuration = float(draws.random()), {name: float(draws.random()) for name in names}
+        curve = {"s": (value,)}
+        records.append(TrialRecord(number=trial, state="complete", score=value, best_epoch=1, epochs=1, configuration=configuration, curves=curve))
+    said = Page(render(Leaderboard(rank_trials(records, sweep(0).objective), {"objective": {"metric": "s", "mode": "max"}}), "html")).text
+    assert "What mattered cannot be said" in said and "Not drawn, for want of room:" in said and "mattered least" not in said
 
 
 def test_menu_has_no_section_without_content() -> None:

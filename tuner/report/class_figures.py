@@ -103,7 +103,7 @@ def mistakes(test: Mapping[str, Any]) -> Markup | None:
             element("b", entry["truth"]),
             " taken for ",
             element("b", entry["predicted"]),
-            element("span", f"{percent(entry['confidence'])} sure"),
+            element("span", f"{_sure(entry['confidence'])} sure"),
             element("span", row) if row else None,
         )
         cards.append(element("li", image, element("div", words_beside)))
@@ -113,3 +113,8 @@ def mistakes(test: Mapping[str, Any]) -> Markup | None:
         element("ul", cards, class_="mistakes" if any(entry.get("image") for entry in wrong) else "mistakes words"),
         class_="wide",
     )
+
+
+def _sure(confidence: float) -> str:
+    """Return a share as percent, with a decimal near the end: no network is 100 % sure."""
+    return percent(confidence) if confidence < 0.985 else f"{min(99.9, 100 * confidence):.1f} %"

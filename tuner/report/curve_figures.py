@@ -70,18 +70,18 @@ def _band(records: Sequence[TrialRecord], metric: str, x: Scale, y: Scale) -> li
     reached = sorted((record.epochs for record in records), reverse=True)
     last = reached[min(2, len(reached) - 1)]
     places = sorted({1 + round(index * (last - 1) / max(1, min(last, MOST_PLACES) - 1)) for index in range(min(last, MOST_PLACES))})
-    found = []
+    ends_at = []
     for epoch in places:
         values = [value for record in records if record.epochs >= epoch and (value := record.curves[metric][epoch - 1]) is not None]
         if values:
-            found.append((x(epoch), [y.unbounded(value) for value in quantiles(values, (0.1, 0.25, 0.5, 0.75, 0.9))]))
-    if len(found) < 2:
+            ends_at.append((x(epoch), [y.unbounded(value) for value in quantiles(values, (0.1, 0.25, 0.5, 0.75, 0.9))]))
+    if len(ends_at) < 2:
         return []
-    wide, narrow = ([(at, ends[low]) for at, ends in found] + [(at, ends[high]) for at, ends in reversed(found)] for low, high in ((0, 4), (1, 3)))
+    wide, narrow = ([(at, ends[low]) for at, ends in ends_at] + [(at, ends[high]) for at, ends in reversed(ends_at)] for low, high in ((0, 4), (1, 3)))
     return [
         element("path", class_="band light", d=area(wide)),
         element("path", class_="band", d=area(narrow)),
-        element("path", class_="band-middle", d=polyline([(at, ends[2]) for at, ends in found])),
+        element("path", class_="band-middle", d=polyline([(at, ends[2]) for at, ends in ends_at])),
     ]
 
 

@@ -133,8 +133,15 @@ FACTS = table(
         ),
         "versions": mapping(words("its version"), "package (python, ray, keras, ...) -> version"),
         "builder": words("module:function of what builds the networks"),
-        "builder_hash": words("sha256 of the file that it stands in"),
-        "commit": words("commit of the folder that the sweep was begun in"),
+        "builder_sources": table(
+            "the source of a builder of one's own, as trials were built by it",
+            {
+                "folder": words("where its copy is kept, in the sweep's folder"),
+                "files": mapping(words("sha256"), "file -> hash of its text"),
+                "from_trial": whole("number of the first trial that was built by it"),
+                "earlier": {"type": "array", "description": "the same of what it was before"},
+            },
+        ),
         "platform": words("operating system and architecture"),
         "hardware": words("the machine or cluster in words, and what a trial gets of it"),
         "ways": mapping(whole("trials", least=1), "how epochs were run: `compiled epoch`, or `fit` (Keras's own) and why -> trials"),

@@ -51,7 +51,7 @@ class Importances:
     why_not: str = ""
 
     @property
-    def told(self) -> bool:
+    def is_telling(self) -> bool:
         """Whether the shares say something: they were measured, and the forest explains a part of the variation that is worth a word."""
         return bool(self.shares) and self.fit >= LEAST_FIT
 

@@ -28,14 +28,14 @@ def named(records: Sequence[TrialRecord]) -> dict[str, str]:
             lanes.append([worker])
         else:
             free.append(worker)
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for (host, gpu), lanes in groups.items():
         for index, lane in enumerate(lanes, start=1):
             parts = [f"node {hosts.index(host) + 1}"] if len(hosts) > 1 else []
             parts += [gpu] if gpu else []
             parts += [f"worker {index}"] if not gpu or len(lanes) > 1 else []
-            found |= dict.fromkeys(lane, ", ".join(parts))
-    return found
+            names |= dict.fromkeys(lane, ", ".join(parts))
+    return names
 
 
 def _host(worker: str) -> str:

@@ -20,8 +20,7 @@ def reproducibility(material: Material) -> Markup:
         ("Content hash", data.get("content_hash")),
         ("Hash of the split", data.get("split_hash")),
         ("Builder", facts.get("builder")),
-        ("Hash of the builder", facts.get("builder_hash")),
-        ("Commit", facts.get("commit")),
+        ("Its source", _sources(facts.get("builder_sources"))),
         ("Early stopping", ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in scheduler.items())),
         ("Started", facts.get("started_at")),
         ("The search ended", facts.get("search_ended")),
@@ -58,11 +57,20 @@ def data_of(facts: Mapping[str, Any]) -> str | None:
 def _use(facts: Mapping[str, Any]) -> Markup | None:
     """Return how the saved model is applied to new data, and the sweep run again."""
     final = facts.get("final")
-    again = "tuner run sweep.toml            # the same spec, seed and data give the same trials; below it stands in full"
+    again = "tuner run sweep.toml            # the sweep again: the spec stands below in full"
     if not final:
         return None
     use = "tuner predict FOLDER new.csv    # FOLDER: where this report lies; one row of predictions for each row of new.csv"
     return join(element("h3", "To use this model"), element("pre", f"{use}\n{again}", tabindex="0"))
+
+
+def _sources(sources: Mapping[str, Any] | None) -> str:
+    """Return the files that a builder of one's own stands in, with the hash of each, and where in the sweep's folder their copy is kept."""
+    if not sources or not sources.get("files"):
+        return ""
+    files = ", ".join(f"{name} {str(digest)[:16]}" for name, digest in sources["files"].items())
+    changed = f"; changed {count(len(sources['earlier']), 'time')} during the sweep" if sources.get("earlier") else ""
+    return f"{files}; kept in {sources.get('folder', 'the sweep')}{changed}"
 
 
 def _counted(amounts: Mapping[str, int] | None) -> str:

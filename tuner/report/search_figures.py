@@ -173,11 +173,11 @@ def trade_off(leaderboard: Leaderboard) -> Markup | None:
     """Return the score against the second objective, with the Pareto front as a line; nothing where there is one objective."""
     second = leaderboard.second
     sized = {record.number: float(value) for record in leaderboard.ranked if second and (value := getattr(record, second, None)) is not None}
-    known = [record for record in leaderboard.ranked if record.number in sized]
+    sized_records = [record for record in leaderboard.ranked if record.number in sized]
     front = sorted((record for record in leaderboard.front if record.number in sized), key=lambda record: sized[record.number])
     if second is None or not front:
         return None
-    scores = [record.score for record in known if record.score is not None]
+    scores = [record.score for record in sized_records if record.score is not None]
     x = Scale.around(list(sized.values()), 70, WIDE - 20, log=min(sized.values()) > 0 and max(sized.values()) / min(sized.values()) > 20)
     scale = focused(scores, leaderboard.objective, 0, 1)
     outside = sum(not scale.low <= value <= scale.high for value in scores)
@@ -188,7 +188,7 @@ def trade_off(leaderboard: Leaderboard) -> Markup | None:
         at = x(sized[record.number])
         corners += [(at, corners[-1][1])] if corners else []
         corners.append((at, y(record.score or 0.0)))
-    shown = thin(known, MOST_POINTS)
+    shown = thin(sized_records, MOST_POINTS)
     present = {classes_of(record) for record in shown}
     drawing = join(
         frame(x, y, x_label=second, y_label=label(*_metric(leaderboard)), below=lane),
@@ -200,6 +200,6 @@ def trade_off(leaderboard: Leaderboard) -> Markup | None:
     far = f" {count(outside, 'trial')} far worse {'stands' if outside == 1 else 'stand'} below the axis." if outside else ""
     caption = (
         f"{count(len(front), 'trial')} on the front: each other trial has one beside it with as good a score and no more {second}."
-        f"{far}{thinned(len(shown), len(known), 'trial')}"
+        f"{far}{thinned(len(shown), len(sized_records), 'trial')}"
     )
     return figure(drawing, title=f"{leaderboard.objective.metric} against {second}", caption=caption, width=WIDE, height=360 + lane, wide=True)

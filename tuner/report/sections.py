@@ -75,7 +75,7 @@ def hyperparameters(material: Material) -> Markup | None:
     sliced = figures(*slices(board, measured))
     if measured.why_not:
         note = f"What mattered was not measured: {measured.why_not}"
-    elif not measured.told:
+    elif not measured.is_telling:
         share = max(0.0, 100 * measured.fit)
         note = f"What mattered cannot be said: from the hyperparameters, a forest explains {share:.0f} % of how unseen trials rank. More trials may tell."
     else:

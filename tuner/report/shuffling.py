@@ -52,11 +52,11 @@ def shares(configurations: Sequence[Mapping[str, Any]], target: Sequence[float],
         for position, guess in enumerate(predicted):
             rises[position // REPEATS].append(float(((guess - y[held]) ** 2).mean()) - error)
     variance = float(y.var())
-    told = [
+    measured = [
         (name, max(0.0, float(np.mean(rise)) / variance), float(np.std(rise, ddof=1)) / variance, sum(name in each for each in configurations))
         for name, rise in zip(names, rises, strict=True)
     ]
-    return 1 - wrong / len(y) / variance, sorted(told, key=lambda share: (-share[1], share[0]))
+    return 1 - wrong / len(y) / variance, sorted(measured, key=lambda share: (-share[1], share[0]))
 
 
 class _Feature:

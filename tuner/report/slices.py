@@ -28,7 +28,7 @@ def slices(leaderboard: Leaderboard, importances: Importances) -> list[Markup]:
         leaderboard: whose trials they are.
         importances: which mattered, and how the trials stand at equal epochs.
     """
-    if not importances.told:
+    if not importances.is_telling:
         return []
     return [_slice(leaderboard, share.name, importances.standings) for share in importances.shares[:MOST_SLICES] if share.active >= 3]
 

@@ -20,13 +20,13 @@ def quantiles(values: Sequence[float], shares: Sequence[float]) -> list[float]:
         shares: 0 to 1.
     """
     ordered = sorted(values)
-    found = []
+    values_at = []
     for share in shares:
         place = share * (len(ordered) - 1)
         below = math.floor(place)
         above = min(below + 1, len(ordered) - 1)
-        found.append(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
-    return found
+        values_at.append(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
+    return values_at
 
 
 def running_quartiles(points: Sequence[tuple[float, float]], low: float, high: float) -> list[tuple[float, list[float]]]:
@@ -40,20 +40,20 @@ def running_quartiles(points: Sequence[tuple[float, float]], low: float, high: f
         (place, its three quartiles) where enough points are near.
     """
     ordered = sorted(points, key=lambda point: point[1])
-    width, found = (high - low) * REACH, []
+    width, near = (high - low) * REACH, []
     for step in range(PLACES + 1):
         place = low + (high - low) * step / PLACES
         weights = [math.exp(-0.5 * ((at - place) / width) ** 2) for at, _ in ordered]
         if (total := math.fsum(weights)) >= LEAST_NEAR:
-            found.append((place, _weighted(ordered, weights, total)))
-    return found
+            near.append((place, _weighted(ordered, weights, total)))
+    return near
 
 
 def _weighted(ordered: Sequence[tuple[float, float]], weights: Sequence[float], total: float) -> list[float]:
-    found, passed, wanted = [], 0.0, list(QUARTILES)
+    quartiles, passed, wanted = [], 0.0, list(QUARTILES)
     for (_, value), weight in zip(ordered, weights, strict=True):
         passed += weight
         while wanted and passed >= wanted[0] * total:
-            found.append(value)
+            quartiles.append(value)
             wanted.pop(0)
-    return found + [ordered[-1][1]] * len(wanted)
+    return quartiles + [ordered[-1][1]] * len(wanted)

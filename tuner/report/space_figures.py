@@ -27,7 +27,7 @@ def parallel(leaderboard: Leaderboard, importances: Importances) -> Markup | Non
         importances: which hyperparameters go first where there is no room for all.
     """
     having = [record for record in leaderboard.ranked if record.configuration]
-    order = [share.name for share in importances.shares]
+    order = [share.name for share in importances.shares] if importances.is_telling else []
     names = sorted(leaderboard.varying, key=lambda name: order.index(name) if name in order else len(order))
     if len(having) < 3 or not names:
         return None
@@ -135,7 +135,7 @@ def is_log(values: Sequence[float], described: dict[str, Any]) -> bool:
 
 def importance_bars(importances: Importances) -> Markup | None:
     """Return one bar per hyperparameter, with its spread; nothing where the forest explains nothing."""
-    if not importances.told:
+    if not importances.is_telling:
         return None
     shares = importances.shares[:MOST_BARS]
     height = 40 + 26 * len(shares) + 34

@@ -169,14 +169,14 @@ def regression(y: np.ndarray, predicted: np.ndarray, *, names: Sequence[str] = (
         errors["R2"] = 1 - (residuals**2).sum() / total
     shown = np.linspace(0, len(y) - 1, min(len(y), MOST_SCATTERED)).astype(int)
     values = np.unique(truth[:, 0])
-    found: dict[str, Any] = {"rows": len(y), "errors": {name: float(value) for name, value in errors.items()}}
+    figures: dict[str, Any] = {"rows": len(y), "errors": {name: float(value) for name, value in errors.items()}}
     if 1 < len(values) <= MOST_GROUPS and len(y) > 3 * len(values):
-        found["groups"] = [_group(float(value), guess[truth[:, 0] == value, 0]) for value in values]
-    found["scatter"] = [[float(truth[row, 0]), float(guess[row, 0])] for row in shown]
+        figures["groups"] = [_group(float(value), guess[truth[:, 0] == value, 0]) for value in values]
+    figures["scatter"] = [[float(truth[row, 0]), float(guess[row, 0])] for row in shown]
     if truth.shape[1] > 1:
         named = [names[index] if index < len(names) else f"target {index + 1}" for index in range(truth.shape[1])]
-        found["targets"] = [_target(name, truth[:, index], residuals[:, index]) for index, name in enumerate(named)]
-    return found
+        figures["targets"] = [_target(name, truth[:, index], residuals[:, index]) for index, name in enumerate(named)]
+    return figures
 
 
 def _group(value: float, guesses: np.ndarray) -> dict[str, Any]:
@@ -230,10 +230,10 @@ def _thresholds(sorted_p: np.ndarray, hits: np.ndarray, ones: int) -> list[dict[
         return []
     at = np.unique(np.round(np.concatenate([np.linspace(0, 1, 51), np.quantile(sorted_p, np.linspace(0, 1, 50))]), 4))
     called = len(sorted_p) - np.searchsorted(sorted_p[::-1], at, side="left")
-    found = np.where(called > 0, hits[np.maximum(called, 1) - 1], 0)
+    true_positive = np.where(called > 0, hits[np.maximum(called, 1) - 1], 0)
     return [
         {"threshold": float(t), "precision": _rounded(_ratio(h, c)), "recall": _rounded(_ratio(h, ones)), "f1": _rounded(_ratio(2 * h, c + ones))}
-        for t, h, c in zip(at, found, called, strict=True)
+        for t, h, c in zip(at, true_positive, called, strict=True)
     ]
 
 

@@ -30,7 +30,7 @@ def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Seque
     """
     names = list(results[0].metrics)
     values = {name: [result.metrics[name] for result in results] for name in names}
-    found: dict[str, Any] = {
+    final: dict[str, Any] = {
         "parameters": runs[0].parameters,
         "layers": [dict(layer) for layer in runs[0].layers],
         "runs": [{"seed": run.job.config.seed, "metrics": dict(result.metrics), "seconds": run.seconds} for run, result in zip(runs, results, strict=True)],
@@ -41,14 +41,14 @@ def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Seque
         "model": MODEL,
     }
     predictions = results[0].predictions
-    found["test"] = described(dataset.task, y, predictions, dataset.classes)
+    final["test"] = described(dataset.task, y, predictions, dataset.classes)
     if dataset.task == "classification":
-        found["test"]["mistakes"] = _mistakes(dataset, x, y, columns(predictions))
+        final["test"]["mistakes"] = _mistakes(dataset, x, y, columns(predictions))
     measured = _errors(dataset, y, predictions, results[0].metrics)
-    found["test"]["intervals"] = {name: interval for name, each in measured.items() if (interval := intervals.of_mean(each)) is not None}
+    final["test"]["intervals"] = {name: interval for name, each in measured.items() if (interval := intervals.of_mean(each)) is not None}
     if (nothing := _doing_nothing(dataset, y, measured)) is not None:
-        found["test"]["baseline"] = nothing
-    return found
+        final["test"]["baseline"] = nothing
+    return final
 
 
 def described(task: str, y: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> dict[str, Any]:

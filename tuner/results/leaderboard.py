@@ -241,8 +241,8 @@ class Leaderboard:
         if version is None or not set(_NEEDED) <= _names(table):
             raise SweepError(f"{source}: a Parquet file, but not a leaderboard; expected a {FILE} that Tuner wrote")
         if version != str(VERSION).encode():
-            found = version.decode(errors="replace")
-            raise SweepError(f"{source}: a leaderboard of format {found}; expected format {VERSION}: read it with the Tuner that wrote it")
+            wrote = version.decode(errors="replace")
+            raise SweepError(f"{source}: a leaderboard of format {wrote}; expected format {VERSION}: read it with the Tuner that wrote it")
         try:
             facts = metadata[b"tuner.facts"]
             check = _check(facts, table.column_names, table.num_rows)

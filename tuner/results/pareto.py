@@ -14,10 +14,10 @@ def front(costs: Sequence[tuple[float, float]]) -> list[int]:
     Args:
         costs: of each candidate, less is better in both.
     """
-    found: list[int] = []
+    positions: list[int] = []
     least = float("inf")
     for position in sorted(range(len(costs)), key=lambda position: (costs[position], position)):
         if costs[position][1] < least:
-            found.append(position)
+            positions.append(position)
             least = costs[position][1]
-    return found
+    return positions

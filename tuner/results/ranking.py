@@ -98,8 +98,8 @@ def record_of(trial: "FrozenTrial", objective: Objective) -> TrialRecord:
     metrics = dict.fromkeys(metric for epoch in sorted(reports) for metric in reports[epoch])
     curves = {metric: tuple(_finite(reports.get(epoch, {}).get(metric)) for epoch in range(1, epochs + 1)) for metric in metrics}
     if history:
-        known = curves.get(objective.metric, (None,) * epochs)
-        curves[objective.metric] = tuple(history.get(epoch, value) for epoch, value in enumerate(known, start=1))
+        reported = curves.get(objective.metric, (None,) * epochs)
+        curves[objective.metric] = tuple(history.get(epoch, value) for epoch, value in enumerate(reported, start=1))
     best_epoch = objective.best_epoch(history) if history else None
     return TrialRecord(
         number=trial.number,
