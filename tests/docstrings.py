@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # `(n, 3)`, `(rows, *input_shape)`, `(n,)`; a number is told as such.
-SHAPE = re.compile(r"\([\w*. +]+,[^()]*\)|\bscalar\b")
-DTYPE = re.compile(r"\b(u?int\d+|float\d+|bool|booleans?|strings?|object|bytes|complex\d+|dtype|dtypes|indices|row numbers)\b")
+SHAPE = re.compile(r"\([\w*. +]+,[^()]*\)|\bscalar\b|'s shape\b|\bshape of\b|\bof any shape\b|\bsame shape\b")
+DTYPE = re.compile(r"\b(u?int\d*|floats?\d*|any type|type of|bool|booleans?|strings?|object|bytes|complex\d+|dtype|dtypes|indices|row numbers)\b")
 # Methods that Ray, Optuna and Rich declare and explain: what they are handed is said there.
 FOREIGN = {
     "on_trial_add", "on_trial_result", "on_trial_complete", "on_trial_error", "on_trial_remove", "setup",

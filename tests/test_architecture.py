@@ -5,6 +5,7 @@ import graphlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,9 +36,24 @@ LONG: set[str] = {"tuner/cli/simulate.py simulate"}
 # none is ever raised.
 RULES: dict[str, Callable[[Function], list[str]]] = {"arguments": arguments_unsaid, "arrays": arrays_unsaid, "raises": raises_unsaid}
 UNSAID: dict[str, dict[str, int]] = {
-    "arguments": {"tuner/cli": 1, "tuner/data": 21, "tuner/monitor": 31, "tuner/results": 6, "tuner/search": 21, "tuner/sweep": 6},
-    "arrays": {"tuner/data": 43, "tuner/search": 20},
+    "arguments": {"tuner/cli": 1, "tuner/data": 19, "tuner/monitor": 31, "tuner/results": 6, "tuner/search": 21, "tuner/sweep": 6},
+    "arrays": {"tuner/data": 34, "tuner/search": 19},
     "raises": {"tuner/data": 7, "tuner/search": 1},
+}
+
+# Words that say nothing of what they stand for, and how often each room still has one of them. Lower a number when you find a better word; none is ever raised.
+VAGUE = re.compile(r"\b(found|told|known)\b")
+VAGUE_WORDS: dict[str, int] = {
+    "cli": 6,
+    "data": 381,
+    "monitor": 47,
+    "report": 51,
+    "results": 46,
+    "search": 5,
+    "spec": 8,
+    "study": 3,
+    "sweep": 39,
+    "training": 4,
 }
 
 
@@ -178,3 +194,13 @@ def test_no_function_takes_more_than_seven_parameters_besides_itself() -> None:
                 if len([each for each in every if each.arg not in ("self", "cls")]) > MOST_PARAMETERS:
                     long.add(f"{path.relative_to(ROOT)} {node.name}")
     assert long <= LONG, f"more than {MOST_PARAMETERS} parameters: {sorted(long - LONG)}"
+
+
+def test_values_are_named_by_what_they_are() -> None:
+    counted: Counter[str] = Counter()
+    for path in sorted((ROOT / "tuner").rglob("*.py")):
+        counted[path.relative_to(ROOT / "tuner").parts[0]] += sum(bool(VAGUE.search(line)) for line in path.read_text(encoding="utf-8").splitlines())
+    for room, lines in counted.items():
+        assert lines <= VAGUE_WORDS.get(room, 0), (
+            f"{room}: {lines} lines with found, told or known; at most {VAGUE_WORDS.get(room, 0)} had one: name what it is"
+        )
