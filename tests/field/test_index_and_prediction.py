@@ -152,6 +152,12 @@ def test_unknown_word_is_named_and_an_empty_one_too(tmp_path: Path) -> None:
     assert lines == []
 
 
+def test_rows_to_predict_may_have_another_separator(tmp_path: Path) -> None:
+    dataset = table(tmp_path, rows("a;b;y", lambda row: f"{row / 4};{row % 3};{'uv'[row % 2]}"))
+    (tmp_path / "new.csv").write_text("b,a\n2,0.25\n1,7\n")
+    assert predicted(dataset, tmp_path / "new.csv").tolist() == [[0.25, 2], [7, 1]]
+
+
 def test_values_that_cannot_be_read_are_named_with_column_and_row_all_at_once(tmp_path: Path) -> None:
     dataset = table(tmp_path, rows("a;when;y", lambda row: f"{row},5;{1 + row % 28}.1.2020;{'uv'[row % 2]}"))
     (tmp_path / "new.csv").write_text("a;when\n1,5;1.1.2020\nlong;2020\n")

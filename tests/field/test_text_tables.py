@@ -195,6 +195,14 @@ def test_class_called_na_is_asked_about_and_kept_at_the_users_word(tmp_path: Pat
     assert (dropped.classes, dropped.facts["rows"]) == (("AS", "EU", "South America"), 45)
 
 
+def test_na_among_numbers_is_missing_also_where_a_class_is_called_so(tmp_path: Path) -> None:
+    text = rows("gdp,y", lambda row: f"{'NA' if row % 5 == 0 else row / 9},{('EU', 'NA', 'AS')[row % 3]}")
+    dataset = table(tmp_path, text, missing_values=[], missing="median")
+    assert (dataset.classes, dataset.features.names) == (("AS", "EU", "NA"), ("gdp",))
+    np.testing.assert_array_equal(np.isnan(column(dataset, "gdp")), np.sort(dataset.rows) % 5 == 0)
+    assert "gdp: number, scaled to mean 0 and deviation 1 ('NA' read as missing" in told(dataset)
+
+
 def test_word_na_among_features_is_told_wherever_it_is_read_as_missing(tmp_path: Path) -> None:
     text = rows("place,b,y", lambda row: f"{('EU', 'NA', 'AS')[row % 3]},{row},{class_of(row)}")
     with pytest.raises(DatasetError, match=r"column 'place': 20 of 60 values are missing \('NA' in 20 rows read as missing\)"):

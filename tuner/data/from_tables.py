@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuner.data import columns, hashes
-from tuner.data.dialect import MISSING_WORDS, Dialect
+from tuner.data.dialect import Dialect
 from tuner.data.features import Features
 from tuner.data.interpret import Interpretation, Rules, interpret
 from tuner.data.problems import Problems
 from tuner.data.section import DatasetSection
 from tuner.data.tables import Table
-from tuner.data.words import NUMBER_MARKS, is_number
+from tuner.data.words import is_number
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -192,6 +192,9 @@ def read_rows_to_predict(path: str | Path, features: Features, dialect: Dialect,
             raise
         # A file without a header, and without the columns that are to be predicted.
         table = Table(str(path), format=format, dialect=replace(dialect, names=rest), as_words=True)
+    if dialect.header and not any(column.name in table.columns for column in features.columns):
+        # Rows to predict may come from another program, which separates columns otherwise.
+        table = Table(str(path), format=format, dialect=replace(dialect, separator=","), as_words=True)
     problems = Problems()
     for column in features.columns:
         with problems.gathered():
@@ -228,7 +231,7 @@ def _with_points(table: Table, pool: "pa.Table", found: Interpretation, rules: R
         pointed = [word for word in words.unique().to_pylist() if "." in word]
         if not pointed or not all(is_number(word, ",", ".") for word in pointed):
             continue
-        readings[name] = replace(readings[name], decimal=",", thousands=".", marks=rules.marks_for((*MISSING_WORDS, *NUMBER_MARKS)))
+        readings[name] = replace(readings[name], decimal=",", thousands=".", marks=rules.marks_among_numbers)
         notes[name] = ("'.' between thousands, as other columns have decimal commas", 'dataset.decimal = "."')
         pool = pool.set_column(pool.schema.get_field_index(name), name, words)
     return pool, replace(

@@ -14,6 +14,7 @@ import numpy as np
 from tuner.data import dates
 from tuner.data import words as text
 from tuner.data.decisions import CODES, LEFT_OUT, SCALED, Decision, key_for, quoted
+from tuner.data.dialect import MISSING_WORDS
 from tuner.data.problems import Problems
 from tuner.data.readings import Reading, is_text, kind_of
 from tuner.errors import DatasetError
@@ -65,6 +66,11 @@ class Rules:
     def marks_for(self, usual: tuple[str, ...]) -> tuple[str, ...]:
         """The words that are missing values in a column, of which `usual` are so by default."""
         return self.marks if self.marks is not None else usual if self.is_text else ()
+
+    @property
+    def marks_among_numbers(self) -> tuple[str, ...]:
+        """The words that are missing values among numbers and dates of a text file: the usual ones too, which cannot be anything else there."""
+        return (*text.NUMBER_MARKS, *MISSING_WORDS, *(self.marks or ())) if self.is_text else self.marks or ()
 
     @property
     def conventions(self) -> list[tuple[str, str]]:
@@ -168,7 +174,7 @@ def _feature(name: str, values: "pa.ChunkedArray", rules: Rules, *, notes: dict[
 def _text(name: str, values: "pa.ChunkedArray", rules: Rules, *, notes: dict[str, tuple[str, str]], points: bool) -> Reading:
     """Decide what a column of strings is."""
     asked = rules.columns.get(name)
-    among_numbers, among_words = rules.marks_for(text.NUMBER_MARKS), rules.marks_for(text.WORD_MARKS)
+    among_numbers, among_words = rules.marks_among_numbers, rules.marks_for(text.WORD_MARKS)
     every = sorted(word for word in values.unique().to_pylist() if word is not None)
     if asked is not None and "%" in asked:
         return Reading("date", format=asked, marks=among_numbers)
@@ -244,7 +250,7 @@ def _target(name: str, values: "pa.ChunkedArray", rules: Rules, *, points: bool,
     if not is_text(values.type):
         return Reading(kind, marks=rules.marks_for(()))
     every = sorted(word for word in values.unique().to_pylist() if word is not None)
-    among_numbers, among_words = rules.marks_for(text.NUMBER_MARKS), rules.marks_for(text.WORD_MARKS)
+    among_numbers, among_words = rules.marks_among_numbers, rules.marks_for(text.WORD_MARKS)
     plain = [word for word in every if word not in among_numbers]
     reading = _as("number", name, plain, rules, points=points) if rules.is_text else None
     if reading is not None:

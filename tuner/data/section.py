@@ -72,8 +72,8 @@ class DatasetSection(BaseModel):
     )
     missing_values: Marks | None = Field(
         None,
-        description='table: the words and numbers that stand for a missing value, such as ["?", "NA", -999]; an empty field always does. none: in CSV files '
-        "NA, N/A, NaN, null and their like, ? and, among numbers and dates, also - and a lone point; in other files what the file says.",
+        description='table: the words and numbers that stand for a missing value, such as ["?", "NA", -999]; an empty field always does, and among numbers and '
+        "dates of a CSV file so do NA, NaN, null, None, ?, a lone - and their like. none: in CSV files NA, N/A, NaN, null and ? among words too.",
     )
     columns: dict[str, str] = Field(
         {},
@@ -85,7 +85,8 @@ class DatasetSection(BaseModel):
     )
     task: Literal["classification", "multilabel", "regression", "custom"] | None = Field(
         None,
-        description="npz, table, functions: what is learned. none: classification for strings, booleans, whole numbers with few values and one-hot columns; "
+        description="npz, table, functions: what is learned. none: classification for strings, booleans, one-hot columns and whole numbers that look like labels "
+        "(at most 10 different ones, or up to 100 that count from 0 or 1 without a gap, with 2 rows each on average; also where they are written 1.0); "
         "multilabel for other columns of 0 and 1; custom (the builder compiles its model) for several targets, none, or targets of more axes; else regression.",
     )
     classes: Names | None = Field(
@@ -104,7 +105,8 @@ class DatasetSection(BaseModel):
     max_categories: int = Field(1000, ge=2, description="table: a string column with more distinct values than this is refused.")
     scaling: Scaling | dict[str, Scaling] = Field(
         "auto",
-        description="auto: unit for bytes, else standard. unit: divided by the largest value; standard: mean 0, deviation 1; minmax: 0 to 1. "
+        description="auto: unit for images of bytes, none for flags (bytes up to 1) and for whole numbers that are the numbers of words, else standard. "
+        "unit: divided by the largest value; standard: mean 0, deviation 1; minmax: 0 to 1. "
         "Fitted on training rows only; booleans and categories stay 0 and 1. Of several inputs, whole numbers and words are left as they are; a table says it "
         'for each: { image = "unit", "left/0" = "none" }.',
     )

@@ -130,7 +130,7 @@ def _infer(y: np.ndarray) -> str:
         one_hot = np.issubdtype(y.dtype, np.number) and bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
         return "classification" if one_hot else "regression"
     if y.dtype.kind in "iuf":
-        if y.dtype.kind == "f" and ((y != np.round(y)).any() or np.ptp(y) == 0):
+        if y.dtype.kind == "f" and (not np.isfinite(y).all() or (y != np.round(y)).any() or np.ptp(y) == 0):
             return "regression"
         return "classification" if are_labels(np.unique(y), len(y)) else "regression"
     return "classification"

@@ -88,7 +88,8 @@ def check_slips(name: str, words: Sequence[str]) -> None:
     slips = [word for word in words if not is_number(word.strip())]
     if len(words) > SLIP_MIN_WORDS and 0 < len(slips) <= (1 - SLIP_SHARE) * len(words):
         found = f"nearly all its values are numbers, but {slips[0]!r} is none" + (f" (nor {', '.join(map(repr, slips[1:4]))})" if slips[1:] else "")
-        mend = f"missing_values = {_listed(slips)} takes such words as missing; or mend these fields, or exclude = [{name!r}]"
+        codes = key_for(name, "category")
+        mend = f"missing_values = {_listed(slips)} takes such words as missing, {codes} all as codes; or mend these fields, or exclude = [{name!r}]"
         raise DatasetError(f"column {name!r}: {found}; {mend}")
 
 
