@@ -85,7 +85,7 @@ class DatasetSection(BaseModel):
     )
     task: Literal["classification", "multilabel", "regression", "custom"] | None = Field(
         None,
-        description="npz, table, functions: what is learned. none: classification for strings, booleans, one-hot columns and whole numbers that look like labels "
+        description="npz, table, functions: what is learned. none: classification for strings, booleans, one-hot columns, whole numbers that look like labels "
         "(at most 10 different ones, or up to 100 that count from 0 or 1 without a gap, with 2 rows each on average; also where they are written 1.0); "
         "multilabel for other columns of 0 and 1; custom (the builder compiles its model) for several targets, none, or targets of more axes; else regression.",
     )
