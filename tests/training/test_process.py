@@ -199,6 +199,7 @@ def test_a_process_has_its_threads_no_gpu_and_no_main_of_its_parent(data: Shared
 def test_what_a_builder_prints_stays_off_the_console_and_its_warnings_are_kept(data: SharedData, capfd: pytest.CaptureFixture[str]) -> None:
     with started(data, "talkative") as process:
         assert process.warnings == ["UserWarning: this builder is old"]
+        assert process.printed == "hello from the builder\n"
     assert capfd.readouterr() == ("", "")
 
 

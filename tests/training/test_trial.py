@@ -16,6 +16,7 @@ class Process:
     """Stands for a training's process."""
 
     warnings = ()
+    printed = ""
 
     def __init__(self, *, limits: Limits | None = None, trainings: int = 1, dies: bool = False) -> None:
         self.limits, self.trainings, self.closed, self._dies = limits or Limits(), trainings, False, dies

@@ -88,8 +88,13 @@ class _Watcher(NotPickled, tune.Callback):
     def __init__(self, view: View, accounts: Accounts) -> None:
         self._view = view
         self._accounts = accounts
+        self._has_printed = False
 
     def on_trial_result(self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any) -> None:
+        printed = EpochReport.from_json(result).facts.get("printed")
+        if printed and not self._has_printed:
+            self._has_printed = True
+            self._view.note(f"trial {result['number']} printed (what later trials print is in the record, as their fact `printed`):\n{str(printed).rstrip()}")
         tell(self._view, self._accounts.study, result)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:

@@ -5,6 +5,7 @@ Runs in a process of its own and never returns. Must not know who asks, or how t
 
 import contextlib
 import faulthandler
+import io
 import json
 import os
 import resource
@@ -15,7 +16,7 @@ import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from tuner.training.code import take_code
 from tuner.training.shared_data import mapped, read_folds
 from tuner.training.trainer import Training, TrainingConfig
 
+# Characters of what is printed while a request is answered.
+MOST_PRINTED = 2000
 _HERE = Path(__file__).resolve().parent.parent
 # Frames of these folders are not the user's: Tuner's own packages, and where Keras and all other packages are installed.
 _NOT_THE_USERS = (f"{_HERE}{os.sep}", f"{_HERE.parent / 'search_spaces'}{os.sep}", f"{Path(np.__file__).resolve().parent.parent}{os.sep}", "<frozen ")
@@ -51,7 +54,8 @@ def serve(requests: int, log: int) -> NoReturn:
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             request = json.loads(connection.recv_bytes())
-            with warnings.catch_warnings(record=True) as caught:
+            printed = _Printed(sys.stdout)
+            with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
                 warnings.simplefilter("default")
                 # These are for the authors of libraries.
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -72,9 +76,24 @@ def serve(requests: int, log: int) -> NoReturn:
                 except BaseException as error:
                     answer = {"refused": refusal(request, error)}
             said = [f"{warning.category.__name__}: {warning.message}" for warning in caught]
-            connection.send_bytes(json.dumps({**answer, "epoch": training.epoch if training else 0, "warnings": said}).encode())
+            connection.send_bytes(json.dumps({**answer, "epoch": training.epoch if training else 0, "warnings": said, "printed": printed.text}).encode())
     # Not sys.exit: there is nothing to save, and TensorFlow takes its time to clean up.
     os._exit(0)
+
+
+class _Printed(io.TextIOBase):
+    """What a user's code prints: it goes where it went, and its beginning is kept, to be shown."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text[: max(0, MOST_PRINTED - len(self.text))]
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class TrainingHere:
         parameters: trainable parameters of one network.
         path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
         asked: how what the builder asked for differs from its configuration.
-        warnings: none; they go to this process's own standard error.
+        warnings, printed: nothing; they go to this process's own standard error and output.
     """
 
     def __init__(self, config: TrainingConfig, pool: Pool, *, folds: Sequence[Fold], limits: Limits, code: bytes = b"") -> None:
@@ -53,6 +53,7 @@ class TrainingHere:
         self.limits = limits
         self.trainings = 0
         self.warnings: list[str] = []
+        self.printed = ""
         self._pool, self._folds, self._code = pool, folds, code
         # What a process of its own writes into a log that nobody reads unless it dies: notes on the build, and that every trial is traced anew.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -81,6 +81,7 @@ class ChildProcess:
         epoch: epochs that its training has done.
         pid: of the process.
         warnings: what Python warned of in the process.
+        printed: the beginning of what the user's code has printed.
     """
 
     def __init__(self, *, gpus: bool = False, start: str = "auto") -> None:
@@ -95,6 +96,7 @@ class ChildProcess:
         """
         self.epoch = 0
         self.warnings: list[str] = []
+        self.printed = ""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._oom_kills = _oom_kills()
         try:
@@ -146,6 +148,7 @@ class ChildProcess:
             raise
         self.epoch = answer["epoch"]
         self.warnings += answer["warnings"]
+        self.printed += answer.get("printed", "")
         if os.fstat(self._log.fileno()).st_size > 32 * LOG_TAIL:
             self._log.truncate(0)
         refused = answer.get("refused")
@@ -244,7 +247,7 @@ class TrainingProcess(ChildProcess):
         Raises:
             ProcessDied: the networks could not be built.
         """
-        self.warnings = []
+        self.warnings, self.printed = [], ""
         built = self.ask({"recipe": config.to_json(), **self._given}, timeout_s)
         self.trainings += 1
         self.parameters: int = built["parameters"]

@@ -47,6 +47,7 @@ TRIALS_PER_PROCESS = 8
 REPORTS = "reports.json"
 # What Python warns of in a trial's first epoch is kept, up to so many lines.
 MOST_WARNINGS = 5
+MOST_PRINTED = 2000
 # Storage that refuses is asked again after these pauses (seconds): while the trial trains on, by the last of them in turn; on being asked to stop, once each.
 STORAGE_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -279,6 +280,8 @@ class Trial(tune.Trainable):
         facts, self._untold = self._untold or {}, None
         if facts and self._process is not None and self._process.warnings:
             facts["warnings"] = self._process.warnings[:MOST_WARNINGS]
+        if facts and self._process is not None and self._process.printed.strip():
+            facts["printed"] = self._process.printed[:MOST_PRINTED]
         values = {name: value for name, value in metrics.items() if name != "seconds"}
         return EpochReport(self._assignment.number, epoch, values, metrics.get("seconds"), last, ended, facts).to_json()
 
