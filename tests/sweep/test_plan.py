@@ -70,6 +70,7 @@ def test_plan_names_impossible_branches_and_forecasts_the_rest_without_writing_a
 
     assert found["hint"] is None, "a trial has one CPU"
     shown = plan.text(found)
+    assert "objective   val_accuracy: higher is better" in shown.splitlines()
     assert max(len(line) for line in shown.splitlines() if not line.startswith(("  {", "impossible", "failed"))) <= 110
     assert "impossible when large: kind = 'fragile'" in shown
     assert "at 36 per hour" in shown

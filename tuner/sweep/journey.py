@@ -184,6 +184,13 @@ def _run(
         return board
 
 
+def _after(spec: specs.SweepSpec) -> str:
+    """Return what comes after the search, in words."""
+    section = spec.evaluation
+    retrain = f"retraining the best {section.seeds} time{'s' * (section.seeds != 1)}"
+    return retrain if section.confirm <= 1 else f"confirming the best {section.confirm} (at most {section.confirm_budget:.0%} of its epochs) and {retrain}"
+
+
 def _gone(view: View, text: str) -> None:
     """Tell that the cluster has gone, and leave the terminal as it was: nothing else is written after it."""
     view.close()
@@ -271,6 +278,8 @@ def _search(sweep: _Sweep, slots: int) -> None:
         gone_s=accounts.seconds,
         ended={trial.number: STATES[trial.state] for trial in study.trials("complete", "pruned", "failed")},
     )
+    if spec.search.seconds and spec.evaluation.enabled:
+        view.note(f"search.seconds bounds the search alone: {_after(spec)} follow{'s' if spec.evaluation.confirm <= 1 else ''}")
     fold = sweep.dataset.folds[0]
     outlook = Eta(spec, accounts, slots=slots, pool_share=len(sweep.dataset.whole) / len(fold.train), networks=len(sweep.dataset.folds), view=view)
 

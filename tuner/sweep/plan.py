@@ -123,7 +123,14 @@ def make_plan(
     sizes = [probed.parameters for probed in built] + [probed.parameters for _, probed in tried]
     peaks = [probed.peak_bytes for _, probed in tried if probed.peak_bytes is not None]
     plan: dict[str, Any] = {
-        "sweep": {"name": spec.name, "space": space.name, "dataset": spec.dataset.source, "slots": slots, "resources": str(allotment)},
+        "sweep": {
+            "name": spec.name,
+            "space": space.name,
+            "dataset": spec.dataset.source,
+            "slots": slots,
+            "resources": str(allotment),
+            "objective": {"metric": objective.metric, "mode": objective.mode},
+        },
         "branches": {"built": len(every) - sum(each["wholly"] for each in impossible), "impossible": impossible, "failed_draws": failed},
         "parameters": {"low": min(sizes), "high": max(sizes)},
         "memory": {"state_bytes": BYTES_PER_PARAMETER * max(sizes) * networks, "measured_bytes": max(peaks, default=None)},
@@ -152,6 +159,7 @@ def text(plan: Mapping[str, Any]) -> str:
     used = f"; a process that was measured used up to {_size(memory['measured_bytes'])}" if memory["measured_bytes"] else ""
     lines = [
         f"{sweep['name']}: {sweep['space']} on {sweep['dataset']}, {count(sweep['slots'], 'trial')} at a time, {sweep['resources']} each",
+        f"{'objective':<12}{sweep['objective']['metric']}: {'higher' if sweep['objective']['mode'] == 'max' else 'lower'} is better",
         f"{'branches':<12}{branched['built']} can be built, {len([each for each in branched['impossible'] if each['wholly']]) or 'none'} cannot",
         f"{'parameters':<12}{sizes['low']:,} to {sizes['high']:,}",
         f"{'memory':<12}up to {_size(memory['state_bytes'])} for the largest network's state{used}",
