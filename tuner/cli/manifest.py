@@ -1,8 +1,9 @@
-"""`tuner manifest kuberay`, `vm` and `docker`: files that bring a cluster up for a sweep."""
+"""`tuner manifest kuberay`, `vm`, `slurm` and `docker`: files that bring a cluster up for a sweep."""
 
 import hashlib
 import platform
 import re
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from cluster.manifests import Launch
+    from cluster.manifests import Group, Launch
     from tuner.spec.sweep_spec import SweepSpec
 
+# So long a sweep waits for the nodes of its job, where its spec says nothing.
+WAIT_FOR_NODES_S = 300.0
 SPEC = click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
 
 
@@ -117,6 +120,44 @@ def vm(spec: Path, provider: str, region: str | None, project: str | None, worke
 
 
 @manifest.command()
+@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path), nargs=-1, required=True)
+@click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="Nodes of the job.")
+@click.option("--cpus", type=click.IntRange(min=1), default=4, show_default=True, help="CPUs of each node.")
+@click.option("--gpus", type=click.IntRange(min=0), default=0, show_default=True, help="GPUs of each node.")
+@click.option("--memory", type=click.IntRange(min=1), default=16, show_default=True, help="Memory of each node, GiB.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True, help="After which the job goes back into the queue.")
+@click.option("--sbatch", "lines", multiple=True, metavar="OPTION", help="A further option of sbatch, such as --sbatch=--partition=gpu. Repeatable.")
+@click.option("--setup", default="", help="A shell command that comes first, such as '. /shared/venv/bin/activate'.")
+@click.option("--container", help="An image that Ray and Tuner run in, by `apptainer exec`.")
+def slurm(spec: tuple[Path, ...], **options: Any) -> None:
+    """Print a batch script for Slurm that runs SPEC on the job's own nodes: `tuner manifest slurm SPEC > sweep.sh; sbatch sweep.sh`.
+
+    Five minutes before its time is over, and when it is preempted, the sweep stops, and the job goes back into the queue to go on with it. Several SPECs are
+    the tasks of an array. The sweep's folder must lie where all nodes see it; relative paths start where sbatch is run.
+    """
+    from cluster import manifests
+    from cluster.slurm import Batch, script
+    from tuner.spec import sweep_spec as specs
+
+    group, commands, names = manifests.Group(cpus=options["cpus"], gpus=options["gpus"], memory_gib=options["memory"]), [], []
+    for path in spec:
+        checked = specs.load(path)
+        _check_fits(checked, group)
+        names.append(checked.name)
+        if checked.cluster.cpus is not None or checked.cluster.gpus is not None:
+            raise specs.SpecError(f"{path}: cluster.cpus and cluster.gpus: only for target 'local'; expected --cpus and --gpus here instead")
+        wait_s = checked.cluster.wait_s if checked.cluster.wait_s is not None else WAIT_FOR_NODES_S
+        place = f"--set cluster.target=address --set cluster.address=$TUNER_ADDRESS --set cluster.wait_s={float(wait_s)!r}"
+        again = "the job goes back into the queue, unless it was cancelled"
+        commands.append(f"tuner run {shlex.quote(str(path.resolve()))} {place} --again-by {shlex.quote(again)}")
+    if len(set(names)) < len(names):
+        raise specs.SpecError(f"{', '.join(map(str, spec))}: two of them have one name; expected another for each, for their folders follow from it")
+    name = object_name(names[0]) if len(names) == 1 else f"sweeps-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}"
+    words = {word: options[word] for word in ("nodes", "cpus", "gpus", "hours", "lines", "setup", "container")}
+    click.echo(script(Batch(name, tuple(commands), memory_gib=options["memory"], **words)), nl=False)
+
+
+@manifest.command()
 @click.option("--gpu/--no-gpu", default=True, show_default=True, help="With the CUDA libraries.")
 def docker(gpu: bool) -> None:
     """Print the Dockerfile of the image that the other manifests run."""
@@ -162,7 +203,6 @@ def object_name(name: str) -> str:
 
 def _launch(spec: "SweepSpec", cluster: dict[str, Any]) -> "Launch":
     from cluster import manifests
-    from cluster.resources import Capacity, Node
     from tuner.cli import shipping
 
     group = manifests.Group(
@@ -172,11 +212,7 @@ def _launch(spec: "SweepSpec", cluster: dict[str, Any]) -> "Launch":
         gpus=cluster["worker_gpus"],
         memory_gib=cluster["worker_memory"],
     )
-    # A worker is labelled as trials ask for; what only excludes says nothing of what it is.
-    labels = {name: wanted for name, wanted in spec.resources.labels.items() if not wanted.startswith(("!", "in("))}
-    node = Node("worker", cpus=group.cpus, gpus=group.gpus, labels=tuple(sorted(labels.items())))
-    for resources in spec.resources.allot(Capacity((node,))).every:
-        group.check(resources)
+    labels = _check_fits(spec, group)
     return manifests.Launch(
         name=object_name(spec.name),
         image=cluster["image"],
@@ -186,3 +222,15 @@ def _launch(spec: "SweepSpec", cluster: dict[str, Any]) -> "Launch":
         head_cpus=cluster["head_cpus"],
         head_memory_gib=cluster["head_memory"],
     )
+
+
+def _check_fits(spec: "SweepSpec", group: "Group") -> dict[str, str]:
+    """Refuse machines on which not one trial fits; return the labels that they must have."""
+    from cluster.resources import Capacity, Node
+
+    # A worker is labelled as trials ask for; what only excludes says nothing of what it is.
+    labels = {name: wanted for name, wanted in spec.resources.labels.items() if not wanted.startswith(("!", "in("))}
+    node = Node("worker", cpus=group.cpus, gpus=group.gpus, labels=tuple(sorted(labels.items())))
+    for resources in spec.resources.allot(Capacity((node,))).every:
+        group.check(resources)
+    return labels
