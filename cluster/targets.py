@@ -205,7 +205,7 @@ def _address(section: ClusterSection, meanwhile: Callable[[], object], lost: Cal
 
 
 @contextmanager
-def _in_process(section: ClusterSection, meanwhile: Callable[[], object]) -> Iterator[Cluster]:
+def _in_process(section: ClusterSection, meanwhile: Callable[[], object], lost: Callable[[str], object]) -> Iterator[Cluster]:
     """This very process, without Ray."""
     for name, value in (("address", section.address), ("cpus", section.cpus), ("gpus", section.gpus)):
         if value is not None:
@@ -216,7 +216,9 @@ def _in_process(section: ClusterSection, meanwhile: Callable[[], object]) -> Ite
         yield Cluster(Capacity((Node("this process", cpus=quota.cpus(), gpus=0.0),)), "this process", f"{folder}/sweep")
 
 
-TARGETS: dict[str, Callable] = {"local": _local, "address": _address, "in-process": _in_process}
+# The section, what to call once while there is nothing to do but wait, and whom to tell that the cluster has gone.
+Target = Callable[[ClusterSection, Callable[[], object], Callable[[str], object]], AbstractContextManager[Cluster]]
+TARGETS: dict[str, Target] = {"local": _local, "address": _address, "in-process": _in_process}
 
 
 def resolve(address: str) -> str:

@@ -113,7 +113,7 @@ def test_model_card_and_model_predict_what_they_predicted(copy: tuple[Path, dict
     assert card["sweep"]["trial"] == expected["model"]["trial"]
     assert holds(card, {name: value for name, value in expected["model"].items() if name not in ("trial", "builder")})
     source = expected["predictions"]["of"]
-    predict(folder / "sweep", folder / source, folder / "again.csv", given=Given((str(folder),)))
+    predict(folder / "sweep", folder / source, folder / "again.csv", search_path=(str(folder),))
     with (folder / "again.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(expected["predictions"]["rows"])
