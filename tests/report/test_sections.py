@@ -136,6 +136,9 @@ def test_decisions_about_data_stand_in_a_table() -> None:
     page = Page(render(changed(board, dataset={**board.facts["dataset"], "decisions": [decision]}), "html"))
     assert ["<city>", "words", "one column per word", "12 different ones", "dataset.columns.city"] in [row for table in page.tables for row in table]
     assert "What was decided" not in render(board, "html")
+    bare = {"name": "x", "kind": "numbers", "treatment": "scaled", "why": "", "key": ""}
+    page = Page(render(changed(board, dataset={**board.facts["dataset"], "decisions": [bare]}), "html"))
+    assert ["column", "kind", "taken as"] in [row for table in page.tables for row in table], "a column in which nothing stands is left out"
 
 
 def test_source_of_a_builder_is_named_with_its_hash_and_its_copy() -> None:

@@ -37,12 +37,10 @@ def _decisions(dataset: Mapping[str, Any]) -> Markup | None:
     decisions = dataset.get("decisions")
     if not decisions:
         return None
-    rows = [[str(entry.get(part) or MISSING) for part in ("name", "kind", "treatment", "why", "key")] for entry in decisions]
-    return join(
-        element("h3", "What was decided"),
-        element("p", "Nobody said otherwise, so the data were taken like this; the key in the last column of sweep.toml changes it."),
-        plain_table(["column", "kind", "taken as", "because", "key"], rows),
-    )
+    heads = {"name": "column", "kind": "kind", "treatment": "taken as", "why": "because", "key": "in sweep.toml, to have it otherwise"}
+    shown = [part for part in heads if part == "name" or any(entry.get(part) for entry in decisions)]
+    rows = [[str(entry.get(part) or MISSING) for part in shown] for entry in decisions]
+    return join(element("h3", "What was decided"), plain_table([heads[part] for part in shown], rows))
 
 
 def rows_of(dataset: Mapping[str, Any]) -> str:

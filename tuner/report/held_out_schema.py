@@ -122,6 +122,7 @@ _KINDS: dict[str, Schema] = {
     "scatter": listing(listing(number("target"), "[truth, predicted]"), "regression: up to 2,000 rows, of the first target"),
     "errors": mapping(number("its value"), "regression: named measures of the residuals (`mean`, `standard deviation`, `worst`, ...)"),
     "macro_f1": table("mean F1 over the classes", {"value": number("0 to 1"), **INTERVAL["properties"]}, needs=("value",)),
+    "no_probabilities": {"type": "boolean", "description": "the outputs are no probabilities (logits): only the predicted classes are known"},
     "two_class": _TWO_CLASS,
     "multi_label": _MULTI_LABEL,
     "targets": listing(

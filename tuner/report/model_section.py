@@ -69,8 +69,10 @@ def _parts(test: Mapping[str, Any]) -> Markup | None:
     ends = roc.get("interval")
     areas = {positive: f"{number(roc['area'])} (95 % interval {number(ends['low'])} to {number(ends['high'])})"} if ends else None
     frequent = sorted(labels, key=lambda entry: -entry["support"])
+    unsure = "The network's outputs are no probabilities (logits, perhaps), so nothing is said of how sure it was." if test.get("no_probabilities") else None
     heads = [join(element("h3", f"Head {name}"), _parts(head)) for name, head in (test.get("heads") or {}).items()]
     return join(
+        element("p", unsure, class_="quiet") if unsure else None,
         figures(
             class_figures.confusion(test),
             model_figures.operating({positive: two.get("roc")}, areas=areas) if two else None,

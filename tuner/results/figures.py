@@ -12,6 +12,8 @@ import numpy as np
 from tuner.results import intervals
 
 CALIBRATION_BINS = 10
+# float16 sums of a thousand classes are off by so much.
+SUM_TOLERANCE = 0.02
 MOST_POINTS = 200
 MOST_SCATTERED = 500
 # Beyond these, the areas of single classes and a bootstrap over the confusion would take longer than they are worth.
@@ -21,6 +23,41 @@ MOST_CURVES = 8
 # Targets with at most so many different values are groups, and no scatter.
 MOST_GROUPS = 10
 _DIGITS = 5
+
+
+def confused(y: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Return confusion and figures per class: what can be said where only the predicted classes are known.
+
+    Args:
+        y: (n,) int64: the true classes.
+        predicted: (n,) int64: the predicted ones.
+        classes: their names.
+    """
+    size = len(classes)
+    confusion = np.bincount(y * size + predicted, minlength=size * size).reshape(size, size)
+    right, true, taken = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    per_class = [
+        {
+            "class": name,
+            "precision": _ratio(right[index], taken[index]),
+            "recall": _ratio(right[index], true[index]),
+            "f1": _ratio(2 * right[index], taken[index] + true[index]),
+            "support": int(true[index]),
+        }
+        for index, name in enumerate(classes)
+    ]
+    macro = {"macro_f1": intervals.of_macro_f1(confusion)} if len(y) > 0 and size <= MOST_CLASSES else {}
+    return {"rows": len(y), "classes": list(classes), "confusion": confusion.tolist(), "per_class": per_class, **macro}
+
+
+def are_probabilities(p: np.ndarray) -> bool:
+    """Say whether outputs can be probabilities of classes: between 0 and 1, and of several columns, 1 together in every row.
+
+    Args:
+        p: (n,) or (n, k) float32 or float64.
+    """
+    within = bool(np.isfinite(p).all() and p.min(initial=0) >= -1e-6 and p.max(initial=0) <= 1 + 1e-3)
+    return within and (p.ndim == 1 or p.shape[1] == 1 or float(np.abs(p.sum(axis=1, dtype=np.float64) - 1).max(initial=0)) <= SUM_TOLERANCE)
 
 
 def multi_class(y: np.ndarray, p: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
@@ -35,39 +72,22 @@ def multi_class(y: np.ndarray, p: np.ndarray, classes: Sequence[str]) -> dict[st
         ValueError: these are no probabilities.
     """
     p = _probabilities(p)
-    if np.abs(p.sum(axis=1) - 1).max(initial=0) > 0.02:
+    if not are_probabilities(p):
         raise ValueError("multi_class: the rows do not sum to 1; expected probabilities, not logits")
-    predicted, confidence, size = p.argmax(axis=1), p.max(axis=1), len(classes)
-    confusion = np.bincount(y * size + predicted, minlength=size * size).reshape(size, size)
-    right, true, taken = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    per_class = [
-        {
-            "class": name,
-            "precision": _ratio(right[index], taken[index]),
-            "recall": _ratio(right[index], true[index]),
-            "f1": _ratio(2 * right[index], taken[index] + true[index]),
-            "support": int(true[index]),
-        }
-        for index, name in enumerate(classes)
-    ]
-    if size <= MOST_CLASSES:
-        for index, entry in enumerate(per_class):
+    predicted, confidence = p.argmax(axis=1), p.max(axis=1)
+    figures = confused(y, predicted, classes)
+    if len(classes) <= MOST_CLASSES:
+        for index, entry in enumerate(figures["per_class"]):
             area = intervals.of_area((y == index).astype(int), p[:, index])
             entry["auc"] = area["value"] if area else None
     hit = predicted == y
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    return {
-        "rows": len(y),
-        "classes": list(classes),
-        "confusion": confusion.tolist(),
-        "per_class": per_class,
-        "calibration": [
-            {"confidence": float(confidence[bins == b].mean()), "accuracy": float(hit[bins == b].mean()), "count": int((bins == b).sum())}
-            for b in range(CALIBRATION_BINS)
-            if (bins == b).any()
-        ],
-        **({"macro_f1": intervals.of_macro_f1(confusion)} if len(y) > 0 and size <= MOST_CLASSES else {}),
-    }
+    calibration = [
+        {"confidence": float(confidence[bins == b].mean()), "accuracy": float(hit[bins == b].mean()), "count": int((bins == b).sum())}
+        for b in range(CALIBRATION_BINS)
+        if (bins == b).any()
+    ]
+    return {**figures, "calibration": calibration}
 
 
 def two_class(y: np.ndarray, p: np.ndarray, *, positive: str = "1") -> dict[str, Any]:

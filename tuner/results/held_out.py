@@ -24,7 +24,7 @@ def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Seque
     Args:
         dataset: the search pool, which the networks were trained on.
         x: (n, *shape) uint8 or float32: the test rows.
-        y: (n,) int32 classes, or float32 targets (n,) or (n, k).
+        y: (n,) int32 classes or (n, k) float32 one-hot ones, (n, k) int32 labels, or float32 targets (n,) or (n, k).
         runs: the networks, the saved one first.
         results: what each of them did on the test rows, in the same order.
     """
@@ -41,12 +41,14 @@ def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Seque
         "model": MODEL,
     }
     predictions = results[0].predictions
+    if dataset.task == "classification" and y.ndim == 2:  # one-hot, or smoothed
+        y = y.argmax(axis=1)
     final["test"] = described(dataset.task, y, predictions, dataset.classes)
-    if dataset.task == "classification":
+    if dataset.task == "classification" and "no_probabilities" not in final["test"]:
         final["test"]["mistakes"] = _mistakes(dataset, x, y, columns(predictions))
     measured = _errors(dataset, y, predictions, results[0].metrics)
     final["test"]["intervals"] = {name: interval for name, each in measured.items() if (interval := intervals.of_mean(each)) is not None}
-    if (nothing := _doing_nothing(dataset, y, measured)) is not None:
+    if (nothing := _doing_nothing(dataset, y, measured, final["test"].get("errors") or {})) is not None:
         final["test"]["baseline"] = nothing
     return final
 
@@ -60,13 +62,32 @@ def described(task: str, y: np.ndarray, predictions: np.ndarray, names: Sequence
         predictions: (n, k) float32 probabilities, for two classes also (n,) or (n, 1); or values, as y.
         names: of the classes, labels or targets.
     """
+    if task == "classification" and not figures.are_probabilities(predictions):
+        return {**figures.confused(y, classes_of(predictions), names), "no_probabilities": True}
     if task == "classification":
         p = columns(predictions)
         curves = {"two_class": figures.two_class(y, p[:, 1], positive=names[1])} if p.shape[1] == 2 else {}
         return {**figures.multi_class(y, p, names), **curves}
+    if task == "multilabel" and not figures.are_probabilities(predictions.reshape(-1)):
+        return {"rows": len(y), "no_probabilities": True}
     if task == "multilabel":
         return {"multi_label": figures.multi_label(y, predictions, names)}
     return figures.regression(y, predictions, names=names) if task == "regression" else {}
+
+
+def classes_of(outputs: np.ndarray) -> np.ndarray:
+    """Return the predicted classes; of one column of logits, the second class is predicted above 0.
+
+    Args:
+        outputs: (n, k) float32 probabilities or logits; (n,) or (n, 1) of two classes.
+
+    Returns:
+        (n,) int64.
+    """
+    flat = outputs.reshape(len(outputs), -1)
+    if flat.shape[1] > 1:
+        return flat.argmax(axis=1)
+    return (flat[:, 0] > (0.5 if figures.are_probabilities(flat) else 0.0)).astype(np.int64)
 
 
 def columns(probabilities: np.ndarray) -> np.ndarray:
@@ -87,30 +108,48 @@ def _errors(dataset: Dataset, y: np.ndarray, predictions: np.ndarray, metrics: M
 
     A metric that is not what its name says here, such as a loss with penalties in it, is left out.
     """
+    errors: dict[str, list[np.ndarray]] = {}
     if dataset.task == "classification":
-        taken = np.clip(columns(predictions)[np.arange(len(y)), y].astype(np.float64), 1e-7, 1.0)
-        errors = [("test_loss", -np.log(taken))]
+        if not figures.are_probabilities(predictions):
+            return {}
+        taken = columns(predictions)[np.arange(len(y)), y]
+        errors = {"test_loss": [_surprise(taken)]}
+    elif dataset.task == "multilabel" and figures.are_probabilities(predictions.reshape(-1)):
+        errors = {"test_loss": [_surprise(np.where(y > 0.5, predictions, 1 - predictions)).mean(axis=1)]}
     elif dataset.task == "regression":
         residuals = predictions.astype(np.float64).reshape(len(y), -1) - y.astype(np.float64).reshape(len(y), -1)
         # Built-in networks measure their loss in units of the targets' spread, a builder's own may not.
-        errors = [("test_loss", (residuals**2).mean(axis=1)), ("test_mae", np.abs(residuals).mean(axis=1))]
-        errors.insert(0, ("test_loss", ((residuals / np.array(dataset.units[1])) ** 2).mean(axis=1)))
-    else:
-        return {}
-    return {name: each for name, each in errors if name in metrics and np.isclose(each.mean(), metrics[name], rtol=1e-3)}
+        losses = [((residuals / unit) ** 2).mean(axis=1) for unit in (np.array(dataset.units[1]), 1.0)]
+        errors = {"test_loss": losses, "test_mae": [np.abs(residuals).mean(axis=1)]}
+    agreeing = {name: [each for each in ways if name in metrics and _is_mean(each, metrics[name])] for name, ways in errors.items()}
+    return {name: ways[0] for name, ways in agreeing.items() if ways}
 
 
-def _doing_nothing(dataset: Dataset, y: np.ndarray, measured: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+def _is_mean(errors: np.ndarray, metric: float) -> bool:
+    return bool(np.isclose(errors.mean(), metric, rtol=1e-3))
+
+
+def _surprise(p: np.ndarray) -> np.ndarray:
+    return -np.log(np.clip(p.astype(np.float64), 1e-7, 1.0))
+
+
+def _doing_nothing(dataset: Dataset, y: np.ndarray, measured: Mapping[str, np.ndarray], errors: Mapping[str, float]) -> dict[str, Any] | None:
     """Return what one answer for all test rows scores, learned from all rows that the networks were trained on.
 
-    A loss stands among its scores only where that of the network is known to be what its name says.
+    A loss stands among its scores only where that of the network is known to be what its name says, and in the same units.
     """
     if dataset.task == "classification":
         counted = dataset.facts.get("classes")  # of a stream, dataset.y holds a part of the rows
-        counts = np.array([counted[name] for name in dataset.classes]) if counted else np.bincount(dataset.y, minlength=dataset.outputs)
+        labels = dataset.y.argmax(axis=1) if dataset.y.ndim == 2 else dataset.y
+        counts = np.array([counted[name] for name in dataset.classes]) if counted else np.bincount(labels, minlength=dataset.outputs)
         nothing = baseline.of_classes(counts, y, dataset.classes)
+    elif dataset.task == "multilabel":
+        nothing = baseline.of_labels(dataset.y.mean(axis=0, dtype=np.float64), y)
     elif dataset.task == "regression":
-        nothing = baseline.of_targets(dataset.y.reshape(len(dataset.y), -1).mean(axis=0, dtype=np.float64), y, dataset.units[1])
+        means = dataset.y.reshape(len(dataset.y), -1).mean(axis=0, dtype=np.float64)
+        nothing = baseline.of_targets(means, y, dataset.units[1])
+        if "root mean square" in errors and "test_loss" in measured and _is_mean(measured["test_loss"], errors["root mean square"] ** 2):
+            nothing["scores"]["loss"] = nothing["scores"]["mse"]
     else:
         return None
     if "test_loss" not in measured:
