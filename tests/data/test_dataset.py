@@ -323,7 +323,7 @@ def test_wrong_arrays_are_told_in_one_line(npz: Callable[..., DatasetSection], a
         ({"source": "my-module:load"}, 'or a function of your own, as "my_module:load"'),
         ({"arguments": {"a": 1}}, 'arguments: means nothing for source = "digits"'),
         ({"source": "a:b", "arguments": {"a": object()}}, "got what is no plain value"),
-        ({"source": "a:b", "path": "x.npz"}, 'path: means nothing for source = "a:b"; expected it with source = npz or table only'),
+        ({"source": "a:b", "path": "x.npz"}, 'path: means nothing for source = "a:b"; expected it with source = npz or table or images only'),
         ({"source": "npz"}, 'path: missing; source = "npz" needs the file'),
         ({"source": "table", "path": "x.csv"}, "target: missing"),
         ({"source": "table", "path": "x.csv", "target": []}, "target: missing"),

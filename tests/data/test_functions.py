@@ -1,5 +1,6 @@
 """Data functions of the user's own: what they may return, what is told where they return something else, and when they are asked for the test split."""
 
+import json
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuner.data.dataset import DatasetSection, load
+from tuner.data import returned
+from tuner.data.dataset import DatasetSection, assemble, load
 from tuner.data.functions import Call, call
+from tuner.data.pipelines import Pipeline
+from tuner.data.sources import of_memory
 from tuner.errors import DatasetError
 
 BEGINNING = """
@@ -178,31 +182,48 @@ def test_function_runs_in_a_process_of_its_own(module: Module, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def load(): pass", "returned nothing .None.; expected arrays as"),
-        ("def load(): return 3", r"returned int \(3\); expected arrays"),
-        ("def load(): return load", "returned 'load', which is to be called first"),
-        ("def load(): return x, y, y, y", "returned a tuple of 4 things"),
-        ("def load(): return {'X': x, 'y': y}", "returned a dict of X, y; expected"),
-        ("def load(): return {'train': (x, y), 'tets': (x, y)}", "returned the splits train, tets"),
-        ("def load(): return (x[:30], y[:30]), (x[30:], y[30:])", "may be splits, or inputs and targets; return"),
-        ("def load(): return x, y[:50]", "x has 60, y has 50; expected as many rows in each"),
-        ("def load(): return x[:0], y[:0]", "gave arrays without rows"),
-        ("def load(): return np.array([object()] * 60), y", r"row 0 holds a Python object \(object\)"),
-        ("def load(): return np.array([[1], [1, 2]] * 30, dtype=object), y", "rows of different lengths are no array: pad them"),
-        ("def load(): return [[1], [1, 2]] * 30, y", "holds lists of different lengths"),
-        ("def load(): return x, y, -np.ones(60)", "w: row 0 holds -1.0; expected weights of 0 or more"),
-        ("def load(): return x, y, 0 * y", "every weight is 0"),
+        ("None", "returned nothing .None.; expected arrays as"),
+        ("3", r"returned int \(3\); expected arrays"),
+        ("sorted", "returned 'sorted', which is to be called first"),
+        ("x, y, y, y", "returned a tuple of 4 things"),
+        ("{'X': x, 'y': y}", "returned a dict of X, y; expected"),
+        ("{'train': (x, y), 'tets': (x, y)}", "returned the splits train, tets"),
+        ("(x[:30], y[:30]), (x[30:], y[30:])", "may be splits, or inputs and targets; return"),
+        ("(x, y[:50])", "x has 60, y has 50; expected as many rows in each"),
+        ("(x[:0], y[:0])", "gave arrays without rows"),
+        ("(np.array([object()] * 60), y)", r"row 0 holds a Python object \(object\)"),
+        ("(np.array([[1], [1, 2]] * 30, dtype=object), y)", "rows of different lengths are no array: pad them"),
+        ("([[1], [1, 2]] * 30, y)", "holds lists of different lengths"),
+        ("(x, y, -np.ones(60))", r"w: row 0 holds -1\.0; expected weights of 0 or more"),
+        ("(x, y, 0 * y)", "every weight is 0"),
+        ("(np.where(x > 2, np.inf, x), y)", "holds inf; expected finite numbers"),
+        ("({'a': np.array([b'ab' + bytes(1)] * 60, dtype=object)}, y)", "end in a zero byte"),
+        ("('x', y)", "x: got <U1 without an axis of rows"),
+        ("(x.astype('datetime64[s]'), y)", "got values of type datetime64"),
+        ("({}, y)", "x holds no array"),
+    ],
+)
+def test_wrong_return_is_told_in_one_line_that_names_the_function(text: str, message: str) -> None:
+    given: dict[str, Any] = {}
+    exec(f"{BEGINNING}\ngiven = {text}", given)
+    with pytest.raises(DatasetError, match=message) as caught:
+        returned.by_split(given["given"], "mine:load")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("mine:load")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
         ("def load(): return {'x': x, 'y': y, 'who': y}", "there is an array 'who' that nothing uses"),
-        ("def load(split, a): return x, y", "needs 'a'; expected it in dataset.arguments"),
+        ("def load(split, a): return x, y", r"needs 'a'; expected it in dataset\.arguments"),
         ("def lod(): return x, y", "has no 'load'; did you mean 'lod'"),
-        ("def load(): return np.where(x > 2, np.inf, x), y", "holds inf; expected finite numbers"),
-        ("def load(): return {'a': np.array([b'ab\\0'] * 60, dtype=object)}, y", "end in a zero byte"),
         ("import os\ndef load(): os._exit(3)", "its process ended with exit code 3"),
         ("import os, signal\ndef load(): os.kill(os.getpid(), signal.SIGSEGV)", "its process ended by signal 11"),
         ("def load(split): return ('x', y) if split == 'train' else None", r"load \(train\): x: got <U1 without an axis of rows"),
     ],
 )
-def test_wrong_return_is_told_in_one_line_that_names_the_function(module: Module, text: str, message: str) -> None:
+def test_function_that_gives_no_data_is_told_in_one_line(module: Module, text: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message) as caught:
         loaded(module, text)
     assert "\n" not in str(caught.value)
@@ -225,3 +246,129 @@ def test_exception_of_the_functions_own_keeps_its_file_and_line(module: Module) 
 def test_function_that_is_not_there_is_told_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"dataset\.source: nowhere:load: there is no module 'nowhere'"):
         call(Call("nowhere:load", {}, (str(tmp_path),)))
+
+
+# ---- arrays that a program holds
+
+
+def test_arrays_in_memory_are_what_a_function_would_return_and_are_copied() -> None:
+    x, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
+    section = DatasetSection(source="npz", path="in memory")
+    dataset, _ = assemble(of_memory({"train": {"x": {"a": x}, "y": y}, "test": {"x": {"a": x}, "y": y}}, section), section, 0)
+    before = dataset.x["a"].copy()
+    x[:] = 0
+    assert np.array_equal(dataset.x["a"], before)
+    assert before.any()
+    with pytest.raises(DatasetError, match=r"data: is a pipeline, which cannot leave its process"):
+        of_memory(iter([(x, y)]), section)
+
+
+# ---- pipelines
+
+PIPELINES = """
+        import tensorflow as tf
+
+        def load(split, batch=8):
+            rows = {"train": slice(0, 40), "validation": slice(40, 50), "test": slice(50, 60)}[split]
+            data = tf.data.Dataset.from_tensor_slices(({"a": x[rows], "name": ["n"] * len(y[rows])}, y[rows]))
+            return data.batch(batch)
+"""
+GENERATED = """
+        def load(split, batch=8):
+            rows = {"train": slice(0, 40), "validation": slice(40, 50), "test": slice(50, 60)}[split]
+            with open(%r, "a") as file:
+                file.write(split + "\\n")
+            for start in range(rows.start, rows.stop, batch):
+                yield x[start : min(start + batch, rows.stop)], y[start : min(start + batch, rows.stop)]
+"""
+
+
+def test_pipeline_is_described_by_its_first_batch_and_gives_the_same_in_another_process(module: Module) -> None:
+    dataset, test = loaded(module, PIPELINES, task="classification", classes=["a", "b", "c"])
+    (fold,) = dataset.folds
+    assert (dataset.task, dataset.outputs, fold.train.form, fold.train.steps, len(fold.train)) == ("classification", 3, "dataset", 5, 40)
+    assert [(each["path"], each["dtype"], each["shape"]) for each in dataset.inputs] == [("a", "float32", [4]), ("name", "string", [])]
+    assert dataset.scalings(None) == (None, None)
+    assert (len(dataset.whole), dataset.whole.steps) == (56, 7)
+    assert dataset.facts["pipeline"] == {"form": "dataset", "steps": 7}
+    assert "test_rows" not in dataset.facts
+    opened = test.open(lambda reason: None, "a test")
+    assert len(opened) == 10
+    assert opened.x["name"].tolist() == [b"n"] * 10
+    assert np.array_equal(opened.y, np.arange(50, 60) % 3)
+
+
+def test_pipeline_is_a_value(module: Module) -> None:
+    dataset, _ = loaded(module, "def load(): return {split: iter([(x, y)]) for split in ('train', 'validation', 'test')}")
+    pipeline = dataset.whole
+    assert Pipeline.from_json(json.loads(json.dumps(pipeline.to_json()))) == pipeline
+
+
+def test_generator_is_called_anew_for_each_epoch(module: Module, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    dataset, _ = loaded(module, GENERATED % str(asked))
+    (fold,) = dataset.folds
+    assert (fold.train.form, fold.train.steps, len(fold.train)) == ("iterator", 5, 40)
+    asked.unlink()
+    opened = fold.train.open()
+    first, second = list(opened.epoch()), list(opened.epoch())
+    assert [len(x) for x, _ in first] == [8] * 5
+    assert all(np.array_equal(one[0], other[0]) for one, other in zip(first, second, strict=True))
+    assert asked.read_text().split() == ["train", "train"]
+
+
+def test_both_splits_are_mixed_batch_by_batch_for_the_final_training(module: Module, tmp_path: Path) -> None:
+    dataset, _ = loaded(module, GENERATED % str(tmp_path / "asked"))
+    opened = dataset.whole.open()
+    epochs = [np.concatenate([batch[1] for batch in opened.epoch()]) for _ in range(2)]
+    assert [len(labels) for labels in epochs] == [50, 50]
+    assert all(np.array_equal(np.bincount(labels), np.bincount(np.arange(50) % 3)) for labels in epochs)
+
+
+def test_endless_pipeline_goes_on_where_the_last_epoch_stopped(module: Module) -> None:
+    text = """
+        def load(split):
+            number = 0
+            while True:
+                yield np.full((4, 1), number), np.full(4, number)
+                number += 1
+    """
+    dataset, _ = loaded(module, text, steps_per_epoch=3, validation_steps=2)
+    opened = dataset.folds[0].train.open()
+    assert [[int(x[0, 0]) for x, _ in opened.epoch()] for _ in range(2)] == [[0, 1, 2], [3, 4, 5]]
+    assert (len(dataset.folds[0].train), len(dataset.folds[0].validation)) == (12, 8)
+
+
+def test_source_text_arguments_and_version_decide_whether_a_pipeline_is_the_same(module: Module, tmp_path: Path) -> None:
+    text = GENERATED % str(tmp_path / "asked")
+    hashes = [loaded(module, text, **keys)[0].facts["content_hash"] for keys in ({}, {}, {"arguments": {"batch": 5}}, {"version": "2"})]
+    hashes.append(loaded(module, text + "        # another\n")[0].facts["content_hash"])
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "message"),
+    [
+        ("def load(): return iter([(x, y)])", {}, "gave a pipeline without validation rows"),
+        ("def load(split): return iter([(x, y)])", {"folds": 3}, "dataset.folds: got 3, but .* gives pipelines"),
+        ("def load(split): return iter([(x, y)])", {"task": "classification"}, "dataset.classes: missing; a pipeline does not show"),
+        ("def load(split): return iter([(x, y, y, y)])", {}, "gave a batch of 4 things"),
+        ("def load(split): return iter([(x, y[:3])])", {}, r"\(train\): x has 60, y has 3"),
+        ("def load(split): return iter([])", {}, r"\(train\): gave no batch"),
+        ("def load(split): return iter([(x, y)]) if split == 'train' else (x, y)", {}, "gave train as iterator, validation as arrays"),
+        ("def load(): return {'train': iter([(x, y)]), 'validation': iter([(x, y)])}", {}, "gives no test split"),
+    ],
+)
+def test_wrong_pipeline_is_told_in_one_line(module: Module, text: str, section: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message) as caught:
+        loaded(module, text, **section)
+    assert "\n" not in str(caught.value)
+
+
+def test_generator_that_ends_early_is_told(module: Module) -> None:
+    dataset, _ = loaded(module, "import itertools\ncalls = itertools.count()\ndef load(split): return iter([(x, y)] * (1 if next(calls) else 2))")
+    opened = dataset.folds[0].train.open()
+    list(opened.epoch())
+    with pytest.raises(DatasetError, match=r"\(train\): ended before its 2 batches; expected as many in every epoch"):
+        list(opened.epoch())

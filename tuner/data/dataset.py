@@ -118,7 +118,7 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
         w=taken.w,
         methods=methods,
     )
-    decisions += [*told, *_split_decisions(raw, given, section, targets, y, divided)]
+    decisions += [*raw.notes, *told, *_split_decisions(raw, given, section, targets, y, divided)]
     facts = facts_of(dataset, raw.content_hash, section, seed)
     facts |= {"test_given": raw.test_given, "validation_given": raw.validation is not None, "decisions": [each.to_json() for each in decisions]}
     if sealed.rows is None:

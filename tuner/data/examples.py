@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuner.data.decisions import Decision
 from tuner.data.dialect import Dialect
 from tuner.data.inputs import holes_in, stored
 from tuner.data.interpret import Interpretation
@@ -59,7 +60,8 @@ class Raw:
         dialect: of a text table: how it is written.
         validation: a validation split that the data bring; none: it is to be drawn.
         ask_for_test: gives the test split that the data bring, once it has been opened; none: it is in `test`, or there is none.
-        pipelines: by split, where batches are made as they are trained on; `pool` and `validation` are then the first rows of each.
+        pipelines: by split, where batches are made as they are trained on; `pool` is then the first rows to train on.
+        notes: what is told of what was left out.
     """
 
     pool: Examples
@@ -73,6 +75,7 @@ class Raw:
     validation: Examples | None = None
     ask_for_test: Callable[[], Examples] | None = None
     pipelines: Mapping[str, Pipeline] | None = None
+    notes: tuple[Decision, ...] = ()
 
     @property
     def test_given(self) -> bool:

@@ -107,7 +107,7 @@ def call(asked: Call) -> Given:
         text = json.dumps([answer["sources"], asked.function, dict(asked.arguments), asked.version, dict(asked.steps or {})], sort_keys=True)
         content = hashes.of_texts({"pipeline": text.encode()})
     else:
-        content = hashes.of_arrays({f"{split}/{name}": leaf for split, part in parts.items() for name, leaf in _named(part)})
+        content = content_hash(parts)
     return Given(parts, pipelines, answer["asks"], content)
 
 
@@ -123,6 +123,11 @@ def call_for_test(asked: Call) -> Arrays:
         return _arrays(answer["splits"]["test"], folder)
 
 
+def content_hash(parts: Mapping[str, Arrays]) -> str:
+    """Return the sha256 of arrays by split."""
+    return hashes.of_arrays({f"{split}/{name}": leaf for split, part in parts.items() for name, leaf in _named(part)})
+
+
 def _named(part: Arrays) -> Iterator[tuple[str, np.ndarray]]:
     structure = {"x": part.x, "y": part.y, "w": part.w, **part.aside}
     return zip(paths(structure), leaves(structure), strict=True)
@@ -130,7 +135,7 @@ def _named(part: Arrays) -> Iterator[tuple[str, np.ndarray]]:
 
 def _arrays(told: Mapping[str, Any], folder: Path) -> Arrays:
     # Mapped, and still there when the folder is gone: the files live as long as somebody maps them.
-    found = [np.load(folder / f"{number}.npy", mmap_mode="r", allow_pickle=False) for number in told["files"]]
+    found = [np.asarray(np.load(folder / f"{number}.npy", mmap_mode="r", allow_pickle=False)) for number in told["files"]]
     return Arrays(*rebuild(told["bones"], found))
 
 

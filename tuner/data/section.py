@@ -22,8 +22,8 @@ DEFAULT_SHARE = 0.2
 # What `columns` may call a column, besides the form of a date, which has a % in it.
 ASKED = ("number", "unscaled", "boolean", "date", "category")
 # Sources by name; any other is a function of the user's own.
-SOURCE_NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "npz", "table")
-FROM_FILE = ("npz", "table")
+SOURCE_NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "npz", "table", "images")
+FROM_FILE = ("npz", "table", "images")
 # What a function of the user's own is called where sources are listed.
 FUNCTION = "my_module:load"
 # Of archives and functions, what splits go by is an array of this name, unless the spec names another.
@@ -40,7 +40,8 @@ class DatasetSection(BaseModel):
     source: str = Field(
         "digits",
         description="Where the data come from: digits (needs no network), mnist, fashion_mnist, cifar10 (Keras's own loaders), npz (a NumPy archive), "
-        'table (CSV, Parquet, Arrow, Feather); or a function of your own, "my_module:load", found beside the spec: it returns arrays, or pipelines of batches.',
+        'table (CSV, Parquet, Arrow, Feather), images (a folder for each class); or a function of your own, "my_module:load", '
+        "found beside the spec: it returns arrays, or pipelines of batches.",
     )
     arguments: dict[str, Any] = Field({}, description='What a function of your own is called with. Where it has a parameter "split", Tuner itself gives it.')
     version: str | None = Field(
@@ -50,9 +51,15 @@ class DatasetSection(BaseModel):
     validation_steps: int | None = Field(None, ge=1, description="The same of the pipelines for validation and test.")
     path: str | None = Field(
         None,
-        description="npz, table: a file or an s3:// or gs:// URL; a table may be a folder. An archive holds x and y (none: no targets), or x_train, y_train "
+        description="npz, table, images: a file or an s3:// or gs:// URL; a table may be a folder; images are one (with a folder for each class, or train, "
+        "validation and test of them). An archive holds x and y (none: no targets), or x_train, y_train "
         "and the same for validation and test where there are some; x/age, x/left/0, ... for several inputs (likewise y), and w for row weights.",
     )
+    image_size: Annotated[int, Field(ge=1)] | Annotated[tuple[int, int], Field(strict=False)] | None = Field(
+        None, description="images: height and width in pixels, one number or [height, width]. none: that of the images, which must all be alike."
+    )
+    color_mode: Literal["rgb", "grayscale", "rgba"] = Field("rgb", description="images: channels of each.")
+    skip_broken: bool = Field(False, description="images: leaves files out that cannot be decoded, and says how many. false: they are an error.")
     test_path: str | None = Field(None, description="table: where the test split is; it is kept as it is. none: it is drawn from the rows at path.")
     format: Literal["csv", "parquet", "feather", "arrow"] | None = Field(None, description="table: the files' format. none: told by the ending.")
     separator: str = Field(
@@ -92,7 +99,9 @@ class DatasetSection(BaseModel):
     classes: Names | None = Field(
         None, description="npz, functions: the names of the classes 0, 1, ..., or of the labels' columns. none: their numbers, or what the source calls them."
     )
-    one_hot: bool = Field(False, description="npz, functions: one-hot classes keep their columns, for losses that want them. false: they become class numbers.")
+    one_hot: bool = Field(
+        False, description="npz, functions, images: classes have a column each, for losses that want that. false: one-hot columns become class numbers."
+    )
     weight: Place | None = Field(None, description="table: the column of row weights, 0 or more; it is no feature. Archives and functions bring w.")
     features: Names | None = Field(None, description="table: the columns to predict from. none: every column but the target.")
     exclude: Names = Field((), description="table: columns to leave out.")
@@ -249,6 +258,11 @@ class DatasetSection(BaseModel):
             raise ValueError(f'scaling: got a table for source = "{self.source}", which has one input; expected a word')
 
     @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """Height and width of images; None: that of the files."""
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+    @property
     def is_function(self) -> bool:
         """Whether the data come from a function of the user's own."""
         return ":" in self.source
@@ -298,13 +312,15 @@ _OF_TABLES = (
     *("test_path", "format", "separator", "header", "decimal", "thousands", "missing_values", "columns", "target", "weight", "features", "exclude"),
     *("missing_indicators", "max_categories", "stream", "shuffle_buffer"),
 )
-_ANY = (*FROM_FILE, FUNCTION)
+_ANY = ("npz", "table", FUNCTION)
 _ONLY = {key: ("table",) for key in _OF_TABLES} | {
     "path": FROM_FILE,
     "missing": _ANY,
-    "task": _ANY,
-    "test": ("digits", *_ANY),
+    "task": (*_ANY, "images"),
+    "test": ("digits", *_ANY, "images"),
+    **dict.fromkeys(("image_size", "color_mode", "skip_broken"), ("images",)),
     **dict.fromkeys(("arguments", "version", "steps_per_epoch", "validation_steps"), (FUNCTION,)),
-    **dict.fromkeys(("classes", "one_hot"), ("npz", FUNCTION)),
+    "classes": ("npz", FUNCTION),
+    "one_hot": ("npz", FUNCTION, "images"),
     **dict.fromkeys(("split", "time", "gap", "group", "split_column"), _ANY),
 }

@@ -7,10 +7,12 @@ come later.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tuner.data import archives, aside, columns, from_tables, functions, hashes, named_arrays
+from tuner.data import archives, aside, columns, from_tables, functions, hashes, images, named_arrays, returned
+from tuner.data.decisions import Decision
 from tuner.data.dialect import Dialect
 from tuner.data.examples import Examples, Raw, of_arrays, whole
 from tuner.data.features import Features
@@ -18,7 +20,7 @@ from tuner.data.functions import Call
 from tuner.data.inputs import Inputs
 from tuner.data.returned import Arrays
 from tuner.data.section import DatasetSection
-from tuner.data.structure import Structure, row_count
+from tuner.data.structure import Structure, map_leaves, row_count
 from tuner.errors import DatasetError
 
 
@@ -100,6 +102,29 @@ def of_function(section: DatasetSection, search_path: tuple[str, ...] = ()) -> R
     return replace(of_splits(parts, section, given.content_hash), ask_for_test=later)
 
 
+def of_memory(given: Any, section: DatasetSection, name: str = "data") -> Raw:
+    """Return what a program holds in memory: all that a function of the user's own may return, but for pipelines.
+
+    Args:
+        given: (x, y), (x, y, w), a dict of `x`, `y`, `w`, or either of them by split.
+        section: `[dataset]`.
+        name: what it is called in messages.
+
+    Raises:
+        DatasetError: it is a pipeline, or nothing that Tuner takes.
+    """
+    found = returned.by_split(given, name)
+    parts = {}
+    for split, part in found.items():
+        where = f"{name}{f' ({split})' if len(found) > 1 else ''}"
+        if not isinstance(part, Arrays):
+            raise DatasetError(f"{where}: is a pipeline, which cannot leave its process; expected a function that makes it, in a module: \"my_module:load\"")
+        # Copies: what the program does to its arrays later is no part of the sweep.
+        copies = [map_leaves(np.array, structure) for structure in (part.x, part.y, part.w, dict(part.aside))]
+        parts[split] = Arrays(*copies), f"{where}: x"
+    return of_splits(parts, section, functions.content_hash({split: part for split, (part, _) in parts.items()}))
+
+
 def _table(section: DatasetSection) -> Raw:
     found = from_tables.read_table(section)
     pool, content_hash = aside.of_table(section, str(section.path), Examples(found.pool.x, found.pool.y, found.pool.rows))
@@ -114,6 +139,25 @@ def _table(section: DatasetSection) -> Raw:
     return Raw(pool, test, content, columns=found.interpretation, dialect=found.dialect)
 
 
+def _images(section: DatasetSection) -> Raw:
+    splits, classes = images.folders_of(str(section.path))
+    look = images.Look(section.image_shape, images.CHANNELS[section.color_mode], section.skip_broken)
+    found: dict[str, Examples] = {}
+    broken: list[str] = []
+    for split, folder in splits.items():
+        read = images.read(folder, classes, look)
+        look = replace(look, size=read.x.shape[1:3])
+        y = np.eye(len(classes), dtype=np.float32)[read.labels] if section.one_hot else read.labels
+        found[split] = Examples(read.x, y, read.rows)
+        broken += [f"{split}/{name}" if len(splits) > 1 else name for name in read.broken]
+    named_arrays = {f"{split}/{name}": values for split, part in found.items() for name, values in (("x", part.x), ("y", part.y))}
+    content_hash = hashes.of_parts((hashes.of_arrays(named_arrays), *classes))
+    told = Decision("images", "files", images.told_of(broken), "skip_broken = true") if broken else None
+    task = section.task or "classification"
+    raw = Raw(found["train"], found.get("test"), content_hash, task, classes, largest=255.0, validation=found.get("validation"))
+    return raw if told is None else replace(raw, notes=(told,))
+
+
 SOURCES: dict[str, Callable[[DatasetSection], Raw]] = {
     "digits": _digits,
     "mnist": _keras,
@@ -121,6 +165,7 @@ SOURCES: dict[str, Callable[[DatasetSection], Raw]] = {
     "cifar10": _keras,
     "npz": _npz,
     "table": _table,
+    "images": _images,
 }
 
 CLASS_NAMES = {
@@ -142,8 +187,8 @@ def read_for_prediction(
     """Read examples without labels and return them as rows of numbers, not yet scaled or filled.
 
     Args:
-        path: a table with the columns of the features (further ones are ignored), or an archive with the array x (x/<name> of several inputs), or an
-            .npy file.
+        path: a table with the columns of the features (further ones are ignored), or an archive with the array x (x/<name> of several inputs), an
+            .npy file, or an image or a folder of images.
         features: fitted when the network was trained.
         format: of a table; none: told by the ending.
         dialect: how the table that the network was trained on is written; none: it is found out.
@@ -159,6 +204,8 @@ def read_for_prediction(
     path = str(path)
     if isinstance(features, Inputs):
         return features.encode(archives.read_inputs(path))
+    if not features.columns and images.are_images(path):
+        return features.encode(images.to_predict(path, features.shape))
     if not features.columns:
         return features.encode(archives.read_examples(path))
     table = from_tables.read_rows_to_predict(path, features, dialect or Dialect(), target=target, format=format)
