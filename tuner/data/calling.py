@@ -40,10 +40,10 @@ def main() -> None:
     except (DatasetError, SearchSpaceError) as error:
         answer = {"mistake": str(error)}
     except BaseException as error:
-        told = traceback.TracebackException.from_exception(error)
+        trace = traceback.TracebackException.from_exception(error)
         here = {str(Path(__file__).resolve()), str(Path(network.__file__).resolve()), str(Path(returned.__file__).resolve())}
-        told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if frame.filename not in here])
-        answer = {"failed": f"{type(error).__name__}: {str(error).strip() or 'without a message'}".splitlines()[0], "details": "".join(told.format())}
+        trace.stack = traceback.StackSummary.from_list([frame for frame in trace.stack if frame.filename not in here])
+        answer = {"failed": f"{type(error).__name__}: {str(error).strip() or 'without a message'}".splitlines()[0], "details": "".join(trace.format())}
     (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
     sys.stdout.flush()
     os._exit(0)  # what the user's module has started must not keep it alive
@@ -61,25 +61,25 @@ def _answer(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     function = network.resolved(name)
     asks = _check_arguments(function, name, arguments)
     files = _Files(folder)
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     if asks:
         for split in request["splits"]:
             given = function(split=split, **arguments)
             if given is None and split == "validation":
                 continue
-            found[split] = returned.one(given, f"{name} ({split})")
+            parts[split] = returned.one(given, f"{name} ({split})")
     else:
-        found = returned.by_split(function(**arguments), name)
-    _check_alike(found, name)
-    told = {}
-    for split, part in found.items():
+        parts = returned.by_split(function(**arguments), name)
+    _check_alike(parts, name)
+    described = {}
+    for split, part in parts.items():
         if isinstance(part, Arrays):
-            told[split] = files.arrays(part)
+            described[split] = files.arrays(part)
         elif request["whole"] and split in request["splits"]:
-            told[split] = files.arrays(_gathered(part, f"{name} ({split})", request["steps"].get(split)))
+            described[split] = files.arrays(_gathered(part, f"{name} ({split})", request["steps"].get(split)))
         elif not request["whole"] and (split != "test" or not asks):
-            told[split] = _described(part, f"{name} ({split})", request["steps"].get(split), files)
-    return {"asks": asks, "splits": told, "sources": _sources(before, function)}
+            described[split] = _described(part, f"{name} ({split})", request["steps"].get(split), files)
+    return {"asks": asks, "splits": described, "sources": _sources(before, function)}
 
 
 def _check_arguments(function: Any, name: str, arguments: Mapping[str, Any]) -> bool:
@@ -104,8 +104,8 @@ def _check_arguments(function: Any, name: str, arguments: Mapping[str, Any]) -> 
     return asks
 
 
-def _check_alike(found: Mapping[str, Any], name: str) -> None:
-    forms = {split: part.form if isinstance(part, Batches) else "arrays" for split, part in found.items()}
+def _check_alike(parts: Mapping[str, Any], name: str) -> None:
+    forms = {split: part.form if isinstance(part, Batches) else "arrays" for split, part in parts.items()}
     if len(set(forms.values())) > 1:
         raise DatasetError(f"{name}: gave {', '.join(f'{split} as {form}' for split, form in forms.items())}; expected one kind for all splits")
     if "train" in forms and forms["train"] != "arrays" and "validation" not in forms:
@@ -133,13 +133,13 @@ class _Files:
 def _described(part: Batches, name: str, steps: int | None, files: _Files) -> dict[str, Any]:
     """Return a pipeline's form, its batches and rows in an epoch, and its first batch."""
     first, count, rows, endless = None, 0, 0, False
-    known = _length(part)
-    source: Iterator[Any] = _batches(part, known)
+    length = _length(part)
+    source: Iterator[Any] = _batches(part, length)
     for count, given in enumerate(source, start=1):
         batch = returned.batch(given, name)
         first = first or batch
         rows += len(leaves(batch.x)[0])
-        if known is not None or steps is not None:
+        if length is not None or steps is not None:
             break
         if count > MOST_COUNTED:
             raise DatasetError(
@@ -147,12 +147,12 @@ def _described(part: Batches, name: str, steps: int | None, files: _Files) -> di
             )
     if first is None:
         raise DatasetError(f"{name}: gave no batch; expected at least one")
-    if known == math.inf and steps is None:
+    if length == math.inf and steps is None:
         raise DatasetError(f"{name}: never ends; expected dataset.steps_per_epoch and dataset.validation_steps to say what an epoch is")
     if steps is not None:
         count, rows, endless = steps, rows * steps, True
-    elif known is not None:
-        count, rows = int(known), rows * int(known)
+    elif length is not None:
+        count, rows = int(length), rows * int(length)
     shown = take((first.x, first.y, first.w), slice(FIRST_ROWS))
     return {"form": part.form, "steps": count, "rows": rows, "endless": endless, "first": files.arrays(Arrays(*shown))}
 
@@ -167,19 +167,19 @@ def _length(part: Batches) -> float | None:
     return None
 
 
-def _batches(part: Batches, known: float | None) -> Iterator[Any]:
+def _batches(part: Batches, length: float | None) -> Iterator[Any]:
     if part.form == "sequence":
-        return (part.source[index] for index in (range(int(known)) if known not in (None, math.inf) else iter(int, 1)))
+        return (part.source[index] for index in (range(int(length)) if length not in (None, math.inf) else iter(int, 1)))
     return iter(part.source)
 
 
 def _gathered(part: Batches, name: str, steps: int | None) -> Arrays:
     """Return all rows of a pipeline."""
     held: list[Structure] = []
-    known = _length(part)
-    if known == math.inf and steps is None:
+    length = _length(part)
+    if length == math.inf and steps is None:
         raise DatasetError(f"{name}: never ends; expected dataset.validation_steps to say how many batches it has")
-    for given in _batches(part, known):
+    for given in _batches(part, length):
         batch = returned.batch(given, name)
         held.append((batch.x, batch.y, batch.w))
         if skeleton(held[-1]) != skeleton(held[0]) or [leaf.shape[1:] for leaf in leaves(held[-1])] != [leaf.shape[1:] for leaf in leaves(held[0])]:

@@ -101,7 +101,7 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
         sealed, test_rows = SealedTest(encoded(held, "test labels")), held.rows
     name = ", ".join(section.targets) or "y"
     decisions = [tasks.decision(targets, given.y, name, asked=asked)]
-    scale, largest, methods, told = _scalings(x, features, section, raw)
+    scale, largest, methods, notes = _scalings(x, features, section, raw)
     dataset = Dataset(
         section.source,
         targets.task,
@@ -118,7 +118,7 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
         w=taken.w,
         methods=methods,
     )
-    decisions += [*raw.notes, *told, *_split_decisions(raw, given, section, targets, y, divided)]
+    decisions += [*raw.notes, *notes, *_split_decisions(raw, given, section, targets, y, divided)]
     facts = facts_of(dataset, raw.content_hash, section, seed)
     facts |= {"test_given": raw.test_given, "validation_given": raw.validation is not None, "decisions": [each.to_json() for each in decisions]}
     if sealed.rows is None:
@@ -148,16 +148,16 @@ def _rows(raw: Raw, given: Examples, section: DatasetSection, targets: tasks.Any
 
 def _split_decisions(raw: Raw, given: Examples, section: DatasetSection, targets: tasks.AnyTargets, y: Structure, divided: Division) -> list[Decision]:
     """Return what was decided about the division, where that is not what everybody expects."""
-    told = [Decision("splits", "rows", note, "as the split has it") for note in class_notes(_rows(raw, given, section, targets, y), divided)]
+    notes = [Decision("splits", "rows", note, "as the split has it") for note in class_notes(_rows(raw, given, section, targets, y), divided)]
     if given.w is not None:
-        told.append(Decision("w", "weights", "multiply each row's loss"))
-    return told
+        notes.append(Decision("w", "weights", "multiply each row's loss"))
+    return notes
 
 
 def _scalings(
     x: Structure, features: Features | Inputs, section: DatasetSection, raw: Raw
 ) -> tuple[str, float, tuple[tuple[str | None, float], ...], list[Decision]]:
-    """Return the method and largest value of a single input, those of each leaf of a structure, and what is told of them."""
+    """Return the method and largest value of a single input, those of each leaf of a structure, and what is notes of them."""
     if raw.columns is not None and isinstance(features, Features):
         return section.method, 255.0, (), of_columns(features.columns, section.method, raw.columns)
     if isinstance(features, Features):
@@ -166,8 +166,8 @@ def _scalings(
             raise DatasetError(f"dataset.scaling: got {min(unknown)!r}; there is one input, x; expected a word for it")
         scale, largest, decision = arrays.decide(x, asked, raw.largest)
         return scale, largest, (), [decision]
-    methods, told = decide_each(dict(zip(paths(x), leaves(x), strict=True)), section.scaling)
-    return "none", 255.0, methods, told
+    methods, notes = decide_each(dict(zip(paths(x), leaves(x), strict=True)), section.scaling)
+    return "none", 255.0, methods, notes
 
 
 def _features(rows: Any, section: DatasetSection, columns: Interpretation | None) -> Features | Inputs:

@@ -21,7 +21,7 @@ WORDS = {"train": "train", "training": "train", "validation": "validation", "val
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What is known of the rows that are divided.
+    """The rows that are divided.
 
     Attributes:
         count: how many there are, those of a given validation split included, which are the last.
@@ -63,7 +63,7 @@ def divide(rows: Rows, section: DatasetSection, seed: int) -> Division:
     """Divide rows as `[dataset]` says.
 
     Args:
-        rows: what is known of them.
+        rows: and what they are divided by.
         section: `[dataset]`.
         seed: of whatever is drawn.
 
@@ -252,10 +252,10 @@ def _check_learnable(rows: Rows, division: Division) -> None:
     if rows.strata is None or rows.strata.ndim != 1:
         return
     for number, fold in enumerate(division.folds, start=1):
-        known = np.unique(rows.strata[division.pool[fold.train]])
-        if len(known) < 2:
+        classes = np.unique(rows.strata[division.pool[fold.train]])
+        if len(classes) < 2:
             where = f"of fold {number} " if len(division.folds) > 1 else ""
-            raise DatasetError(f"dataset.split: the rows to train on {where}are all of class {rows.classes[int(known[0])]!r}; expected at least two classes")
+            raise DatasetError(f"dataset.split: the rows to train on {where}are all of class {rows.classes[int(classes[0])]!r}; expected at least two classes")
 
 
 def _too_few(rows: Rows, section: DatasetSection, side: str) -> str:
@@ -273,10 +273,10 @@ def class_notes(rows: Rows, division: Division) -> list[str]:
     """
     if rows.strata is None or rows.strata.ndim != 1:
         return []
-    told = []
+    notes = []
     for number, fold in enumerate(division.folds, start=1):
         sides: list[Any] = [set(rows.strata[division.pool[part]].tolist()) for part in (fold.train, fold.validation)]
         if unseen := sorted(sides[1] - sides[0]):
             names = ", ".join(repr(rows.classes[label]) for label in unseen[:5])
-            told.append(f"{f'fold {number}: ' if len(division.folds) > 1 else ''}no row to train on is of class {names}, which rows to validate on are")
-    return told
+            notes.append(f"{f'fold {number}: ' if len(division.folds) > 1 else ''}no row to train on is of class {names}, which rows to validate on are")
+    return notes

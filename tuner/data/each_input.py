@@ -22,7 +22,7 @@ def decide_each(inputs: Mapping[str, np.ndarray], asked: str | Mapping[str, str]
         asked: `dataset.scaling`: a word for all that are scaled, or path -> word.
 
     Returns:
-        The method (None: left as it is) and largest value of each, and what is told.
+        The method (None: left as it is) and largest value of each, and what is said of it.
 
     Raises:
         DatasetError: `asked` names an input that is not there, or words.
@@ -32,21 +32,21 @@ def decide_each(inputs: Mapping[str, np.ndarray], asked: str | Mapping[str, str]
             if path not in inputs:
                 raise DatasetError(f"dataset.scaling: there is no input {path!r}; {nearest(path, list(inputs))}")
     methods: list[tuple[str | None, float]] = []
-    told = []
+    decisions = []
     for path, x in inputs.items():
         word = asked if isinstance(asked, str) else asked.get(path, "auto")
         name = path or "x"
         if x.dtype in (np.uint8, np.float32):
             method, largest, decision = decide(x, word, None, name)
             methods.append((method, largest))
-            told.append(replace(decision, key=decision.key.replace(KEY.partition(" ")[0], f'dataset.scaling."{path}"') if path else decision.key))
+            decisions.append(replace(decision, key=decision.key.replace(KEY.partition(" ")[0], f'dataset.scaling."{path}"') if path else decision.key))
         elif isinstance(asked, Mapping) and path in asked and word not in ("auto", "none"):
             if x.dtype.kind == "S":
                 raise DatasetError(f"dataset.scaling: {name!r} holds words; expected numbers to scale")
             methods.append((word, 255.0))
-            told.append(Decision(name, "numbers", SCALED[word]))
+            decisions.append(Decision(name, "numbers", SCALED[word]))
         else:
             kind = {"S": "words", "b": "booleans"}.get(x.dtype.kind, "whole numbers")
             methods.append((None, 255.0))
-            told.append(Decision(name, kind, SCALED["none"]))
-    return tuple(methods), told
+            decisions.append(Decision(name, kind, SCALED["none"]))
+    return tuple(methods), decisions

@@ -61,7 +61,7 @@ class Raw:
         validation: a validation split that the data bring; none: it is to be drawn.
         ask_for_test: gives the test split that the data bring, once it has been opened; none: it is in `test`, or there is none.
         pipelines: by split, where batches are made as they are trained on; `pool` is then the first rows to train on.
-        notes: what is told of what was left out.
+        notes: what is said of what was left out.
     """
 
     pool: Examples
@@ -134,8 +134,8 @@ def whole(examples: Examples, missing: str, where: str) -> Examples:
     if not holes.any() or missing in FILLED:
         return examples
     if missing == "error" or holes.all():
-        found = f"{int(holes.sum())} of {len(holes)} rows have a missing value, the first is row {int(np.argmax(holes))}"
-        raise DatasetError(f"{where}: {found}; expected none (dataset.missing = {missing!r})")
+        missed = f"{int(holes.sum())} of {len(holes)} rows have a missing value, the first is row {int(np.argmax(holes))}"
+        raise DatasetError(f"{where}: {missed}; expected none (dataset.missing = {missing!r})")
     return rows_of(examples, np.flatnonzero(~holes))
 
 

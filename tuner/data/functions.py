@@ -96,13 +96,13 @@ def call(asked: Call) -> Given:
     check(asked.function, asked.search_path)
     with _answered(asked, ("train", "validation"), whole=False) as (answer, folder):
         parts, pipelines = {}, {}
-        for split, told in answer["splits"].items():
-            if "form" in told:
-                parts[split] = _arrays(told["first"], folder)
-                part = Part(split, told["steps"], told["rows"], told["endless"])
-                pipelines[split] = Pipeline(asked.function, dict(asked.arguments), (part,), told["form"], answer["asks"], asked.search_path)
+        for split, given in answer["splits"].items():
+            if "form" in given:
+                parts[split] = _arrays(given["first"], folder)
+                part = Part(split, given["steps"], given["rows"], given["endless"])
+                pipelines[split] = Pipeline(asked.function, dict(asked.arguments), (part,), given["form"], answer["asks"], asked.search_path)
             else:
-                parts[split] = _arrays(told, folder)
+                parts[split] = _arrays(given, folder)
     if pipelines:
         text = json.dumps([answer["sources"], asked.function, dict(asked.arguments), asked.version, dict(asked.steps or {})], sort_keys=True)
         content = hashes.of_texts({"pipeline": text.encode()})
@@ -133,10 +133,10 @@ def _named(part: Arrays) -> Iterator[tuple[str, np.ndarray]]:
     return zip(paths(structure), leaves(structure), strict=True)
 
 
-def _arrays(told: Mapping[str, Any], folder: Path) -> Arrays:
+def _arrays(given: Mapping[str, Any], folder: Path) -> Arrays:
     # Mapped, and still there when the folder is gone: the files live as long as somebody maps them.
-    found = [np.asarray(np.load(folder / f"{number}.npy", mmap_mode="r", allow_pickle=False)) for number in told["files"]]
-    return Arrays(*rebuild(told["bones"], found))
+    arrays = [np.asarray(np.load(folder / f"{number}.npy", mmap_mode="r", allow_pickle=False)) for number in given["files"]]
+    return Arrays(*rebuild(given["bones"], arrays))
 
 
 @contextlib.contextmanager

@@ -96,9 +96,9 @@ def read(folder: Path, classes: Sequence[str], look: Look) -> Images:
     Raises:
         DatasetError: a class is unknown, a folder is empty, a file is broken, the sizes differ, or all together do not fit into memory.
     """
-    for found in _folders(folder):
-        if found.name not in classes:
-            raise DatasetError(f"{folder}: holds {found.name!r}, which is no class of the rows to train on; {nearest(found.name, list(classes))}")
+    for inside in _folders(folder):
+        if inside.name not in classes:
+            raise DatasetError(f"{folder}: holds {inside.name!r}, which is no class of the rows to train on; {nearest(inside.name, list(classes))}")
     files, labels = [], []
     for number, name in enumerate(classes):
         images = files_in(folder / name) if (folder / name).is_dir() else []
@@ -114,11 +114,11 @@ def read(folder: Path, classes: Sequence[str], look: Look) -> Images:
 
 def files_in(folder: Path) -> list[Path]:
     """Return the images in a folder and those below it, sorted by their paths; hidden files and folders, and files of other kinds, are none."""
-    found = []
+    images = []
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() in ENDINGS and file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
-            found.append(file)
-    return found
+            images.append(file)
+    return images
 
 
 def decode(files: Sequence[Path], look: Look) -> tuple[np.ndarray, np.ndarray]:
@@ -199,12 +199,12 @@ def _common_size(files: Sequence[Path]) -> tuple[int, int]:
         try:
             with Image.open(file) as image:
                 sizes.setdefault((image.height, image.width), file)
-        except Exception:  # told when it is decoded
+        except Exception:  # said when it is decoded
             continue
         if len(sizes) > 1:
             (first, one), (second, other) = sizes.items()
-            told = f"{one} has {first[0]} x {first[1]} pixels, {other} {second[0]} x {second[1]}"
-            raise DatasetError(f"images: {told}; expected dataset.image_size, to which all of them are brought")
+            sizes_of = f"{one} has {first[0]} x {first[1]} pixels, {other} {second[0]} x {second[1]}"
+            raise DatasetError(f"images: {sizes_of}; expected dataset.image_size, to which all of them are brought")
     return next(iter(sizes), (1, 1))
 
 

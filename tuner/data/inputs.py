@@ -52,8 +52,8 @@ class Inputs:
             x: a structure of arrays as `stored` returns them.
             missing: `dataset.missing`.
         """
-        found = tuple(Leaf(each["path"], tuple(each["shape"]), each["dtype"]) for each in described(x))
-        return cls(skeleton(x), found, missing)
+        leaves_of_x = tuple(Leaf(each["path"], tuple(each["shape"]), each["dtype"]) for each in described(x))
+        return cls(skeleton(x), leaves_of_x, missing)
 
     def encode(self, x: Structure) -> Structure:
         """Return rows as they are stored, not yet scaled or filled.
@@ -73,25 +73,25 @@ class Inputs:
 
     def _leaf(self, leaf: Leaf, values: Any) -> np.ndarray:
         name = named("x", leaf.path)
-        found = stored(values, name)
-        if found.shape[1:] != leaf.shape:
-            raise DatasetError(f"{name}: got an array of shape {found.shape}; expected (rows{''.join(f', {length}' for length in leaf.shape)})")
-        if (found.dtype.kind == "S") != (leaf.dtype == "string"):
+        array = stored(values, name)
+        if array.shape[1:] != leaf.shape:
+            raise DatasetError(f"{name}: got an array of shape {array.shape}; expected (rows{''.join(f', {length}' for length in leaf.shape)})")
+        if (array.dtype.kind == "S") != (leaf.dtype == "string"):
             raise DatasetError(
-                f"{name}: got {'words' if found.dtype.kind == 'S' else found.dtype}; expected {'words' if leaf.dtype == 'string' else leaf.dtype}"
+                f"{name}: got {'words' if array.dtype.kind == 'S' else array.dtype}; expected {'words' if leaf.dtype == 'string' else leaf.dtype}"
             )
-        if found.dtype.kind == "S":
-            return found
+        if array.dtype.kind == "S":
+            return array
         kind = np.dtype(leaf.dtype)
         if kind.kind == "f":
-            found = to_float32(found, name)
+            array = to_float32(array, name)
             if self.missing not in FILLED:
-                check_whole(found, name, self.missing)
-            return found
+                check_whole(array, name, self.missing)
+            return array
         with np.errstate(invalid="ignore"):
-            converted = found.astype(kind, copy=False)
-        if found.dtype != kind and not np.array_equal(converted, found):
-            raise DatasetError(f"{name}: got {found.dtype} with values that are no {kind}; expected {kind}, as the network was trained on")
+            converted = array.astype(kind, copy=False)
+        if array.dtype != kind and not np.array_equal(converted, array):
+            raise DatasetError(f"{name}: got {array.dtype} with values that are no {kind}; expected {kind}, as the network was trained on")
         return converted
 
     def to_json(self) -> dict[str, Any]:
@@ -103,8 +103,8 @@ def inputs_from_json(values: Mapping[str, Any]) -> Features | Inputs:
     """Return the features of a single array or table, or the inputs of a structure, that a model card holds."""
     if "bones" not in values:
         return Features.from_json(values)
-    found = tuple(Leaf(leaf["path"], tuple(leaf["shape"]), leaf["dtype"]) for leaf in values["leaves"])
-    return Inputs(values["bones"], found, values["missing"])
+    parts = tuple(Leaf(leaf["path"], tuple(leaf["shape"]), leaf["dtype"]) for leaf in values["leaves"])
+    return Inputs(values["bones"], parts, values["missing"])
 
 
 def stored(values: Any, name: str) -> np.ndarray:
@@ -147,8 +147,8 @@ def check_whole(values: np.ndarray, name: str, missing: str) -> None:
     """
     holes = holes_in(values)
     if holes.any():
-        found = f"{int(holes.sum())} of {len(holes)} rows have a missing value, the first is row {int(np.argmax(holes))}"
-        raise DatasetError(f"{name}: {found}; expected none (dataset.missing = {missing!r})")
+        missed = f"{int(holes.sum())} of {len(holes)} rows have a missing value, the first is row {int(np.argmax(holes))}"
+        raise DatasetError(f"{name}: {missed}; expected none (dataset.missing = {missing!r})")
 
 
 def holes_in(values: np.ndarray) -> np.ndarray:
@@ -178,7 +178,7 @@ def weights(w: Structure, name: str) -> Structure:
     Raises:
         DatasetError: one is no finite number, or negative, or none is above 0.
     """
-    found = []
+    columns = []
     for path, leaf in zip(paths(w), leaves(w), strict=True):
         values = np.asarray(leaf)
         if values.dtype.kind not in "biuf":
@@ -192,8 +192,8 @@ def weights(w: Structure, name: str) -> Structure:
             raise DatasetError(f"{named(name, path)}: row {int(at[0])} holds {float(values[at])}; expected weights of 0 or more")
         if values.size and not values.any():
             raise DatasetError(f"{named(name, path)}: every weight is 0; expected some above 0, or nothing would be learned")
-        found.append(values)
-    return rebuild(skeleton(w), found)
+        columns.append(values)
+    return rebuild(skeleton(w), columns)
 
 
 def _words(values: np.ndarray, name: str) -> np.ndarray:

@@ -30,14 +30,14 @@ def by_split(arrays: Mapping[str, np.ndarray], where: str, *, aside: str | None 
     Raises:
         DatasetError: a name means nothing, or a split lacks its inputs.
     """
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    splits: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     suffixes: dict[str, str] = {}
     for name, array in arrays.items():
         match = _NAME.fullmatch(name)
         root, suffix, path = (match["root"], match["suffix"] or "", match["path"] or "") if match else (name, "", "")
         if root not in ("x", "y", "w") and not (path == "" and (root == aside or name == aside)):
-            known = ["x", "y", "w", *([aside] if aside else [])]
-            hint = f"; {near}" if (near := nearest(root, known)).startswith("did you mean") else ""
+            roots = ["x", "y", "w", *([aside] if aside else [])]
+            hint = f"; {near}" if (near := nearest(root, roots)).startswith("did you mean") else ""
             used = f'; dataset.split = "{"column" if root == "split" else root}" uses it' if root in ("group", "time", "split") else ""
             raise DatasetError(f"{where}: got the arrays {', '.join(sorted(arrays))}; expected {EXPECTED}{hint}{used}")
         split = SUFFIXES[suffix]
@@ -45,10 +45,10 @@ def by_split(arrays: Mapping[str, np.ndarray], where: str, *, aside: str | None 
             raise DatasetError(
                 f"{where}: {name!r} is of the same split as the arrays ending in {suffixes[split] or 'nothing'!r}; expected one ending for each split"
             )
-        found.setdefault(split, {}).setdefault(root, {})[path] = array
-    if "train" not in found or any("x" not in parts for parts in found.values()):
+        splits.setdefault(split, {}).setdefault(root, {})[path] = array
+    if "train" not in splits or any("x" not in parts for parts in splits.values()):
         raise DatasetError(f"{where}: got the arrays {', '.join(sorted(arrays)) or 'none'}; expected {EXPECTED}")
-    return {split: _arrays(parts, suffixes[split], where) for split, parts in found.items()}
+    return {split: _arrays(parts, suffixes[split], where) for split, parts in splits.items()}
 
 
 def _arrays(parts: dict[str, dict[str, np.ndarray]], suffix: str, where: str) -> Arrays:

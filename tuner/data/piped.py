@@ -60,8 +60,8 @@ def piped(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sealed
     ask = raw.ask_for_test
 
     def opened() -> Pool:
-        found = ask()
-        return Pool(found.x, found.y, found.w)
+        rows = ask()
+        return Pool(rows.x, rows.y, rows.w)
 
     none = np.zeros(0, dtype=np.int64)
     dataset = Dataset(
@@ -79,7 +79,7 @@ def piped(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sealed
         pipeline=train.and_(validation),
     )
     size = f"{train.steps} batches, about {len(train)} rows, and {validation.steps} of {len(validation)} to validate on"
-    told = Decision("x, y", "batches", f"as {section.source} gives them, {size}")
-    facts = facts_of(dataset, raw.content_hash, section, seed) | {"test_given": True, "validation_given": True, "decisions": [told.to_json()]}
+    note = Decision("x, y", "batches", f"as {section.source} gives them, {size}")
+    facts = facts_of(dataset, raw.content_hash, section, seed) | {"test_given": True, "validation_given": True, "decisions": [note.to_json()]}
     del facts["test_rows"]
     return replace(dataset, facts=facts), SealedTest(opened)

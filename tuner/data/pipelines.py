@@ -116,14 +116,14 @@ class Opened:
         pipeline = self.pipeline
         sys.path[:0] = [folder for folder in pipeline.search_path if folder not in sys.path]
         function = network.resolved(pipeline.function)
-        found: Any
+        given: Any
         if pipeline.asks:
-            found = returned.one(function(split=split, **pipeline.arguments), f"{pipeline.function} ({split})")
+            given = returned.one(function(split=split, **pipeline.arguments), f"{pipeline.function} ({split})")
         else:
-            found = returned.by_split(function(**pipeline.arguments), pipeline.function).get(split)
-        if not isinstance(found, Batches) or found.form != pipeline.form:
+            given = returned.by_split(function(**pipeline.arguments), pipeline.function).get(split)
+        if not isinstance(given, Batches) or given.form != pipeline.form:
             raise DatasetError(f"{pipeline.function} ({split}): returned no {pipeline.form} now, as it did when the sweep began; expected the same again")
-        return found.source
+        return given.source
 
     def _generated(self) -> Iterator[Any]:
         order = np.repeat(np.arange(len(self.pipeline.parts)), [part.steps for part in self.pipeline.parts])

@@ -154,8 +154,8 @@ def batch(given: Any, function: str) -> Arrays:
 
 def _read(part: Any, name: str) -> Structure:
     """Return a structure of arrays as they are stored; lists of plain values are arrays."""
-    found = _structure(part, name)
-    return rebuild(skeleton(found), [stored(leaf, named(name, path)) for path, leaf in zip(paths(found), leaves(found), strict=True)])
+    structure = _structure(part, name)
+    return rebuild(skeleton(structure), [stored(leaf, named(name, path)) for path, leaf in zip(paths(structure), leaves(structure), strict=True)])
 
 
 def _structure(part: Any, name: str) -> Structure:
@@ -207,10 +207,10 @@ def _is_frame(value: Any) -> bool:
 
 def _is_instance(value: Any, package: str, names: tuple[str, ...]) -> bool:
     """Say whether something is of a class that a package has, if anyone has imported it."""
-    found = sys.modules.get(package)
+    kind = sys.modules.get(package)
     for name in names:
-        found = getattr(found, name, None)
-    return isinstance(found, type) and isinstance(value, found)
+        kind = getattr(kind, name, None)
+    return isinstance(kind, type) and isinstance(value, kind)
 
 
 def _is_split(part: Any) -> bool:

@@ -59,15 +59,15 @@ def of_splits(parts: Mapping[str, tuple[Arrays, str]], section: DatasetSection, 
     Raises:
         DatasetError: they cannot be used, or differ in shape from split to split.
     """
-    found = {}
+    by_split = {}
     for split, (part, name) in parts.items():
-        found[split] = whole(of_arrays(part, name, aside=section.aside if split == "train" else None), section.missing, name)
-    train, test = found["train"], found.get("test")
-    for split, examples in found.items():
+        by_split[split] = whole(of_arrays(part, name, aside=section.aside if split == "train" else None), section.missing, name)
+    train, test = by_split["train"], by_split.get("test")
+    for split, examples in by_split.items():
         if isinstance(train.x, np.ndarray) and isinstance(examples.x, np.ndarray) and _kind(examples.x) != _kind(train.x):
             expected = f"{train.x.shape[1:]}, {parts['train'][0].x.dtype} as in {parts['train'][1].rpartition(' ')[2]}"
             raise DatasetError(f"{parts[split][1]} holds examples of shape {examples.x.shape[1:]}, {parts[split][0].x.dtype}; expected {expected}")
-    return Raw(train, test, content_hash, class_names=section.classes or (), validation=found.get("validation"))
+    return Raw(train, test, content_hash, class_names=section.classes or (), validation=by_split.get("validation"))
 
 
 def of_function(section: DatasetSection, search_path: tuple[str, ...] = ()) -> Raw:
@@ -113,10 +113,10 @@ def of_memory(given: Any, section: DatasetSection, name: str = "data") -> Raw:
     Raises:
         DatasetError: it is a pipeline, or nothing that Tuner takes.
     """
-    found = returned.by_split(given, name)
+    splits = returned.by_split(given, name)
     parts = {}
-    for split, part in found.items():
-        where = f"{name}{f' ({split})' if len(found) > 1 else ''}"
+    for split, part in splits.items():
+        where = f"{name}{f' ({split})' if len(splits) > 1 else ''}"
         if not isinstance(part, Arrays):
             raise DatasetError(f"{where}: is a pipeline, which cannot leave its process; expected a function that makes it, in a module: \"my_module:load\"")
         # Copies: what the program does to its arrays later is no part of the sweep.
@@ -126,36 +126,36 @@ def of_memory(given: Any, section: DatasetSection, name: str = "data") -> Raw:
 
 
 def _table(section: DatasetSection) -> Raw:
-    found = from_tables.read_table(section)
-    pool, content_hash = aside.of_table(section, str(section.path), Examples(found.pool.x, found.pool.y, found.pool.rows))
-    parts = [found.content_hash, content_hash]
+    table = from_tables.read_table(section)
+    pool, content_hash = aside.of_table(section, str(section.path), Examples(table.pool.x, table.pool.y, table.pool.rows))
+    parts = [table.content_hash, content_hash]
     test = None
-    if found.test is not None:
-        given = Examples(found.test.x, found.test.y, found.test.rows)
+    if table.test is not None:
+        given = Examples(table.test.x, table.test.y, table.test.rows)
         test, test_hash = aside.of_table(section, str(section.test_path), given, to_split=False)
         parts.append(test_hash)
-    known = [part for part in parts if part]
-    content = hashes.of_parts(known) if len(known) > 1 else found.content_hash
-    return Raw(pool, test, content, columns=found.interpretation, dialect=found.dialect)
+    hashed = [part for part in parts if part]
+    content = hashes.of_parts(hashed) if len(hashed) > 1 else table.content_hash
+    return Raw(pool, test, content, columns=table.interpretation, dialect=table.dialect)
 
 
 def _images(section: DatasetSection) -> Raw:
     splits, classes = images.folders_of(str(section.path))
     look = images.Look(section.image_shape, images.CHANNELS[section.color_mode], section.skip_broken)
-    found: dict[str, Examples] = {}
+    by_split: dict[str, Examples] = {}
     broken: list[str] = []
     for split, folder in splits.items():
         read = images.read(folder, classes, look)
         look = replace(look, size=read.x.shape[1:3])
         y = np.eye(len(classes), dtype=np.float32)[read.labels] if section.one_hot else read.labels
-        found[split] = Examples(read.x, y, read.rows)
+        by_split[split] = Examples(read.x, y, read.rows)
         broken += [f"{split}/{name}" if len(splits) > 1 else name for name in read.broken]
-    named_arrays = {f"{split}/{name}": values for split, part in found.items() for name, values in (("x", part.x), ("y", part.y))}
+    named_arrays = {f"{split}/{name}": values for split, part in by_split.items() for name, values in (("x", part.x), ("y", part.y))}
     content_hash = hashes.of_parts((hashes.of_arrays(named_arrays), *classes))
-    told = Decision("images", "files", images.told_of(broken), "skip_broken = true") if broken else None
+    note = Decision("images", "files", images.told_of(broken), "skip_broken = true") if broken else None
     task = section.task or "classification"
-    raw = Raw(found["train"], found.get("test"), content_hash, task, classes, largest=255.0, validation=found.get("validation"))
-    return raw if told is None else replace(raw, notes=(told,))
+    raw = Raw(by_split["train"], by_split.get("test"), content_hash, task, classes, largest=255.0, validation=by_split.get("validation"))
+    return raw if note is None else replace(raw, notes=(note,))
 
 
 SOURCES: dict[str, Callable[[DatasetSection], Raw]] = {

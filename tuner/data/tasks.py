@@ -108,12 +108,12 @@ class Free:
         Raises:
             DatasetError: their structure, a shape or a type is another.
         """
-        found = [stored(leaf, named(where, path)) for path, leaf in zip(paths(y), leaves(y), strict=True)]
-        given = [(each["path"], tuple(each["shape"]), each["dtype"]) for each in described(rebuild(skeleton(y), found))]
+        arrays = [stored(leaf, named(where, path)) for path, leaf in zip(paths(y), leaves(y), strict=True)]
+        given = [(each["path"], tuple(each["shape"]), each["dtype"]) for each in described(rebuild(skeleton(y), arrays))]
         wanted = [(leaf.path, leaf.shape, leaf.dtype) for leaf in self.leaves]
         if given != wanted:
             raise DatasetError(f"{where}: got {_listed(given)}; expected {_listed(wanted)}, as in the rows to train on")
-        return rebuild(self.bones, found)
+        return rebuild(self.bones, arrays)
 
 
 AnyTargets = Targets | OneHot | Labels | Free
@@ -125,7 +125,7 @@ def fit(y: Structure, task: str | None, *, names: Sequence[str] = (), one_hot: b
     Args:
         y: an array, or a structure of arrays; None: there are none.
         task: one of `TASKS`; None: the one that the values show.
-        names: of the classes or labels, in the order of their numbers or columns, where they are known.
+        names: of the classes or labels, in the order of their numbers or columns, if any.
         one_hot: classes with a column each stay so.
 
     Raises:
@@ -143,7 +143,7 @@ def fit(y: Structure, task: str | None, *, names: Sequence[str] = (), one_hot: b
     if y.ndim > 2:
         raise DatasetError(f'{shape}; the task {task!r} has a row of them for each example; expected task = "custom", where the builder compiles its model')
     kind = _columns_kind(y)
-    if task is None and kind in ("one-hot", "labels"):  # shares of classes are told from shares that were measured by nobody but the user
+    if task is None and kind in ("one-hot", "labels"):  # only the user can say whether shares are of classes or were measured
         task = "multilabel" if kind == "labels" else "classification"
     if task == "multilabel":
         if y.ndim != 2:
@@ -155,10 +155,10 @@ def fit(y: Structure, task: str | None, *, names: Sequence[str] = (), one_hot: b
         return OneHot(_names(names, y.shape[1]), one_hot or kind == "shares")
     if one_hot:
         raise DatasetError(f"{shape}, which is not one-hot; expected a column for each class with a single 1 in each row, or leave one_hot out")
-    found = single.fit(y, task, names)
-    if names and found.task == "classification" and found.classes != names:
-        raise DatasetError(f"classes: got {len(names)} names; expected one for each of the {len(found.classes)} labels, which are the numbers from 0 on")
-    return found
+    targets = single.fit(y, task, names)
+    if names and targets.task == "classification" and targets.classes != names:
+        raise DatasetError(f"classes: got {len(names)} names; expected one for each of the {len(targets.classes)} labels, which are the numbers from 0 on")
+    return targets
 
 
 def decision(targets: AnyTargets, y: Structure, name: str, *, asked: str | None) -> Decision:
@@ -199,9 +199,9 @@ def strata_of(targets: AnyTargets, y: Structure) -> np.ndarray | None:
 
 
 def _free(y: Structure, names: tuple[str, ...]) -> Free:
-    found = [stored(leaf, named("y", path)) for path, leaf in zip(paths(y), leaves(y), strict=True)]
-    told = described(rebuild(skeleton(y), found))
-    return Free(None if y is None else skeleton(y), tuple(Leaf(each["path"], tuple(each["shape"]), each["dtype"]) for each in told), names)
+    arrays = [stored(leaf, named("y", path)) for path, leaf in zip(paths(y), leaves(y), strict=True)]
+    specs = described(rebuild(skeleton(y), arrays))
+    return Free(None if y is None else skeleton(y), tuple(Leaf(each["path"], tuple(each["shape"]), each["dtype"]) for each in specs), names)
 
 
 def _columns_kind(y: np.ndarray) -> str | None:
