@@ -30,32 +30,14 @@ def simulate(
     It drives the very objects that a sweep runs on. An epoch that the sweep never trained (a trial was stopped before it) counts as guessed: the value of
     the trial's last epoch is taken to stay.
     """
-    from tuner.search.replay import replay
-    from tuner.spec import sweep_spec as specs
-    from tuner.study.backends import read_study
-    from tuner.sweep.found_space import space_of_record
-    from tuner.sweep.reopen import recorded
+    from tuner.sweep.replaying import replayed
 
-    begun = recorded(folder).spec
-    changed = {"name": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor}
-    values = specs.to_json(begun)
-    values["scheduler"] |= {name: value for name, value in changed.items() if value is not None}
-    if sampler is not None:
-        values["search"] |= {"sampler": sampler, "trials": begun.search.trials or len(read_study(folder).trials())}
-    spec = specs.check(values)
-    replayed = replay(
-        read_study(folder),
-        spec.search_space(space_of_record(read_study(folder))),
-        search=None if sampler is None else spec.search,
-        scheduler=spec.scheduler,
-        max_epochs=spec.training.max_epochs,
-        workers=workers,
-        seed=spec.seed if seed is None else seed,
-    )
+    rules = {"scheduler": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor}
+    seen, spec = replayed(folder, sampler=sampler, **rules, workers=workers, seed=seed)  # type: ignore[arg-type]
     if as_json:
-        click.echo(json.dumps(vars(replayed)))
+        click.echo(json.dumps(vars(seen)))
         return
-    rules = f"{sampler or 'its own configurations'}, {spec.scheduler.name}, {workers} worker{'s' * (workers != 1)}"
-    click.echo(f"simulated: {folder} with {rules}")
-    click.echo(f"  would have chosen trial {replayed.chosen} of the sweep, seen at {replayed.value:.4f}")
-    click.echo(f"  {replayed.trials} trials, {replayed.epochs} epochs ({replayed.guessed} of them guessed), {replayed.seconds:.1f} s")
+    told = f"{sampler or 'its own configurations'}, {spec.scheduler.name}, {workers} worker{'s' * (workers != 1)}"
+    click.echo(f"simulated: {folder} with {told}")
+    click.echo(f"  would have chosen trial {seen.chosen} of the sweep, seen at {seen.value:.4f}")
+    click.echo(f"  {seen.trials} trials, {seen.epochs} epochs ({seen.guessed} of them guessed), {seen.seconds:.1f} s")

@@ -6,6 +6,8 @@ predictions are written.
 """
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,9 @@ from tuner.data.splits import Fold
 from tuner.errors import SweepError
 from tuner.results.card import CARD, no_card, read_card
 from tuner.study import builder_copy
+from tuner.training.code import IN_MEMORY
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
+from tuner.training.saved_model import BUILDER
 from tuner.training.shared_data import store
 from tuner.training.trainer import TrainingConfig
 
@@ -69,16 +73,51 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     return table
 
 
+def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: bytes = b"", search_path: Sequence[str] = ()) -> np.ndarray:
+    """Predict rows in memory.
+
+    Args:
+        folder: of a sweep that has ended.
+        x: `(rows, ...)`, as the sweep's own inputs before any scaling.
+        probabilities: of each class, instead of the likeliest.
+        code: the builder itself, packed, where it is in no module.
+        search_path: folders in which its module is looked for.
+
+    Returns:
+        `(rows,)` class names, as numbers where all of them are whole numbers; `(rows, classes)` probabilities; or `(rows,)` or `(rows, targets)` targets.
+
+    Raises:
+        SweepError: there is no model.
+        DatasetError: the rows are not like those that it was trained on.
+    """
+    card = read_card(folder)
+    features, classes = Features.from_json(card["features"]), list(card["classes"])
+    places = (*builder_copy.kept(card, folder), *search_path)
+    config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": places}), from_json(card["scaling"])
+    rows = np.asarray(x)
+    rows = features.encode(rows if rows.dtype == np.uint8 else rows.astype(np.float32))
+    outputs = _outputs(folder / card["model"], config, scaling, rows, code=code)
+    if not classes:
+        return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
+    if probabilities:
+        return outputs
+    names = np.array(classes)[outputs.argmax(axis=1)]
+    return names.astype(np.int64) if all(name.lstrip("-").isdecimal() for name in classes) else names
+
+
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _outputs(model: Path, config: TrainingConfig, scaling: Any, x: np.ndarray) -> np.ndarray:
+def _outputs(model: Path, config: TrainingConfig, scaling: Any, x: np.ndarray, *, code: bytes = b"") -> np.ndarray:
+    if config.builder.startswith(f"{IN_MEMORY}:") and not code:
+        config = config.of({"path": str(model.resolve())}, config.seed)
+        config = replace(config, builder=BUILDER)
     with leftovers.folder() as scratch:
         labels = np.zeros(len(x), np.int32 if config.task == "classification" else np.float32)
         pool = store(scratch, Pool(x, labels))
         try:
-            with TrainingProcess(config, pool, folds=(Fold(None, np.arange(len(x)), scaling),), limits=Limits()) as process:
+            with TrainingProcess(config, pool, folds=(Fold(None, np.arange(len(x)), scaling),), limits=Limits(), code=code) as process:
                 process.load_weights(model)
                 return process.predict(x)
         except (ProcessDied, OSError, ValueError) as error:

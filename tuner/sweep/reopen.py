@@ -61,9 +61,19 @@ def recorded(folder: str | Path) -> Recorded:
     if held := facts.get("in_memory"):
         raise SweepError(f"{folder}: its {' and '.join(held)} came from a program's memory (tuner.run); run that program again, and it goes on")
     begun = facts["begun_in"]
-    spec = specs.check({**with_direction(facts["spec"], study), "folder": str(Path(folder).resolve())})
+    spec = spec_of_record(study, folder)
     # Where the builder is not found any more, its copy in the sweep's folder is as good.
     return Recorded(spec, (*begun["search_path"], *builder_copy.kept(facts, folder)), Path(begun["folder"]))
+
+
+def spec_of_record(study: Study, folder: str | Path) -> specs.SweepSpec:
+    """Return the spec that a sweep was begun with, its folder where it lies now.
+
+    Args:
+        study: the record.
+        folder: where it lies.
+    """
+    return specs.check({**with_direction(study.facts["spec"], study), "folder": str(Path(folder).resolve())})
 
 
 def begin_anew(spec: specs.SweepSpec, given: Given) -> str | None:

@@ -10,6 +10,8 @@ from typing import Any
 from search_spaces.errors import SearchSpaceError
 
 KEY = "code"
+# The module that stands in the name of a builder which is in none.
+IN_MEMORY = "in_memory"
 
 
 def packed(builder: Any, name: str) -> bytes:
