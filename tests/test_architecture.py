@@ -164,7 +164,7 @@ def test_what_takes_seconds_to_import_is_not_imported(start: str, never: set[str
 
 def test_no_pickle_is_loaded_by_us() -> None:
     # A builder of a notebook's cell travels through memory, and through that one file, which touches no other.
-    in_memory = ROOT / "tuner" / "training" / "code.py"
+    in_memory = ROOT / "search_spaces" / "code.py"
     assert not {"open", "path", "pathlib", "os", "io"} & words(in_memory)
     for path in modules():
         text = path.read_text(encoding="utf-8")

@@ -100,11 +100,11 @@ def test_a_kerastuner_builder_is_searched_and_its_inactive_hyperparameters_are_i
     (tmp_path / "mine.py").write_text(KERAS_TUNER.replace("[4, 8]", "[4, 16]"), encoding="utf-8")
     with pytest.raises(SpecError, match=r"the builder has changed since this sweep began"):
         run(spec, given)
-    take_on_builder(tmp_path / "sweep", given.search_path)
+    take_on_builder(tmp_path / "sweep", given)
     with pytest.raises(SpecError, match=r"another space than when this sweep began \(units_0.choices: \[4, 8\] -> \[4, 16\]"):
         run(spec, given)
     (tmp_path / "mine.py").write_text("# the same\n" + KERAS_TUNER, encoding="utf-8")
-    take_on_builder(tmp_path / "sweep", given.search_path)
+    take_on_builder(tmp_path / "sweep", given)
     assert run(spec, given).records == board.records
 
 

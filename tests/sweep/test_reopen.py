@@ -10,6 +10,7 @@ from tuner.study.backends import open_study, read_study
 from tuner.study.objective import Objective
 from tuner.study.record import Cause, Study
 from tuner.sweep import reopen, sources
+from tuner.sweep.given import Given
 
 OBJECTIVE = Objective("val_loss", "min")
 
@@ -85,9 +86,9 @@ def test_a_study_in_a_database_begins_anew_unless_another_driver_works_at_it(tmp
 
 
 def test_a_folder_without_a_sweep_and_a_damaged_record_are_left_alone(tmp_path: Path) -> None:
-    assert reopen.begin_anew(spec(tmp_path), ()) is None
+    assert reopen.begin_anew(spec(tmp_path), Given()) is None
     (tmp_path / "journal.log").write_text("damaged\n")
-    assert reopen.begin_anew(spec(tmp_path), ()) is None
+    assert reopen.begin_anew(spec(tmp_path), Given()) is None
     assert (tmp_path / "journal.log").read_text() == "damaged\n"
 
 
@@ -97,8 +98,8 @@ def test_a_changed_builder_is_taken_on_by_word_and_the_record_says_from_where(tm
     study = begun(folder, spec(folder, space={"builder": "net:build", "units": [1, 2]}), beside)
     study.ask()
     study.report(0, 1, {"val_loss": 1.0})
-    assert reopen.take_on_builder(folder, beside) is None
+    assert reopen.take_on_builder(folder, Given(beside)) is None
     (tmp_path / "net.py").write_text("def build(c, p):\n    return 1\n")
-    assert "net.py, line 2" in str(reopen.take_on_builder(folder, beside))
+    assert "net.py, line 2" in str(reopen.take_on_builder(folder, Given(beside)))
     assert read_study(folder).facts["builder_sources"]["from_trial"] == 1
-    assert reopen.take_on_builder(folder, beside) is None
+    assert reopen.take_on_builder(folder, Given(beside)) is None

@@ -40,7 +40,7 @@ def run_to_end(spec: "SweepSpec", search_path: tuple[str, ...], *, again: str, q
         from tuner.sweep.journey import run_sweep
 
         try:
-            if changed_builder and (line := reopen.take_on_builder(spec.sweep_folder, search_path)):
+            if changed_builder and (line := reopen.take_on_builder(spec.sweep_folder, Given(search_path))):
                 view.note(line)
             run_sweep(spec, view=view, interrupted=interruption.event, given=Given(search_path))
         finally:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces import network
+from search_spaces.code import take_code
 from search_spaces.errors import SearchSpaceError, nearest
 from tuner.data import hashes, returned
 from tuner.data.returned import Arrays, Batches
@@ -57,6 +58,7 @@ def _end_with_the_driver() -> None:
 def _answer(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     name, arguments = request["function"], request["arguments"]
     sys.path[:0] = [place for place in request["search_path"] if place not in sys.path]
+    take_code(request)
     before = set(sys.modules)
     function = network.resolved(name)
     asks = _check_arguments(function, name, arguments)

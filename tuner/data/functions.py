@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces import network
+from search_spaces.code import code_in
 from search_spaces.errors import SearchSpaceError
 from tuner.data import hashes
 from tuner.data.files import one_line
@@ -40,6 +41,7 @@ class Call:
         search_path: folders where its module is looked for.
         steps: split -> batches of an epoch, for pipelines that never end.
         version: what the user calls these data; it is hashed with a pipeline's source.
+        code: the function itself, packed, where it is in no module (`search_spaces.code`).
     """
 
     function: str
@@ -47,6 +49,7 @@ class Call:
     search_path: tuple[str, ...] = ()
     steps: Mapping[str, int] | None = None
     version: str = ""
+    code: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,8 @@ def call(asked: Call) -> Given:
     Raises:
         DatasetError: it fails, or what it returns is nothing that Tuner takes; one line, and the traceback of an exception of its own.
     """
-    check(asked.function, asked.search_path)
+    if not asked.code:
+        check(asked.function, asked.search_path)
     with _answered(asked, ("train", "validation"), whole=False) as (answer, folder):
         parts, pipelines = {}, {}
         for split, given in answer["splits"].items():
@@ -143,7 +147,7 @@ def _arrays(given: Mapping[str, Any], folder: Path) -> Arrays:
 def _answered(asked: Call, splits: tuple[str, ...], *, whole: bool) -> Iterator[tuple[dict[str, Any], Path]]:
     """Run the process, and give its answer and the folder with its arrays, which is gone afterwards."""
     request: dict[str, Any] = {"function": asked.function, "arguments": dict(asked.arguments), "search_path": list(asked.search_path), "splits": list(splits)}
-    request |= {"whole": whole, "steps": dict(asked.steps or {})}
+    request |= {"whole": whole, "steps": dict(asked.steps or {}), **code_in(asked.code)}
     with tempfile.TemporaryDirectory(prefix="tuner-data-") as name:
         folder = Path(name)
         said = folder / "said"

@@ -70,18 +70,21 @@ def of_splits(parts: Mapping[str, tuple[Arrays, str]], section: DatasetSection, 
     return Raw(train, test, content_hash, class_names=section.classes or (), validation=by_split.get("validation"))
 
 
-def of_function(section: DatasetSection, search_path: tuple[str, ...] = ()) -> Raw:
+def of_function(section: DatasetSection, search_path: tuple[str, ...] = (), *, code: bytes = b"", text: str = "") -> Raw:
     """Call a function of the user's own, in a process of its own, and return what it gives.
 
     Args:
         section: `[dataset]`.
         search_path: folders where the function's module is looked for.
+        code: the function itself, packed, where it is in no module.
+        text: its source, likewise.
 
     Raises:
         DatasetError: the function fails, or gives what cannot be used.
     """
     steps = {"train": section.steps_per_epoch, "validation": section.validation_steps, "test": section.validation_steps}
-    asked = Call(section.source, section.arguments, search_path, {split: count for split, count in steps.items() if count is not None}, section.version or "")
+    known_steps = {split: count for split, count in steps.items() if count is not None}
+    asked = Call(section.source, section.arguments, search_path, known_steps, f"{section.version or ''}{text}", code)
     given = functions.call(asked)
     several = len(given.arrays) > 1
     parts = {split: (part, f"{section.source}{f' ({split})' if several else ''}: x") for split, part in given.arrays.items()}

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from search_spaces.code import code_in, take_code
 from tuner.errors import SweepError
 from tuner.results.card import read_card
 from tuner.study import builder_copy
-from tuner.training.code import code_in, take_code
 from tuner.training.trainer import TrainingConfig
 
 
@@ -48,7 +48,7 @@ def _rebuilt(folder: Path, card: dict[str, Any], code: bytes, search_path: Seque
     places = (*builder_copy.kept(card, folder), *search_path)
     config = TrainingConfig.from_json({**card["recipe"], "search_path": places})
     sys.path[:0] = [place for place in places if place not in sys.path]
-    take_code(code_in(code), config.builder)
+    take_code(code_in(code))
     problem = Problem(config.task, tuple(card["input_shape"]), config.outputs, 1, config.epochs, config.center, config.spread)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")

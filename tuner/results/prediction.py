@@ -17,16 +17,17 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from cluster import stale_sessions as leftovers
+from search_spaces.code import IN_MEMORY
 from search_spaces.errors import nearest
 from tuner.data.dataset import Features, read_for_prediction
 from tuner.data.dialect import dialect_in
+from tuner.data.inputs import inputs_from_json
 from tuner.data.pool import Pool
 from tuner.data.scaling import from_json
 from tuner.data.splits import Fold
 from tuner.errors import SweepError
 from tuner.results.card import CARD, no_card, read_card
 from tuner.study import builder_copy
-from tuner.training.code import IN_MEMORY
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.saved_model import BUILDER
 from tuner.training.shared_data import store
@@ -91,7 +92,11 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
         DatasetError: the rows are not like those that it was trained on.
     """
     card = read_card(folder)
-    features, classes = Features.from_json(card["features"]), list(card["classes"])
+    features, classes = inputs_from_json(card["features"]), list(card["classes"])
+    if not isinstance(features, Features):
+        raise SweepError(f"{folder}: its network has several inputs, or words, which predict does not take; expected one array of numbers, or use model()")
+    if features.columns:
+        raise SweepError(f"{folder}: its network was trained on a table; expected `tuner predict {folder} TABLE`, which knows its columns")
     places = (*builder_copy.kept(card, folder), *search_path)
     config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": places}), from_json(card["scaling"])
     rows = np.asarray(x)

@@ -12,20 +12,29 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from search_spaces.code import packed
 from tuner.errors import SpecError
 from tuner.monitor.console import QuietView, View, view_for
 from tuner.monitor.notebook import NotebookView, in_notebook
 from tuner.spec import sweep_spec as specs
 from tuner.spec.builder_style import styled
 from tuner.sweep import plan as plans
-from tuner.sweep.api_code import Code, code_of, own_folders
-from tuner.sweep.api_data import Asked, asked_for
+from tuner.sweep.api_code import code_of, own_folders
+from tuner.sweep.api_data import asked_for
 from tuner.sweep.api_result import Comparison, Plan, Replay, Result
 from tuner.sweep.api_spec import values_of
 from tuner.sweep.given import Given
 
 
-def run(build_model: Any = None, data: Any = None, *, spec: str | Path | Mapping[str, Any] | None = None, quiet: bool = False, **keys: Any) -> Result:
+def run(
+    build_model: Any = None,
+    data: Any = None,
+    *,
+    spec: str | Path | Mapping[str, Any] | None = None,
+    quiet: bool = False,
+    changed_builder: bool = False,
+    **keys: Any,
+) -> Result:
     """Search, confirm, retrain and test, as `tuner run` does; go on with a sweep of this name that is there already.
 
     Args:
@@ -34,6 +43,7 @@ def run(build_model: Any = None, data: Any = None, *, spec: str | Path | Mapping
         data: arrays `(x, y)`, `tuner.Data(train=..., validation=..., test=...)`, a function that returns them, a file, or the name of a source.
         spec: a sweep.toml, or what one would hold.
         quiet: show no progress.
+        changed_builder: go on with a sweep of this name although its builder has changed; the record says from which trial on.
         keys: any key of sweep.toml: `trials=50`, `max_epochs=20`, `name="first"`, a section as a dictionary (`search={"sampler": "tpe"}`), or
             `section__key` where several sections have it.
 
@@ -53,13 +63,16 @@ def run(build_model: Any = None, data: Any = None, *, spec: str | Path | Mapping
         True
     """
     from tuner.sweep.journey import run_sweep
+    from tuner.sweep.reopen import take_on_builder
 
-    checked, given, code = _asked(build_model, data, spec, keys)
+    checked, given = _asked(build_model, data, spec, keys)
     with _interruptible() as interrupted, _view(quiet) as view, _loading_ahead(checked):
+        if changed_builder and (line := take_on_builder(checked.sweep_folder, given)):
+            view.note(line)
         run_sweep(checked, view=view, interrupted=interrupted, given=given)
         if interrupted.is_set():
             raise KeyboardInterrupt(f"interrupted; run it again, and {checked.name} goes on (everything is in {checked.sweep_folder})")
-    return Result(checked.sweep_folder, code.code, given.search_path)
+    return Result(checked.sweep_folder, given.code, given.search_path)
 
 
 def plan(build_model: Any = None, data: Any = None, *, spec: str | Path | Mapping[str, Any] | None = None, quiet: bool = False, **keys: Any) -> Plan:
@@ -76,7 +89,7 @@ def plan(build_model: Any = None, data: Any = None, *, spec: str | Path | Mappin
         SpecError, DatasetError, SearchSpaceError, ClusterError: see `run`.
     """
     measure, price = keys.pop("measure", 4), keys.pop("price_per_hour", None)
-    checked, given, _ = _asked(build_model, data, spec, keys)
+    checked, given = _asked(build_model, data, spec, keys)
     with _interruptible() as interrupted, _view(quiet) as view:
         return Plan(plans.make_plan(checked, measure=measure, price_per_hour=price, view=view, interrupted=interrupted, given=given))
 
@@ -113,7 +126,7 @@ def simulate(folder: str | Path, **changes: Any) -> Replay:
     return Replay.of(Path(folder), changes)
 
 
-def _asked(builder: Any, data: Any, spec: str | Path | Mapping[str, Any] | None, keys: Mapping[str, Any]) -> tuple[specs.SweepSpec, Given, Code]:
+def _asked(builder: Any, data: Any, spec: str | Path | Mapping[str, Any] | None, keys: Mapping[str, Any]) -> tuple[specs.SweepSpec, Given]:
     """Return the checked spec that a call means, and what it holds beside that."""
     values = values_of(spec, keys)
     folders = own_folders()
@@ -129,11 +142,8 @@ def _asked(builder: Any, data: Any, spec: str | Path | Mapping[str, Any] | None,
     if isinstance(values["search"], dict) and not values["search"].keys() & {"trials", "epochs", "seconds"}:
         values["search"] = {**values["search"], "trials": 50}
     checked = specs.check(styled(values, folders))
-    return checked, _given(checked, code, asked, folders), code
-
-
-def _given(checked: specs.SweepSpec, code: Code, asked: Asked, folders: list[str]) -> Given:
-    return Given(tuple(folders), code.code, code.source, asked.loader(checked.dataset, checked.seed))
+    load = asked.loader(checked.dataset, checked.seed, tuple(folders))
+    return checked, Given(tuple(folders), packed({**code.functions, **asked.functions}), code.source, load)
 
 
 def _without(values: Any, section: str, told: Mapping[str, Any]) -> dict[str, Any]:

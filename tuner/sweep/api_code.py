@@ -4,15 +4,16 @@ import inspect
 import os
 import sys
 import sysconfig
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search_spaces.code import IN_MEMORY
 from search_spaces.define_by_run.styles import CONFIGURATION, is_hypermodel, style_of
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.spaces import SPACES
 from tuner.errors import SpecError
-from tuner.training.code import IN_MEMORY, packed
 from tuner.training.source_text import name_of, text_of
 
 
@@ -23,13 +24,13 @@ class Code:
     Attributes:
         space: keys of `[space]`.
         name: what the sweep is called where nobody says.
-        code: the builder itself, packed, where it is in no module.
+        functions: `in_memory:name` -> the builder, where it is in no module.
         source: its text, likewise.
     """
 
     space: dict[str, Any]
     name: str
-    code: bytes = b""
+    functions: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
 
 
@@ -43,7 +44,6 @@ def code_of(builder: Any, search_path: list[str]) -> Code:
 
     Raises:
         SpecError: it is none of these.
-        SearchSpaceError: it holds what cannot leave its process.
     """
     if builder is None:
         return Code({}, "sweep")
@@ -62,10 +62,10 @@ def code_of(builder: Any, search_path: list[str]) -> Code:
     except SearchSpaceError as error:
         raise SpecError(f"build_model: {error}") from error
     found = name_of(builder, search_path)
-    space = {"builder": found or f"{IN_MEMORY}:{name}", **({"define_by_run": True} if itself else {})}
+    space: dict[str, Any] = {"builder": found or f"{IN_MEMORY}:{name}", **({"define_by_run": True} if itself else {})}
     if found is not None:
         return Code(space, name)
-    return Code(space, name, packed(builder, name), text_of(builder))
+    return Code(space, name, {space["builder"]: builder}, text_of(builder))
 
 
 def own_folders() -> list[str]:

@@ -1,35 +1,39 @@
-"""What `data` of `tuner.run` may be: arrays in memory, a function, a file, or the name of a source."""
+"""What `data` of `tuner.run` may be: arrays in memory in any structure, a function, a file, or the name of a source."""
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tuner.data import dataset as data
-from tuner.data import hashes
-from tuner.data.section import DatasetSection
-from tuner.data.sources import SOURCES, Examples, Raw
+from search_spaces.code import IN_MEMORY, packed
+from tuner.data import dataset, hashes, sources
+from tuner.data.returned import Arrays, Batches, by_split
+from tuner.data.section import SOURCE_NAMES, DatasetSection
+from tuner.data.structure import leaves, map_leaves, paths
 from tuner.errors import DatasetError
 from tuner.sweep.given import Load
-from tuner.training.source_text import name_of
+from tuner.training.source_text import name_of, text_of
 
 EXPECTED = (
     "expected arrays (x, y), tuner.Data(train=(x, y), ...), a function that returns them, a file (.npz, .csv, .parquet), or the name of a source: "
-    + ", ".join(SOURCES)
+    + ", ".join(SOURCE_NAMES)
 )
+# What data in memory are called where sources are named.
+ARRAYS = f"{IN_MEMORY}:data"
 
 
 @dataclass(frozen=True)
 class Data:
     """Data in memory, split as their owner wants them.
 
+    Each split is `(x, y)`, `(x, y, weights)`, `x` alone, or a dictionary of `x`, `y`, `w` and what rows are divided by; x and y are arrays, or tuples, lists or
+    dictionaries of arrays.
+
     Attributes:
-        train: (x, y), or a dictionary of `x` and `y`.
-        validation: likewise; None: it is drawn from `train`.
-        test: likewise, sealed until the search is over; None: it is drawn from `train`.
+        train: what is searched on.
+        validation: what trials are compared by; None: it is drawn from `train`.
+        test: sealed until the search is over; None: it is drawn from `train`.
     """
 
     train: Any
@@ -43,18 +47,32 @@ class Asked:
 
     Attributes:
         section: keys of `[dataset]`.
-        held: the data themselves; None where they lie elsewhere.
+        held: the data themselves, by split; empty where they lie elsewhere.
+        functions: `in_memory:name` -> the function that makes them, where it is in no module.
+        text: the source of that function.
     """
 
     section: Mapping[str, Any]
-    held: Data | None = None
+    held: Mapping[str, Arrays] = field(default_factory=dict)
+    functions: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
 
-    def loader(self, section: DatasetSection, seed: int) -> Load | None:
-        """Return what loads them; None where the spec says where they are."""
-        held = self.held
-        if held is None:
+    def loader(self, section: DatasetSection, seed: int, search_path: tuple[str, ...]) -> Load | None:
+        """Return what loads them; None where the spec says where they are.
+
+        Args:
+            section: `[dataset]`, checked.
+            seed: of the splits.
+            search_path: folders where modules are looked for.
+        """
+        if self.functions:
+            code = packed(self.functions)
+            return lambda: dataset.assemble(sources.of_function(section, search_path, code=code, text=self.text), section, seed)
+        if not self.held:
             return None
-        return lambda: data.assemble(_raw(held), section, seed)
+        parts = {split: (part, f"data{f' ({split})' if len(self.held) > 1 else ''}: x") for split, part in self.held.items()}
+        named = {f"{split}/{name}": leaf for split, part in self.held.items() for name, leaf in _named(part).items()}
+        return lambda: dataset.assemble(sources.of_splits(parts, section, hashes.of_arrays(named)), section, seed)
 
 
 def asked_for(given: Any, search_path: list[str]) -> Asked:
@@ -71,59 +89,37 @@ def asked_for(given: Any, search_path: list[str]) -> Asked:
         return Asked({})
     if isinstance(given, str | Path):
         return Asked(_place(str(given)))
-    if isinstance(given, types.FunctionType):
-        name = name_of(given, search_path)
-        if name is not None and _takes_functions():
-            return Asked({"source": name})
-        return Asked({}, _held(given()))
-    return Asked({}, _held(given))
-
-
-def _takes_functions() -> bool:
-    return DatasetSection.model_fields["source"].annotation is str
+    if isinstance(given, types.FunctionType | types.MethodType | type):
+        found = name_of(given, search_path)
+        if found is not None:
+            return Asked({"source": found})
+        name = getattr(given, "__name__", "")
+        name = f"{IN_MEMORY}:{name if name.isidentifier() else 'load'}"
+        return Asked({"source": name}, functions={name: given}, text=text_of(given))
+    if isinstance(given, Data):
+        given = {split: part for split, part in vars(given).items() if part is not None}
+    parts = by_split(given, "data")
+    held = {}
+    for split, part in parts.items():
+        if isinstance(part, Batches):
+            raise DatasetError(f"data: {split} is a live pipeline, which cannot be sent to trials; expected a function that makes it: data=lambda: ...")
+        # Views: what is made read-only here stays writable for the program.
+        x, y, w = (map_leaves(lambda leaf: leaf.view(), each) for each in (part.x, part.y, part.w))
+        held[split] = Arrays(x, y, w, part.aside)
+    return Asked({"source": ARRAYS}, held)
 
 
 def _place(given: str) -> dict[str, Any]:
-    if given in SOURCES or ":" in given.partition("://")[0]:
+    if given in SOURCE_NAMES or (":" in given and "://" not in given and not Path(given).exists()):
         return {"source": given}
     suffix = Path(given).suffix
     if suffix == ".npz":
         return {"source": "npz", "path": given}
-    if suffix or Path(given).is_dir():
+    if suffix or "://" in given or Path(given).is_dir():
         return {"source": "table", "path": given}
     raise DatasetError(f"data: got {given!r}; {EXPECTED}")
 
 
-def _held(given: Any) -> Data:
-    if isinstance(given, Data):
-        return given
-    if isinstance(given, Mapping) and "train" in given:
-        return Data(**given)
-    if isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, tuple) and len(part) == 2 for part in given):
-        return Data(given[0], test=given[1])  # what Keras's own load_data returns
-    return Data(given)
-
-
-def _raw(held: Data) -> Raw:
-    if held.validation is not None:
-        raise DatasetError("data.validation: not taken yet; leave it to be drawn from train")
-    pool, arrays = _examples(held.train, "train")
-    test = None
-    if held.test is not None:
-        test, others = _examples(held.test, "test")
-        arrays |= others
-    return Raw(pool, test, hashes.of_arrays(arrays))
-
-
-def _examples(given: Any, name: str) -> tuple[Examples, dict[str, np.ndarray]]:
-    if isinstance(given, Mapping) and set(given) == {"x", "y"}:
-        given = (given["x"], given["y"])
-    if not (isinstance(given, tuple | list) and len(given) == 2):
-        raise DatasetError(f"data: got {type(given).__name__} as {name}; {EXPECTED}")
-    x, y = (np.asarray(part) for part in given)
-    if x.ndim < 2 or not len(x) or len(x) != len(y):
-        raise DatasetError(f"data: {name} has x of shape {x.shape} and y of shape {y.shape}; expected as many rows in both, and x with two axes or more")
-    # A copy: what the program does to its arrays later is no part of the sweep.
-    x = np.array(x if x.dtype == np.uint8 else x.astype(np.float32))
-    y = np.array(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
-    return Examples(x, y, np.arange(len(x), dtype=np.int64)), {f"{name}/x": x, f"{name}/y": y}
+def _named(part: Arrays) -> dict[str, Any]:
+    structure = {"x": part.x, "y": part.y, "w": part.w, **part.aside}
+    return dict(zip(paths(structure), leaves(structure), strict=True))

@@ -94,7 +94,7 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
         "stages": [],
         "objective": {"metric": study.objective.metric, "mode": study.objective.mode},
         "begun_in": reopen.begun_in(given.search_path),
-        "in_memory": [what for what, there in (("builder", given.code), ("data", given.load)) if there],
+        "in_memory": [what for what, there in (("builder", given.source), ("data", given.load)) if there],
         "spec": specs.to_json(spec),
         "dataset": dataset.facts,  # the last one: `reopen.recorded` takes it as the sign of a whole beginning
     }

@@ -16,7 +16,7 @@ class Given:
 
     Attributes:
         search_path: folders in which the builder's module is looked for.
-        code: the builder itself, where it is in no module (`tuner.training.code`); empty: its name says where it is.
+        code: the builder itself, where it is in no module (`search_spaces.code`); empty: its name says where it is.
         source: the text of that builder and of what it uses; empty where its module has it.
         load: gives the data where they are in memory; None: they are where the spec says.
     """

@@ -122,12 +122,12 @@ def check_builder(folder: Path, changed_builder: bool = False) -> None:
         sources.refuse(folder, sources.changes(read_study(folder).facts, folder, sources.sources_of(begun.spec.space.builder, begun.search_path)))
 
 
-def take_on_builder(folder: Path, search_path: tuple[str, ...]) -> str | None:
+def take_on_builder(folder: Path, given: Given) -> str | None:
     """Let a sweep go on with a builder that has changed since it began; the record says from which trial on.
 
     Args:
         folder: of the sweep.
-        search_path: folders in which the builder is looked for.
+        given: where the builder is.
 
     Returns:
         What has changed, in a line; None where nothing has, or no sweep is there.
@@ -142,7 +142,7 @@ def take_on_builder(folder: Path, search_path: tuple[str, ...]) -> str | None:
             study = read_study(folder)
         except SweepError:  # nothing is recorded yet, or the run itself says what is wrong with it
             return None
-        files = sources.sources_of((study.facts.get("spec") or {}).get("space", {}).get("builder"), search_path)
+        files = given.files((study.facts.get("spec") or {}).get("space", {}).get("builder"))
         lines = sources.changes(study.facts, folder, files)
         if not lines:
             return None

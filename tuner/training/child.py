@@ -20,11 +20,11 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
+from search_spaces.code import take_code
 from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.errors import REFUSALS, TrialDiverged
 from tuner.training import keras_settings, space_request
-from tuner.training.code import take_code
 from tuner.training.shared_data import mapped, read_folds
 from tuner.training.trainer import Training, TrainingConfig
 
@@ -136,7 +136,7 @@ def _begin(request: dict[str, Any], shared: _Shared) -> tuple[Training, dict[str
     if request["limits"]["memory_bytes"] is not None:
         limit_memory(request["limits"]["memory_bytes"])
     config = TrainingConfig.from_json(request["recipe"])
-    take_code(request, config.builder)
+    take_code(request)
     training = Training(config, shared.rows, shared.folds)
     return training, {"asked": training.asked, "parameters": training.parameters, "path": training.path, "reason": training.reason, "layers": training.layers()}
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from search_spaces.code import code_in
 from search_spaces.errors import SearchSpaceError
-from tuner.training.code import code_in
 from tuner.training.process import ChildProcess, Limits
 from tuner.training.space_request import VERB
 

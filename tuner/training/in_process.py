@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from search_spaces.code import code_in, take_code
 from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.errors import TrialDiverged
 from tuner.training.child import refusal
-from tuner.training.code import code_in, take_code
 from tuner.training.process import Limits, ProcessDied
 from tuner.training.trainer import Training, TrainingConfig
 
@@ -44,7 +44,7 @@ class TrainingHere:
             pool: the rows.
             folds: one for each network, with its scaling.
             limits: what a process of its own would be held to.
-            code: the builder itself, as `tuner.training.code` packs it, where it is in no module; empty: its name says where it is.
+            code: the builder itself, as `search_spaces.code` packs it, where it is in no module; empty: its name says where it is.
 
         Raises:
             ProcessDied: the networks could not be built.
@@ -70,7 +70,7 @@ class TrainingHere:
             import keras
 
             keras.backend.clear_session(free_memory=True)
-            take_code(code_in(self._code), config.builder)
+            take_code(code_in(self._code))
             self._training = Training(config, self._pool, self._folds)
         self.trainings += 1
         self.parameters, self.path, self.reason = self._training.parameters, self._training.path, self._training.reason

@@ -19,10 +19,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from search_spaces.code import code_in
 from tuner.data.splits import Fold
 from tuner.errors import TrialDiverged
 from tuner.training import forkserver, starting
-from tuner.training.code import code_in
 from tuner.training.shared_data import SharedData
 from tuner.training.trainer import TrainingConfig
 
@@ -224,7 +224,7 @@ class TrainingProcess(ChildProcess):
             limits: what the process may use.
             start: `fork`, `spawn`, or `auto`: fork where that is safe.
             timeout_s: how long building the networks may take.
-            code: the builder itself, as `tuner.training.code` packs it, where it is in no module; empty: its name says where it is.
+            code: the builder itself, as `search_spaces.code` packs it, where it is in no module; empty: its name says where it is.
 
         Raises:
             ProcessDied: the networks could not be built.

@@ -3,8 +3,8 @@
 import sys
 from typing import Any
 
+from search_spaces.code import take_code
 from search_spaces.errors import SearchSpaceError
-from tuner.training.code import take_code
 
 VERB = "find_space"
 
@@ -19,7 +19,7 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
         `found`, or the `mistake` of the builder.
     """
     sys.path[:0] = [folder for folder in request["search_path"] if folder not in sys.path]
-    take_code(request, request["builder"])
+    take_code(request)
     from search_spaces import network
     from search_spaces.define_by_run.building import asker
     from search_spaces.define_by_run.discovery import discover
