@@ -174,7 +174,10 @@ def test_a_keyword_that_is_none_is_told_with_the_nearest(keywords: dict[str, Any
     [
         (3, "build_model: got int; expected a function, a HyperModel, or the name of a space: mlp, cnn"),
         ("mpl", "build_model: got 'mpl'; did you mean 'mlp'? or 'module:function'"),
-        (lambda width: width, "build_model: build_model: got a builder (width); expected (configuration, problem), (hp) for KerasTuner's or (trial) for Optuna's"),
+        (
+            lambda width: width,
+            "build_model: build_model: got a builder (width); expected (configuration, problem), (hp) for KerasTuner's or (trial) for Optuna's",
+        ),
     ],
 )
 def test_what_is_no_builder_is_refused(builder: Any, message: str) -> None:
