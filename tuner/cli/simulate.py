@@ -37,7 +37,7 @@ def simulate(
     if as_json:
         click.echo(json.dumps(vars(seen)))
         return
-    told = f"{sampler or 'its own configurations'}, {spec.scheduler.name}, {workers} worker{'s' * (workers != 1)}"
-    click.echo(f"simulated: {folder} with {told}")
+    under = f"{sampler or 'its own configurations'}, {spec.scheduler.name}, {workers} worker{'s' * (workers != 1)}"
+    click.echo(f"simulated: {folder} with {under}")
     click.echo(f"  would have chosen trial {seen.chosen} of the sweep, seen at {seen.value:.4f}")
     click.echo(f"  {seen.trials} trials, {seen.epochs} epochs ({seen.guessed} of them guessed), {seen.seconds:.1f} s")

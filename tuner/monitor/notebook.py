@@ -41,6 +41,15 @@ class NotebookView:
         self._draw(at_once=True)
 
     def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
+        """Draw what a trial has reported.
+
+        Args:
+            number: of the trial.
+            epoch: from 1.
+            value: of the objective; None where it has none.
+            state: of the trial.
+            cause: why it failed.
+        """
         self._state.update(number, epoch, value, state)
         if state == "failed":
             self._lines.append(f"trial {number} failed at epoch {epoch}: {cause}")
@@ -55,7 +64,12 @@ class NotebookView:
         self._draw(at_once=True)
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
-        """Draw the end; the result itself is what the call returns, and the cell shows."""
+        """Draw the end; the result itself is what the call returns, and the cell shows.
+
+        Args:
+            text: for people.
+            facts: for machines.
+        """
         self._stage = "done"
         self._draw(at_once=True)
 

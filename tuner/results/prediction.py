@@ -85,7 +85,8 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
         search_path: folders in which its module is looked for.
 
     Returns:
-        `(rows,)` class names, as numbers where all of them are whole numbers; `(rows, classes)` probabilities; or `(rows,)` or `(rows, targets)` targets.
+        `(rows,)` class names, strings or int64 where all of them are whole numbers; `(rows, classes)` probabilities, float32; or `(rows,)` or
+        `(rows, targets)` targets, float32.
 
     Raises:
         SweepError: there is no model.

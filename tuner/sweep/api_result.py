@@ -93,7 +93,8 @@ class Result:
             probabilities: of each class, instead of the likeliest.
 
         Returns:
-            `(rows,)` class names, numbers where they are whole numbers; `(rows, classes)` probabilities; or targets as the sweep's own.
+            `(rows,)` class names, strings or int64 where they are whole numbers; `(rows, classes)` probabilities, float32; or targets as the sweep's own,
+            `(rows,)` or `(rows, targets)` float32.
 
         Raises:
             SweepError: there is no model.
