@@ -59,8 +59,8 @@ class NotebookView:
         self._lines.append(text)
         self._draw(at_once=True)
 
-    def forecast(self, found: Mapping[str, Any]) -> None:
-        self._lines.append(self._state.expect(found))
+    def forecast(self, expected: Mapping[str, Any]) -> None:
+        self._lines.append(self._state.expect(expected))
         self._draw(at_once=True)
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:

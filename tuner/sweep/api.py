@@ -134,8 +134,8 @@ def _asked(builder: Any, data: Any, spec: str | Path | Mapping[str, Any] | None,
         folders = [str(Path(spec).resolve().parent), *folders]
     code, asked = code_of(builder, folders), asked_for(data, folders)
     values.setdefault("name", code.name)
-    for section, told in (("space", code.space), ("dataset", dict(asked.section))):
-        values[section] = {**_without(values.get(section, {}), section, told), **told}
+    for section, stated in (("space", code.space), ("dataset", dict(asked.section))):
+        values[section] = {**_without(values.get(section, {}), section, stated), **stated}
     if not values["space"].keys() & {"name", "builder"}:
         values["space"]["name"] = "mlp"
     values.setdefault("search", {})
@@ -146,14 +146,14 @@ def _asked(builder: Any, data: Any, spec: str | Path | Mapping[str, Any] | None,
     return checked, Given(tuple(folders), packed({**code.functions, **asked.functions}), code.source, load)
 
 
-def _without(values: Any, section: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _without(values: Any, section: str, stated: Mapping[str, Any]) -> dict[str, Any]:
     """Return a section of the spec, which must not say otherwise what an argument says."""
     if not isinstance(values, Mapping):
         raise SpecError(f"{section}: got {values!r}; expected a dictionary")
-    other = [key for key in told if key in values and values[key] != told[key]]
+    other = [key for key in stated if key in values and values[key] != stated[key]]
     if other:
-        raise SpecError(f"{section}.{other[0]}: got {values[other[0]]!r} beside {told[other[0]]!r} in the call; expected one of the two")
-    if section == "space" and told and ("name" in values or "builder" in values):
+        raise SpecError(f"{section}.{other[0]}: got {values[other[0]]!r} beside {stated[other[0]]!r} in the call; expected one of the two")
+    if section == "space" and stated and ("name" in values or "builder" in values):
         raise SpecError("space: got a space beside build_model in the call; expected one of the two")
     return dict(values)
 

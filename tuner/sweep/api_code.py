@@ -61,9 +61,9 @@ def code_of(builder: Any, search_path: list[str]) -> Code:
         itself = style_of(builder, name) != CONFIGURATION
     except SearchSpaceError as error:
         raise SpecError(f"build_model: {error}") from error
-    found = name_of(builder, search_path)
-    space: dict[str, Any] = {"builder": found or f"{IN_MEMORY}:{name}", **({"define_by_run": True} if itself else {})}
-    if found is not None:
+    importable = name_of(builder, search_path)
+    space: dict[str, Any] = {"builder": importable or f"{IN_MEMORY}:{name}", **({"define_by_run": True} if itself else {})}
+    if importable is not None:
         return Code(space, name)
     return Code(space, name, {space["builder"]: builder}, text_of(builder))
 
@@ -73,5 +73,5 @@ def own_folders() -> list[str]:
     paths = {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     first = [os.path.dirname(os.path.abspath(main))] if main and not inspect.isbuiltin(main) and Path(main).exists() else []
-    found = [str(Path(folder or os.getcwd()).resolve()) for folder in (*first, *sys.path) if not folder or Path(folder).is_dir()]
-    return [folder for folder in dict.fromkeys(found) if not any(folder == path or folder.startswith(path + os.sep) for path in paths)]
+    places = [str(Path(folder or os.getcwd()).resolve()) for folder in (*first, *sys.path) if not folder or Path(folder).is_dir()]
+    return [folder for folder in dict.fromkeys(places) if not any(folder == path or folder.startswith(path + os.sep) for path in paths)]

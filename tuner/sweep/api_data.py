@@ -90,9 +90,9 @@ def asked_for(given: Any, search_path: list[str]) -> Asked:
     if isinstance(given, str | Path):
         return Asked(_place(str(given)))
     if isinstance(given, types.FunctionType | types.MethodType | type):
-        found = name_of(given, search_path)
-        if found is not None:
-            return Asked({"source": found})
+        importable = name_of(given, search_path)
+        if importable is not None:
+            return Asked({"source": importable})
         name = getattr(given, "__name__", "")
         name = f"{IN_MEMORY}:{name if name.isidentifier() else 'load'}"
         return Asked({"source": name}, functions={name: given}, text=text_of(given))

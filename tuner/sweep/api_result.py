@@ -66,7 +66,7 @@ class Result:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What is known of the sweep as a whole, as report/facts_schema.py lists it."""
+        """The facts of the sweep as a whole, as report/facts_schema.py lists it."""
         return self._board.facts
 
     @property

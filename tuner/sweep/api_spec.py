@@ -73,8 +73,8 @@ def _place(keyword: str) -> tuple[str | None, str]:
 
 
 def _sections() -> dict[str, type[BaseModel]]:
-    found = {}
+    sections: dict[str, type[BaseModel]] = {}
     for name, field in SweepSpec.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found[name] = field.annotation
-    return found
+            sections[name] = field.annotation
+    return sections

@@ -30,7 +30,7 @@ def space_of(spec: specs.SweepSpec, study: Study | None, given: Given, *, view: 
         spec: checked.
         study: the record; None: nothing is written down.
         given: where the builder is.
-        view: is told of the builder's runs, and of what a user should know of the space.
+        view: hears of the builder's runs, and of what a user should know of the space.
         interrupted: set from a signal handler.
 
     Raises:
@@ -46,15 +46,15 @@ def space_of(spec: specs.SweepSpec, study: Study | None, given: Given, *, view: 
         if study is not None and recorded is not None:
             sources.refuse(spec.sweep_folder, sources.changes(study.facts, spec.sweep_folder, given.files(spec.space.builder)))
         view.stage("space", text=f"{spec.builder} is run until its space is known")
-        found = {**_find(spec, given, interrupted), "source": source}
+        seen = {**_find(spec, given, interrupted), "source": source}
         if recorded is not None:
-            _refuse_other(spec, recorded, found)
-            found |= {name: recorded[name] for name in ("parameters", "joined") if name in recorded}  # with what has joined since
-        for note in found["notes"]:
+            _refuse_other(spec, recorded, seen)
+            seen |= {name: recorded[name] for name in ("parameters", "joined") if name in recorded}  # with what has joined since
+        for note in seen["notes"]:
             view.note(note)
         if study is not None:
-            study.set_fact(FOUND, found)
-        recorded = found
+            study.set_fact(FOUND, seen)
+        recorded = seen
     space = spec.search_space(described_space(recorded))
     specs.check_space(spec, space)
     return space
@@ -96,8 +96,8 @@ def _when(table: Mapping[str, Any]) -> str:
         f"{name} >= {wanted['at_least']:g}" if isinstance(wanted, Mapping) else f"{name} = {' or '.join(map(repr, wanted))}"
         for name, wanted in table.get("when", {}).items()
     ]
-    told = f", where {' and '.join(conditions)}" if conditions else ""
-    return f"{told}, if the builder asks for it" if table.get("optional") else told
+    when = f", where {' and '.join(conditions)}" if conditions else ""
+    return f"{when}, if the builder asks for it" if table.get("optional") else when
 
 
 def _source(spec: specs.SweepSpec, given: Given) -> str:
@@ -109,13 +109,13 @@ def _find(spec: specs.SweepSpec, given: Given, interrupted: threading.Event) -> 
         return find_space(spec.builder, search_path=given.search_path, code=given.code, seed=spec.seed, cancelled=interrupted.is_set)
     except ProcessDied as died:
         if interrupted.is_set():
-            raise SweepError("interrupted while the builder's space was being found; run the same command again to go on") from died
-        raise SweepError(f"{spec.builder}: ended its process while its space was being found ({died})\n{died.details}".rstrip()) from died
+            raise SweepError("interrupted while the builder's space was being sought; run the same command again to go on") from died
+        raise SweepError(f"{spec.builder}: ended its process while its space was being sought ({died})\n{died.details}".rstrip()) from died
 
 
-def _refuse_other(spec: specs.SweepSpec, recorded: dict[str, Any], found: dict[str, Any]) -> None:
-    before, now = recorded["parameters"], found["parameters"]
-    whole = recorded["complete"] and found["complete"]
+def _refuse_other(spec: specs.SweepSpec, recorded: dict[str, Any], seen: dict[str, Any]) -> None:
+    before, now = recorded["parameters"], seen["parameters"]
+    whole = recorded["complete"] and seen["complete"]
     joined = recorded.get("joined", ())
     names = [name for name in (dict.fromkeys([*before, *now]) if whole else before) if name not in joined and (whole or name in now)]
     changes: Sequence[str] = [line for name in names for line in specs.differences(before.get(name), now.get(name), name)]

@@ -11,13 +11,13 @@ from tuner.study.record import FOUND, Study
 
 
 class Growth:
-    """Sees what trials have told since it was last asked.
+    """Sees what trials have said since it was last asked.
 
     Args:
         study: the record; what joins is written down in it.
         space: as it is searched now.
         learn_from: makes the sampler of a larger space.
-        view: is told of what joins.
+        view: hears of what joins.
     """
 
     def __init__(self, study: Study, space: SearchSpace, *, learn_from: Callable[[SearchSpace], None], view: View) -> None:
@@ -38,10 +38,10 @@ class Growth:
             return None
         parameters = {name: _parameter(table) for name, table in joined.items()}
         self._space = SearchSpace(self._space.name, {**self._space.parameters, **parameters}, self._space.builder)
-        found = self._study.facts[FOUND]
+        recorded = self._study.facts[FOUND]
         described = SearchSpace(self._space.name, parameters, self._space.builder).describe()["parameters"]
-        names = [*found.get("joined", ()), *parameters]
-        self._study.set_fact(FOUND, {**found, "parameters": {**found["parameters"], **described}, "joined": names})
+        names = [*recorded.get("joined", ()), *parameters]
+        self._study.set_fact(FOUND, {**recorded, "parameters": {**recorded["parameters"], **described}, "joined": names})
         self._study.set_fact("space", self._space.describe()["parameters"])
         self._learn_from(self._space)
         self._view.note(f"{self._space.builder} asked for more than was found before: {', '.join(parameters)}; searched from now on")

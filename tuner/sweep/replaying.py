@@ -19,7 +19,7 @@ def replayed(
     workers: int = 1,
     seed: int | None = None,
 ) -> tuple[Replay, specs.SweepSpec]:
-    """Return what a sweep would have found under other rules, and the spec of these rules.
+    """Return what a sweep would have come to under other rules, and the spec of these rules.
 
     Args:
         folder: of the sweep.
@@ -42,7 +42,7 @@ def replayed(
     if sampler is not None:
         values["search"] |= {"sampler": sampler, "trials": begun.search.trials or len(study.trials())}
     spec = specs.check(values)
-    found = replay(
+    outcome = replay(
         study,
         spec.search_space(space_of_record(study)),
         search=None if sampler is None else spec.search,
@@ -51,4 +51,4 @@ def replayed(
         workers=workers,
         seed=spec.seed if seed is None else seed,
     )
-    return found, spec
+    return outcome, spec

@@ -49,4 +49,4 @@ def find_space(
         answer = process.ask(request, seconds + PATIENCE_S, cancelled)
     if "mistake" in answer:
         raise SearchSpaceError(answer["mistake"])
-    return answer["found"]
+    return answer["space"]

@@ -55,9 +55,9 @@ def name_of(builder: Any, search_path: list[str]) -> str | None:
     module, name = getattr(builder, "__module__", None), getattr(builder, "__qualname__", "")
     if not (isinstance(builder, types.FunctionType) or inspect.isclass(builder)) or module in (None, "__main__") or not name.isidentifier():
         return None
-    found = sys.modules.get(str(module))
-    file = getattr(found, "__file__", None)
-    if found is None or file is None or getattr(found, name, None) is not builder or not file.endswith(".py"):
+    imported = sys.modules.get(str(module))
+    file = getattr(imported, "__file__", None)
+    if imported is None or file is None or getattr(imported, name, None) is not builder or not file.endswith(".py"):
         return None
     root = Path(file).resolve().parents[str(module).count(".") + (Path(file).name == "__init__.py")]
     return f"{module}:{name}" if any(Path(folder or ".").resolve() == root for folder in search_path) else None
@@ -99,7 +99,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def _goes_along(value: Any) -> bool:
-    """Say whether something is sent with the builder rather than found in a module."""
+    """Say whether something is sent with the builder rather than imported from a module."""
     return (inspect.isclass(value) or isinstance(value, types.FunctionType)) and getattr(value, "__module__", None) in (None, "__main__")
 
 

@@ -16,7 +16,7 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
         request: as it was sent.
 
     Returns:
-        `found`, or the `mistake` of the builder.
+        `space`, or the `mistake` of the builder.
     """
     sys.path[:0] = [folder for folder in request["search_path"] if folder not in sys.path]
     take_code(request)
@@ -26,7 +26,7 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
 
     builder = request["builder"]
     try:
-        found = discover(asker(network.resolved(builder), builder), builder, seconds=request["seconds"], seed=request["seed"])
+        shown = discover(asker(network.resolved(builder), builder), builder, seconds=request["seconds"], seed=request["seed"])
     except SearchSpaceError as error:
         return {"mistake": str(error)}
-    return {"found": found.to_json()}
+    return {"space": shown.to_json()}
