@@ -230,7 +230,7 @@ def test_missing_number_of_a_new_row_waits_for_the_scaling(read: Callable, tmp_p
         (flowers(), {"features": ["lenght"]}, "dataset.features: no column 'lenght' in .*; did you mean 'length'"),
         (flowers(), {"exclude": ["lenght"]}, "dataset.exclude: no column 'lenght' in .*; did you mean 'length'"),
         (flowers(), {"exclude": ["length", "petals", "wild", "colour"]}, "expected at least one to predict from"),
-        (flowers(), {"target": ["length", "kind"]}, "target 'kind': got values of type string; expected numbers, as there are several"),
+        (flowers(), {"target": ["length", "kind"], "task": "regression"}, "target 'kind': got values of type string; expected numbers, as there are several"),
         (flowers(), {"columns": {"colour": "number"}}, "dataset.columns: colour = \"number\", but it holds 'blue'"),
         (flowers(), {"columns": {"length": "date"}}, 'dataset.columns: length = "date", but its values are of type double'),
         (flowers(kind=pa.array(range(ROWS), pa.timestamp("s"))), {}, r"target 'kind': got values of type timestamp\[.*\]; .* a date is no class"),

@@ -14,13 +14,14 @@ from tuner.data import features as features_room
 from tuner.data.dataset_facts import facts_of
 from tuner.data.decisions import Decision
 from tuner.data.division import Division, Rows, class_notes, divide
-from tuner.data.each_input import decide_each
+from tuner.data.each_input import decide_each, of_plain
 from tuner.data.examples import Examples, Raw, joined, rows_of
 from tuner.data.features import Features
 from tuner.data.from_tables import read_test, table_of
 from tuner.data.inputs import Inputs
 from tuner.data.interpret import Interpretation, of_columns
 from tuner.data.piped import piped
+from tuner.data.plain_columns import columns_of
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling, apply
 from tuner.data.sealed_test import SealedTest
@@ -80,7 +81,8 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
     given = raw.pool if raw.validation is None else joined(raw.pool, raw.validation)
     asked = raw.task or section.task
     given = replace(given, y=_plain(given.y, asked))
-    targets = tasks.fit(given.y, asked, names=raw.class_names, one_hot=section.one_hot)
+    apart = raw.columns is not None and isinstance(given.y, dict)
+    targets = tasks.several(given.y) if apart else tasks.fit(given.y, asked, names=raw.class_names, one_hot=section.one_hot)
     y = targets.encode(given.y, "labels")
     divided = divide(_rows(raw, given, section, targets, y), section, seed)
 
@@ -117,6 +119,7 @@ def assemble(raw: Raw, section: DatasetSection, seed: int) -> tuple[Dataset, Sea
         test_rows,
         w=taken.w,
         methods=methods,
+        heads={name: part.classes for name, part in targets.parts.items() if part.classes} if isinstance(targets, tasks.Several) else {},
     )
     decisions += [*raw.notes, *notes, *_split_decisions(raw, given, section, targets, y, divided)]
     facts = facts_of(dataset, raw.content_hash, section, seed)
@@ -166,6 +169,9 @@ def _scalings(
             raise DatasetError(f"dataset.scaling: got {min(unknown)!r}; there is one input, x; expected a word for it")
         scale, largest, decision = arrays.decide(x, asked, raw.largest)
         return scale, largest, (), [decision]
+    if isinstance(features, Inputs) and features.columns:
+        methods, notes = of_plain(features, section.scaling)
+        return "none", 255.0, methods, [*notes, *(raw.columns.left_out if raw.columns else ())]
     methods, notes = decide_each(dict(zip(paths(x), leaves(x), strict=True)), section.scaling)
     return "none", 255.0, methods, notes
 
@@ -174,6 +180,8 @@ def _features(rows: Any, section: DatasetSection, columns: Interpretation | None
     if columns is None:
         single = isinstance(rows, np.ndarray) and rows.dtype in (np.uint8, np.float32)
         return features_room.of_array(rows, section.missing) if single else Inputs.of(rows, section.missing)
+    if not section.encode:
+        return Inputs.of_table(rows, columns_of(columns), section.missing, section.columns)
     options = {"missing": section.missing, "indicators": section.missing_indicators, "max_categories": section.max_categories}
     return features_room.of_table(rows, columns, **options)  # type: ignore[arg-type]
 

@@ -11,6 +11,8 @@ import numpy as np
 from search_spaces.errors import nearest
 from tuner.data.arrays import KEY, decide
 from tuner.data.decisions import SCALED, Decision
+from tuner.data.inputs import Inputs
+from tuner.data.values import FILLED
 from tuner.errors import DatasetError
 
 
@@ -49,4 +51,35 @@ def decide_each(inputs: Mapping[str, np.ndarray], asked: str | Mapping[str, str]
             kind = {"S": "words", "b": "booleans"}.get(x.dtype.kind, "whole numbers")
             methods.append((None, 255.0))
             decisions.append(Decision(name, kind, SCALED["none"]))
+    return tuple(methods), decisions
+
+
+def of_plain(inputs: Inputs, asked: str | Mapping[str, str]) -> tuple[tuple[tuple[str | None, float], ...], list[Decision]]:
+    """Decide how columns that are not encoded are scaled: not at all, unless the spec says so; missing numbers are filled all the same.
+
+    Args:
+        inputs: of a table.
+        asked: `dataset.scaling`: a word for all numbers, or column -> word.
+
+    Returns:
+        As `decide_each`.
+
+    Raises:
+        DatasetError: `asked` names a column that is not there, or words.
+    """
+    kinds = {leaf.path: leaf.dtype for leaf in inputs.leaves}
+    if isinstance(asked, Mapping):
+        for path in asked:
+            if path not in kinds:
+                raise DatasetError(f"dataset.scaling: there is no column {path!r}; {nearest(path, list(kinds))}")
+            if kinds[path] == "string":
+                raise DatasetError(f"dataset.scaling: column {path!r} holds words; expected numbers to scale")
+    methods: list[tuple[str | None, float]] = []
+    decisions = []
+    for path, kind in kinds.items():
+        word = asked.get(path, "auto") if isinstance(asked, Mapping) else asked if kind == "float32" else "auto"
+        method = word if word != "auto" else "none" if kind == "float32" and inputs.missing in FILLED else None
+        methods.append((method, 255.0))
+        name = {"string": "words", "int64": "whole numbers"}.get(kind, "numbers")
+        decisions.append(Decision(path, name, SCALED[method or "none"], "", "" if kind != "int64" else f'dataset.columns.{path} = "number"'))
     return tuple(methods), decisions

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import columns, hashes
+from tuner.data import columns, hashes, plain_columns
 from tuner.data.dialect import Dialect
 from tuner.data.features import Features
+from tuner.data.inputs import Inputs
 from tuner.data.interpret import Interpretation, Rules, interpret
 from tuner.data.problems import Problems
+from tuner.data.readings import kind_of
 from tuner.data.section import DatasetSection
+from tuner.data.structure import Structure
 from tuner.data.tables import Table
 from tuner.data.words import is_number
 from tuner.errors import DatasetError
@@ -31,12 +34,12 @@ class Rows:
 
     Attributes:
         x: feature columns, normalised; see `columns.normalise`.
-        y: (n,) labels or targets of any type, or (n, k) targets.
+        y: (n,) labels or targets of any type, (n, k) targets, or a dict of them by name.
         rows: (n,) int64: their row numbers in the table, before rows with missing values were dropped.
     """
 
     x: "pa.Table"
-    y: np.ndarray
+    y: Structure
     rows: np.ndarray
 
 
@@ -171,7 +174,9 @@ def read_test(
     return _rows_of(test, section, interpretation, problems), hashes.of_table(test)
 
 
-def read_rows_to_predict(path: str | Path, features: Features, dialect: Dialect, *, target: tuple[str, ...] = (), format: str | None = None) -> "pa.Table":
+def read_rows_to_predict(
+    path: str | Path, features: Features | Inputs, dialect: Dialect, *, target: tuple[str, ...] = (), format: str | None = None
+) -> "pa.Table":
     """Read the columns of the features from a table without labels.
 
     Args:
@@ -239,6 +244,17 @@ def _with_points(table: Table, pool: "pa.Table", found: Interpretation, rules: R
     )
 
 
+def are_apart(section: DatasetSection, targets: "pa.Table") -> bool:
+    """Say whether several targets are learnt each by itself: by the user's word, or because not all of them are numbers.
+
+    Args:
+        section: `[dataset]`.
+        targets: as they are read.
+    """
+    mixed = any(kind_of(field.type) != "number" for field in targets.schema)
+    return len(targets.column_names) > 1 and (section.task == "custom" or (section.task is None and mixed))
+
+
 def _rows_of(table: "pa.Table", section: DatasetSection, found: Interpretation, problems: Problems) -> Rows:
     """Return the rows of a table that `missing` leaves.
 
@@ -246,7 +262,7 @@ def _rows_of(table: "pa.Table", section: DatasetSection, found: Interpretation, 
         DatasetError: all that has been gathered, and what is found here.
     """
     x = y = table.select([])
-    labels = np.zeros(0)
+    labels: Structure = np.zeros(0)
     rows = np.arange(table.num_rows, dtype=np.int64)
     with problems.gathered():
         x = columns.normalise(table, found.features)
@@ -257,10 +273,12 @@ def _rows_of(table: "pa.Table", section: DatasetSection, found: Interpretation, 
             columns.check_no_holes(x, section.missing, found.notes)
     with problems.gathered():
         y = columns.read_targets(table, found.targets)
-        columns.check_targets(y)
+        apart = are_apart(section, y)
+        if not apart:
+            columns.check_targets(y)
         if section.missing == "drop" and not problems.told:
             rows = rows[columns.whole_rows(x, y)]
             x, y = x.take(rows), y.take(rows)
-        labels = columns.targets(y, y.column_names) if y.column_names else labels
+        labels = plain_columns.target_arrays(y) if apart else columns.targets(y, y.column_names) if y.column_names else labels
     problems.check()
     return Rows(x, labels, rows)

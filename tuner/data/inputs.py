@@ -5,14 +5,19 @@ Owns how a leaf is stored (floats as float32, words as UTF-8 bytes, anything els
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuner.data import plain_columns
+from tuner.data.columns import Column
 from tuner.data.features import Features
 from tuner.data.structure import Structure, described, leaves, paths, rebuild, skeleton
 from tuner.data.values import FILLED, to_float32
 from tuner.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,27 @@ class Inputs:
         bones: the structure without its leaves, see `structure.skeleton`.
         leaves: in their order.
         missing: what a missing number means: `error`, `drop`, `mean`, `median` or `zero`.
+        columns: of a table that is not encoded: how they are read; empty for arrays.
     """
 
     bones: Any
     leaves: tuple[Leaf, ...]
     missing: str = "error"
+    columns: tuple[Column, ...] = ()
+
+    @classmethod
+    def of_table(cls, table: "pa.Table", columns: tuple[Column, ...], missing: str, asked: Mapping[str, str]) -> "Inputs":
+        """Return the inputs that the columns of a table are, each as it is.
+
+        Args:
+            table: rows to train and validate on, normalised.
+            columns: how they are read.
+            missing: `dataset.missing`.
+            asked: `dataset.columns`.
+        """
+        types = plain_columns.types_of(table, columns, asked)
+        names = {column.name: np.zeros(0) for column in columns}
+        return cls(skeleton(names), tuple(Leaf(name, (1,), types[name]) for name in names), missing, columns)
 
     @classmethod
     def of(cls, x: Structure, missing: str) -> "Inputs":
@@ -59,11 +80,14 @@ class Inputs:
         """Return rows as they are stored, not yet scaled or filled.
 
         Args:
-            x: the same structure of arrays; further names of a dict are ignored.
+            x: the same structure of arrays, or a table with the same columns; further names are ignored.
 
         Raises:
             DatasetError: the structure, a shape or a type differs, or a value is missing where none may be.
         """
+        if self.columns:
+            types = {leaf.path: leaf.dtype for leaf in self.leaves}
+            x = rebuild(self.bones, list(plain_columns.arrays_of(x, self.columns, types, self.missing).values()))
         given = dict(zip(paths(x), leaves(x), strict=True))
         for leaf in self.leaves:
             if leaf.path not in given:
@@ -96,7 +120,8 @@ class Inputs:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `inputs_from_json` gives the same inputs back."""
-        return {"bones": self.bones, "leaves": [{**asdict(leaf), "shape": list(leaf.shape)} for leaf in self.leaves], "missing": self.missing}
+        parts = [{**asdict(leaf), "shape": list(leaf.shape)} for leaf in self.leaves]
+        return {"bones": self.bones, "leaves": parts, "missing": self.missing, "columns": [column.to_json() for column in self.columns]}
 
 
 def inputs_from_json(values: Mapping[str, Any]) -> Features | Inputs:
@@ -104,7 +129,7 @@ def inputs_from_json(values: Mapping[str, Any]) -> Features | Inputs:
     if "bones" not in values:
         return Features.from_json(values)
     parts = tuple(Leaf(leaf["path"], tuple(leaf["shape"]), leaf["dtype"]) for leaf in values["leaves"])
-    return Inputs(values["bones"], parts, values["missing"])
+    return Inputs(values["bones"], parts, values["missing"], tuple(Column.from_json(column) for column in values["columns"]))
 
 
 def stored(values: Any, name: str) -> np.ndarray:

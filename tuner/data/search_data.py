@@ -3,6 +3,7 @@
 Must not know where the rows come from, nor who trains on them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from tuner.data.pipelines import Pipeline
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
 from tuner.data.splits import Fold
-from tuner.data.structure import Structure, described, leaves, map_leaves, row_count
+from tuner.data.structure import Structure, described, leaves, paths, rebuild, row_count, skeleton
 from tuner.data.survey import Survey
 from tuner.data.tasks import TASKS
 
@@ -41,6 +42,7 @@ class Dataset:
         survey: of a table that is streamed: x and y are then the validation rows alone, and a fold's training rows are a stream.
         w: row weights, float32 (n,), or a structure of them; None: every row counts the same.
         methods: of each leaf of a structure of inputs, the method of its scaling and its largest value; a method of None leaves it as it is.
+        heads: path of a target -> its classes' names, in the order of their numbers, for those of several targets that are classes.
         pipeline: gives all rows that a search may see, for data that are pipelines: x, y and w are then the first few rows of training, to show their form.
     """
 
@@ -60,6 +62,7 @@ class Dataset:
     w: Structure = None
     methods: tuple[tuple[str | None, float], ...] = ()
     pipeline: Pipeline | None = None
+    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -90,10 +93,13 @@ class Dataset:
 
     @property
     def outputs(self) -> Any:
-        """How many values a network must give: classes, labels or targets; for `custom` the last axis of each target (1 for rank 1), 0 where there is none."""
+        """How many values a network must give: classes, labels or targets; for `custom` of each target its classes, or its last axis (1 for rank 1); or 0."""
         if self.task in ("classification", "multilabel"):
             return len(self.classes)
-        return 0 if self.y is None else map_leaves(lambda leaf: 1 if leaf.ndim == 1 else int(leaf.shape[-1]), self.y)
+        if self.y is None:
+            return 0
+        widths = [1 if leaf.ndim == 1 else int(leaf.shape[-1]) for leaf in leaves(self.y)]
+        return rebuild(skeleton(self.y), [len(self.heads.get(path, ())) or width for path, width in zip(paths(self.y), widths, strict=True)])
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -110,8 +116,8 @@ class Dataset:
 
     @property
     def targets(self) -> list[dict[str, Any]]:
-        """Each target as JSON: `path`, `shape` of one row, `dtype`."""
-        return described(self.y)
+        """Each target as JSON: `path`, `shape` of one row, `dtype`, and `classes`, where it is one of several and they are known."""
+        return [{**each, **({"classes": list(self.heads[each["path"]])} if each["path"] in self.heads else {})} for each in described(self.y)]
 
     @property
     def units(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

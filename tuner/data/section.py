@@ -88,7 +88,8 @@ class DatasetSection(BaseModel):
         "unscaled: a number that is left as it is.",
     )
     target: str | int | Names | None = Field(
-        None, description="table: the column to predict (without a header, its number); a list of columns is a regression with several targets."
+        None, description="table: the column to predict (without a header, its number); a list of numbers is a regression with several targets, one with words "
+        "in it several targets by name, as is any list with task = custom."
     )
     task: Literal["classification", "multilabel", "regression", "custom"] | None = Field(
         None,
@@ -109,6 +110,11 @@ class DatasetSection(BaseModel):
         "error",
         description="npz, table: what a missing value means: an error, its row is dropped, or it is filled (by what the training rows hold; a missing string "
         "becomes a category of its own).",
+    )
+    encode: bool = Field(
+        True,
+        description="table: words become columns of 0 and 1, dates numbers, and all of them one array. false: a dictionary of columns as they are, (rows, 1) "
+        "each, words as words, for a builder with layers that prepare them, such as keras.utils.FeatureSpace.",
     )
     missing_indicators: bool = Field(False, description="table: adds a column that is 1 where a value was missing, for each number column with holes.")
     max_categories: int = Field(1000, ge=2, description="table: a string column with more distinct values than this is refused.")
@@ -193,6 +199,10 @@ class DatasetSection(BaseModel):
         self._check_splits()
         if self.missing_indicators and self.missing in ("error", "drop"):
             raise ValueError(f'missing_indicators: means nothing with missing = "{self.missing}"; expected missing = mean, median or zero')
+        if not self.encode:
+            for key in ("stream", "missing_indicators"):
+                if getattr(self, key):
+                    raise ValueError(f"{key}: means nothing with encode = false; expected one of the two")
         if self.stream:
             for key in ("folds", "max_rows"):
                 if getattr(self, key) is not None:
@@ -254,7 +264,7 @@ class DatasetSection(BaseModel):
             raise ValueError("weight: means nothing with stream = true; expected a table that is read at once")
         if self.mode == "column" and self.folds is not None:
             raise ValueError("folds: got it beside a column that says what each row is for; expected one of the two")
-        if isinstance(self.scaling, dict) and self.source not in ("npz", FUNCTION) and not self.is_function:
+        if isinstance(self.scaling, dict) and self.source != "npz" and not self.is_function and self.encode:
             raise ValueError(f'scaling: got a table for source = "{self.source}", which has one input; expected a word')
 
     @property
@@ -310,7 +320,7 @@ class DatasetSection(BaseModel):
 # Which sources a key has a meaning for; for all of them where it is not named here.
 _OF_TABLES = (
     *("test_path", "format", "separator", "header", "decimal", "thousands", "missing_values", "columns", "target", "weight", "features", "exclude"),
-    *("missing_indicators", "max_categories", "stream", "shuffle_buffer"),
+    *("encode", "missing_indicators", "max_categories", "stream", "shuffle_buffer"),
 )
 _ANY = ("npz", "table", FUNCTION)
 _ONLY = {key: ("table",) for key in _OF_TABLES} | {

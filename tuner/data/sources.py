@@ -206,7 +206,9 @@ def read_for_prediction(
     """
     path = str(path)
     if isinstance(features, Inputs):
-        return features.encode(archives.read_inputs(path))
+        if not features.columns:
+            return features.encode(archives.read_inputs(path))
+        return features.encode(from_tables.read_rows_to_predict(path, features, dialect or Dialect(), target=target, format=format))
     if not features.columns and images.are_images(path):
         return features.encode(images.to_predict(path, features.shape))
     if not features.columns:

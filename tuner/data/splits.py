@@ -139,12 +139,12 @@ def of_labels(labels: np.ndarray, *, counts: Sequence[int], seed: int) -> np.nda
     Source: Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data, 2011.
 
     Args:
-        labels: (n, k) of 0 and 1.
+        labels: (n, k) float32 or int of 0 and 1.
         counts: rows of each side; n together.
         seed: of what is a matter of indifference.
 
     Returns:
-        (n,) the side of each row.
+        (n,) int64: the side of each row.
     """
     random = np.random.default_rng(seed)
     has = labels > 0.5

@@ -3,7 +3,7 @@
 Owns which task targets mean where the spec does not say; single columns of classes and numbers are the business of `targets.py`. Must not see a feature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,50 @@ class Free:
         return rebuild(self.bones, arrays)
 
 
-AnyTargets = Targets | OneHot | Labels | Free
+@dataclass(frozen=True)
+class Several:
+    """Targets by name, each classes or numbers by itself; the builder compiles its model.
+
+    Attributes:
+        parts: name -> how its labels become numbers.
+    """
+
+    parts: Mapping[str, Targets]
+    task: str = "custom"
+    classes: tuple[str, ...] = ()
+
+    def encode(self, y: Structure, where: str) -> dict[str, np.ndarray]:
+        """Return name -> (n,) int32 class numbers, or float32.
+
+        Args:
+            y: as the source gives them.
+            where: what they are, for messages, such as `test labels`.
+
+        Raises:
+            DatasetError: a label is missing or unknown, or a number is not finite.
+        """
+        return {name: part.encode(y[name], f"{where}: {name}") for name, part in self.parts.items()}
+
+
+AnyTargets = Targets | OneHot | Labels | Free | Several
+
+
+def several(y: Mapping[str, np.ndarray]) -> Several:
+    """Return how several targets of a table become what a network learns, each as if it were the only one.
+
+    Args:
+        y: name -> (n,) strings, booleans, integers or floats.
+
+    Raises:
+        DatasetError: one of them has nothing to learn.
+    """
+    parts = {}
+    for name, values in y.items():
+        try:
+            parts[name] = single.fit(values, None)
+        except DatasetError as error:
+            raise DatasetError(f"target {name!r}: {error}") from error
+    return Several(parts)
 
 
 def fit(y: Structure, task: str | None, *, names: Sequence[str] = (), one_hot: bool = False) -> AnyTargets:
@@ -172,6 +215,9 @@ def decision(targets: AnyTargets, y: Structure, name: str, *, asked: str | None)
     """
     if isinstance(targets, Targets):
         return single.decision(targets, y, name, asked=asked)
+    if isinstance(targets, Several):
+        held = ", ".join(f"{part}: {f'{len(each.classes)} classes' if each.classes else 'a number'}" for part, each in targets.parts.items())
+        return Decision(name, "targets", f'{held}; the builder compiles its model (task = "custom")', target=True)
     if isinstance(targets, Free):
         if y is None:
             return Decision("targets", "none", 'none: the builder compiles its model (task = "custom")', target=True)
@@ -187,7 +233,7 @@ def decision(targets: AnyTargets, y: Structure, name: str, *, asked: str | None)
 
 
 def strata_of(targets: AnyTargets, y: Structure) -> np.ndarray | None:
-    """Return what splits are balanced by: (n,) class numbers, (n, k) labels; None where nothing is.
+    """Return what splits are balanced by: (n,) int32 class numbers, (n, k) float32 labels; None where nothing is.
 
     Args:
         targets: as fitted.
