@@ -10,7 +10,7 @@ from tuner.study.backends import open_study, read_study
 from tuner.study.objective import Objective
 from tuner.study.record import Cause, Study
 from tuner.sweep import reopen, sources
-from tuner.sweep.given import Given
+from tuner.sweep.given import NOTHING, Given
 
 OBJECTIVE = Objective("val_loss", "min")
 
@@ -34,13 +34,13 @@ def test_without_an_epoch_another_spec_begins_anew(tmp_path: Path) -> None:
         study.ask()
         study.finish(number, "failed", Cause("error", "no such metric"))
     (tmp_path / "leaderboard.parquet").write_text("of the one before")
-    assert "never finished an epoch" in str(reopen.begin_anew(spec(tmp_path, seed=2), ()))
+    assert "never finished an epoch" in str(reopen.begin_anew(spec(tmp_path, seed=2), NOTHING))
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
 def test_without_an_epoch_the_same_spec_goes_on(tmp_path: Path) -> None:
     begun(tmp_path, spec(tmp_path, seed=1)).ask()
-    assert reopen.begin_anew(spec(tmp_path, seed=1), ()) is None
+    assert reopen.begin_anew(spec(tmp_path, seed=1), NOTHING) is None
     assert len(read_study(tmp_path).trials()) == 1
 
 
@@ -49,13 +49,13 @@ def test_with_a_single_epoch_nothing_is_forgotten(tmp_path: Path, value: float) 
     study = begun(tmp_path, spec(tmp_path, seed=1))
     study.ask()
     study.report(0, 1, {"val_loss": value, "val_accuracy": 0.1})
-    assert reopen.begin_anew(spec(tmp_path, seed=2), ()) is None
+    assert reopen.begin_anew(spec(tmp_path, seed=2), NOTHING) is None
     assert len(read_study(tmp_path).trials()) == 1
 
 
 def test_where_it_only_moved_nothing_is_forgotten(tmp_path: Path) -> None:
     begun(tmp_path, spec(tmp_path)).ask()
-    assert reopen.begin_anew(spec(tmp_path, cluster={"target": "address", "address": "h:1"}, trackers=["tensorboard"]), ()) is None
+    assert reopen.begin_anew(spec(tmp_path, cluster={"target": "address", "address": "h:1"}, trackers=["tensorboard"]), NOTHING) is None
 
 
 def test_a_mended_builder_begins_anew_without_the_failures_of_the_broken_one(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_a_mended_builder_begins_anew_without_the_failures_of_the_broken_one(tmp
     study = begun(folder, own, beside)
     study.ask()
     study.finish(0, "failed", Cause("error", "ValueError"))
-    assert reopen.begin_anew(own, beside) is None
+    assert reopen.begin_anew(own, Given(beside)) is None
     (tmp_path / "net.py").write_text("def build(c, p):\n    return 1\n")
-    assert reopen.begin_anew(own, beside) is not None
+    assert reopen.begin_anew(own, Given(beside)) is not None
     assert not (folder / "builder").exists() and not (folder / "journal.log").exists()
 
 
@@ -79,9 +79,9 @@ def test_a_study_in_a_database_begins_anew_unless_another_driver_works_at_it(tmp
     study = begun(folder, spec(folder, database=url, seed=1))
     note_database(folder, url, "s")
     study.set_fact("driver", {"host": "elsewhere", "pid": 1, "token": "t", "beat": 1e12})
-    assert reopen.begin_anew(spec(folder, database=url, seed=2), ()) is None
+    assert reopen.begin_anew(spec(folder, database=url, seed=2), NOTHING) is None
     study.set_fact("driver", None)
-    assert reopen.begin_anew(spec(folder, database=url, seed=2), ()) is not None
+    assert reopen.begin_anew(spec(folder, database=url, seed=2), NOTHING) is not None
     assert open_study(url, "s", Objective("val_accuracy", "max")).trials() == []  # the direction is the new one's too
 
 
