@@ -243,3 +243,30 @@ def test_importing_the_package_loads_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     with pytest.raises(AttributeError, match="module 'tuner' has no attribute 'rnu'"):
         tuner.rnu  # noqa: B018
+
+
+def test_a_gpu_that_this_program_holds_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from tuner.sweep.api import held_gpus
+
+    def pretend(initialised: bool, gpus: int) -> None:
+        context = SimpleNamespace(_initialized=initialised)
+        config = SimpleNamespace(list_logical_devices=lambda kind: [kind] * gpus)
+        monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
+        monkeypatch.setitem(sys.modules, "tensorflow.python.eager.context", SimpleNamespace(context=lambda: context))
+
+    pretend(True, 2)
+    assert "holds 2 GPUs" in held_gpus()[0]
+    pretend(False, 2)
+    assert held_gpus() == [], "nothing is held that has not been looked at"
+    pretend(True, 0)
+    assert held_gpus() == []
+
+
+def test_tensorflow_has_what_tells_whether_it_holds_a_gpu() -> None:
+    code = (
+        "import sys, tensorflow as tf; context = sys.modules['tensorflow.python.eager.context'].context(); before = context._initialized; tf.constant(1) + 1; "
+        "assert (before, context._initialized) == (False, True)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"})

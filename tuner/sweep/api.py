@@ -4,9 +4,12 @@ The same folder, record and report come of it, and `tuner resume`, `leaderboard`
 sweep goes on; with other code or data it is refused.
 """
 
+import logging
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -18,7 +21,6 @@ from tuner.monitor.console import QuietView, View, view_for
 from tuner.monitor.notebook import NotebookView, in_notebook
 from tuner.spec import sweep_spec as specs
 from tuner.spec.builder_style import styled
-from tuner.sweep import plan as plans
 from tuner.sweep.api_code import code_of, own_folders
 from tuner.sweep.api_data import asked_for
 from tuner.sweep.api_result import Comparison, Plan, Replay, Result
@@ -62,13 +64,15 @@ def run(
         >>> result.best.configuration["optimizer"] in ("adam", "sgd", "rmsprop", "adamax", "nadam")
         True
     """
-    from tuner.sweep.journey import run_sweep
-    from tuner.sweep.reopen import take_on_builder
-
     checked, given = _asked(build_model, data, spec, keys)
     with _interruptible() as interrupted, _view(quiet) as view, _loading_ahead(checked):
-        if changed_builder and (line := take_on_builder(checked.sweep_folder, given)):
+        from tuner.sweep.journey import run_sweep
+        from tuner.sweep.reopen import take_on_builder
+
+        for line in held_gpus():
             view.note(line)
+        if changed_builder and (taken := take_on_builder(checked.sweep_folder, given)):
+            view.note(taken)
         run_sweep(checked, view=view, interrupted=interrupted, given=given)
         if interrupted.is_set():
             raise KeyboardInterrupt(f"interrupted; run it again, and {checked.name} goes on (everything is in {checked.sweep_folder})")
@@ -91,7 +95,9 @@ def plan(build_model: Any = None, data: Any = None, *, spec: str | Path | Mappin
     measure, price = keys.pop("measure", 4), keys.pop("price_per_hour", None)
     checked, given = _asked(build_model, data, spec, keys)
     with _interruptible() as interrupted, _view(quiet) as view:
-        return Plan(plans.make_plan(checked, measure=measure, price_per_hour=price, view=view, interrupted=interrupted, given=given))
+        from tuner.sweep.plan import make_plan
+
+        return Plan(make_plan(checked, measure=measure, price_per_hour=price, view=view, interrupted=interrupted, given=given))
 
 
 def load(folder: str | Path) -> Result:
@@ -185,11 +191,29 @@ def _view(quiet: bool) -> Iterator[View]:
         with open(os.devnull, "w") as nowhere:
             yield QuietView(nowhere)
         return
-    view = NotebookView() if in_notebook() else view_for()
+    if in_notebook():
+        # Ray 2.60 says in every kernel that its own widgets, which are not used here, miss packages.
+        logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        view = NotebookView()
+    else:
+        view = view_for()
     try:
         yield view
     finally:
         view.close()
+
+
+def held_gpus() -> list[str]:
+    """Return a line where TensorFlow in this very process has taken hold of GPUs, whose memory trials then lack; none where it has not."""
+    tensorflow, eager = sys.modules.get("tensorflow"), sys.modules.get("tensorflow.python.eager.context")
+    # Asking an untouched TensorFlow for its devices would take hold of them.
+    if tensorflow is None or eager is None or not eager.context()._initialized or not (gpus := tensorflow.config.list_logical_devices("GPU")):
+        return []
+    return [
+        f"TensorFlow in this program holds {len(gpus)} GPU{'s' * (len(gpus) > 1)}, most of its memory as a rule, and trials may lack it: restart the kernel, "
+        "or hide them at its beginning by tf.config.set_visible_devices([], 'GPU')"
+    ]
 
 
 def _loading_ahead(spec: specs.SweepSpec) -> Any:

@@ -17,7 +17,6 @@ from tuner.report.ending import ending
 from tuner.report.formats import render
 from tuner.report.tables import columns, text
 from tuner.results.leaderboard import Leaderboard, TrialRecord
-from tuner.sweep import plan as plans
 
 if TYPE_CHECKING:
     import keras
@@ -183,7 +182,9 @@ class Plan:
         self.facts = facts
 
     def __repr__(self) -> str:
-        return plans.text(self.facts)
+        from tuner.sweep import plan  # with Ray
+
+        return plan.text(self.facts)
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"

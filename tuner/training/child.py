@@ -136,6 +136,8 @@ def _begin(request: dict[str, Any], shared: _Shared) -> tuple[Training, dict[str
     if request["limits"]["memory_bytes"] is not None:
         limit_memory(request["limits"]["memory_bytes"])
     config = TrainingConfig.from_json(request["recipe"])
+    # What a packed builder imports is looked for as soon as it is unpacked.
+    sys.path[:0] = [folder for folder in config.search_path if folder not in sys.path]
     take_code(request)
     training = Training(config, shared.rows, shared.folds)
     return training, {"asked": training.asked, "parameters": training.parameters, "path": training.path, "reason": training.reason, "layers": training.layers()}
