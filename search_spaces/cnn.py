@@ -11,6 +11,7 @@ from search_spaces.errors import SearchSpaceError
 from search_spaces.layers import ACTIVATIONS, PENALTIES, USUAL_ACTIVATIONS, activated, output_layer, penalty_of, units_before
 from search_spaces.optimizers import TRAINING
 from search_spaces.parameter import Condition, choice, integer, real
+from search_spaces.problem import check_simple
 from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def build_model(configuration: Mapping[str, Any], problem: "Problem") -> "keras.
     """
     import keras
 
+    check_simple("cnn", problem)
     if len(problem.input_shape) not in (2, 3):
         raise SearchSpaceError(f"cnn: got examples of shape {problem.input_shape}; expected images, (height, width) or (height, width, channels)")
     activation, normalized, padding, blocks = (configuration[name] for name in ("activation", "batch_normalization", "padding", "blocks"))

@@ -107,8 +107,8 @@ def units_before(activation: str, units: int) -> int:
 
 
 def output_layer(problem: "Problem") -> "keras.Layer":
-    """Return the last layer: softmax over the classes, or one linear unit per target; always float32, whatever the precision of the others."""
+    """Return the last layer: softmax over classes, a sigmoid per label, a linear unit per target; always float32, whatever the precision of the others."""
     import keras
 
-    activation = "softmax" if problem.task == "classification" else "linear"
+    activation = {"classification": "softmax", "multilabel": "sigmoid"}.get(problem.task, "linear")
     return keras.layers.Dense(problem.outputs, activation=activation, dtype="float32", name="output")

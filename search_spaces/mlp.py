@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.layers import ACTIVATIONS, PENALTIES, USUAL_ACTIVATIONS, activated, output_layer, penalty_of, units_before
 from search_spaces.optimizers import TRAINING
 from search_spaces.parameter import Condition, Parameter, choice, integer, real
+from search_spaces.problem import check_simple
 from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def build_model(configuration: Mapping[str, Any], problem: "Problem") -> "keras.
     """
     import keras
 
+    check_simple("mlp", problem)
     inputs = x = keras.Input(problem.input_shape, name="input")
     if len(problem.input_shape) != 1:
         x = keras.layers.Flatten(name="flatten")(x)

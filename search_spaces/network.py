@@ -12,15 +12,15 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.answers import is_graph
+from search_spaces.compiling import loss_of, metrics_of
 from search_spaces.define_by_run import building, styles
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.optimizers import optimizer_of
-from search_spaces.problem import TASKS, Problem
+from search_spaces.problem import Problem
 
 if TYPE_CHECKING:
     import keras
-
-# task -> (loss, metric) that an uncompiled model is given.
 
 
 def batch_size(configuration: Mapping[str, Any]) -> int:
@@ -28,7 +28,15 @@ def batch_size(configuration: Mapping[str, Any]) -> int:
     return configuration.get("batch_size", 128)
 
 
-def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "keras.Model":
+def build(
+    builder: str,
+    configuration: Mapping[str, Any],
+    problem: Problem,
+    *,
+    batch: Any = None,
+    loss: str | None = None,
+    metrics: Sequence[str] | None = None,
+) -> "keras.Model":
     """Return the compiled model of a configuration.
 
     A model that its builder has compiled stays so; any other gets the optimizer that the configuration describes (Adam where it describes none) and the
@@ -40,6 +48,9 @@ def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "
             returns a `keras.Model`.
         configuration: a checked configuration.
         problem: what the network must fit.
+        batch: a few rows as the network gets them, which build a model that has no shapes of its own; None: zeros.
+        loss: by name, for a model that its builder leaves uncompiled; None: that of the task.
+        metrics: by name, likewise.
 
     Raises:
         SearchSpaceError: there is no such function, it returns no model, or the model does not fit the problem.
@@ -53,14 +64,23 @@ def build(builder: str, configuration: Mapping[str, Any], problem: Problem) -> "
         model = building.call(function, configuration, builder)
     if not isinstance(model, keras.Model):
         raise SearchSpaceError(f"{builder}: returned {type(model).__name__}; expected a keras.Model")
-    _check_shapes(builder, model, problem)
-    if not model.compiled:
-        loss, metric = TASKS[problem.task]
-        if problem.spread and type(model).__module__.startswith("keras."):  # a class of one's own may do more than its layers
-            plain = model
-            model, loss = _in_units(plain, problem), _relative_error(problem.spread)
-            building.pass_on(plain, model)
-        model.compile(optimizer=optimizer_of(configuration, problem), loss=loss, metrics=[metric])
+    outputs = _outputs_of(model, problem, batch)
+    _check_shapes(builder, model, problem, outputs)
+    named = " and ".join(key for key, value in (("training.loss", loss), ("training.metrics", metrics)) if value is not None)
+    if model.compiled:
+        if named:
+            raise SearchSpaceError(f"{builder}: compiles its model itself, and the spec has {named}; expected one of the two to say what it learns by")
+        return model
+    in_units = bool(problem.spread) and problem.task == "regression" and problem.simple and type(model).__module__.startswith("keras.")
+    try:
+        chosen = loss_of(model, problem, named=loss, outputs=outputs, units=in_units), metrics_of(problem, metrics)
+    except SearchSpaceError as error:
+        raise SearchSpaceError(f"{builder}: {error}") from error
+    if in_units:  # a class of one's own may do more than its layers
+        plain = model
+        model = _in_units(plain, problem)
+        building.pass_on(plain, model)
+    model.compile(optimizer=optimizer_of(configuration, problem), loss=chosen[0], metrics=chosen[1])
     return model
 
 
@@ -74,21 +94,6 @@ def _in_units(model: "keras.Model", problem: Problem) -> "keras.Model":
 
     last = keras.layers.Rescaling(list(problem.spread), list(problem.center), dtype="float32", name="in_units")
     return keras.Model(model.inputs, last(model.outputs[0]), name=model.name)
-
-
-def _relative_error(spread: Sequence[float]) -> Any:
-    """Return the mean squared error in units of the targets' variances: 1 for always answering with their means."""
-    import keras
-
-    class RelativeSquaredError(keras.losses.Loss):
-        def call(self, y_true: Any, y_pred: Any) -> Any:
-            scale = keras.ops.convert_to_tensor(spread, "float32")
-            return keras.losses.mean_squared_error(y_true / scale, y_pred / scale)
-
-        def get_config(self) -> dict[str, Any]:
-            return {**super().get_config(), "spread": list(spread)}
-
-    return RelativeSquaredError(name="relative_squared_error")
 
 
 # What a trial's process has imported before it looks for a builder: a file of the user's with such a name would never be reached.
@@ -207,16 +212,39 @@ def _names_of(source: bytes) -> set[str]:
     return names
 
 
-def _check_shapes(builder: str, model: "keras.Model", problem: Problem) -> None:
-    import numpy
+def _outputs_of(model: "keras.Model", problem: Problem, batch: Any) -> Any:
+    """Return what a model makes of a few rows; where its layers tell the shapes of that, these alone."""
+    import keras
 
-    expected = ((None, *problem.input_shape), (None, problem.outputs))
-    found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None)) if model.built else (None, None)
-    if found[0] is None or found[1] is None:
-        # A subclassed or unbuilt model has no shapes of its own: two examples of zeros tell them, and build it.
-        found = (expected[0], (None, *model(numpy.zeros((2, *problem.input_shape), "float32"), training=False).shape[1:]))
-    if not (_fits(found[0], expected[0]) and _fits(found[1], expected[1])):
-        raise SearchSpaceError(f"{builder}: the model maps {found[0]} to {found[1]}; expected {expected[0]} to {expected[1]}")
+    # A subclassed or unbuilt model has no shapes of its own: a few rows tell them, and build it.
+    if model.built and is_graph(model):
+        graph = model._functional if isinstance(model, keras.Sequential) else model
+        return keras.tree.map_structure(lambda tensor: keras.KerasTensor(tensor.shape, tensor.dtype), graph._outputs_struct)
+    return model(_zeros(problem.inputs) if batch is None else batch, training=False)
+
+
+def _zeros(inputs: Any) -> Any:
+    import keras
+
+    return keras.tree.map_structure(lambda spec: keras.ops.zeros((2, *spec.shape), spec.dtype), inputs)
+
+
+def _check_shapes(builder: str, model: "keras.Model", problem: Problem, outputs: Any) -> None:
+    """Compare what goes in and comes out with the problem, where it is known what has to come out."""
+    import keras
+
+    if not problem.simple:
+        return
+    inputs = getattr(model, "input_shape", None) if is_graph(model) else None
+    ins = (None, *problem.input_shape)
+    found = ins if inputs is None else inputs
+    shape = (None, *outputs.shape[1:]) if hasattr(outputs, "shape") else keras.tree.map_structure(lambda tensor: (None, *tensor.shape[1:]), outputs)
+    out = (None, problem.outputs)
+    one_unit = problem.task == "classification" and problem.outputs == 2 and not problem.one_hot
+    if _fits(found, ins) and (_fits(shape, out) or (one_unit and _fits(shape, (None, 1)))):
+        return
+    expected = f"{ins} to {out}{f' (softmax), or to {(None, 1)} (one sigmoid unit)' if one_unit else ''}"
+    raise SearchSpaceError(f"{builder}: the model maps {found} to {shape}; expected {expected}")
 
 
 def _fits(found: Any, expected: tuple[int | None, ...]) -> bool:

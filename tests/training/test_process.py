@@ -275,7 +275,7 @@ def test_data_is_stored_once_and_mapped(pool: tuple[np.ndarray, np.ndarray], tmp
 
 
 def test_mapped_data_is_not_copied_into_tensorflow(pool: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    from tuner.training.epoch import tensor_of
+    from tuner.training.inputs import tensor_of
 
     store(tmp_path, Pool(*pool))
     mapped = np.load(tmp_path / "0.npy", mmap_mode="c")

@@ -5,6 +5,7 @@ user's own is: the copy of it that the sweep's folder keeps. Owns how
 predictions are written.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from tuner.data.inputs import inputs_from_json
 from tuner.data.pool import Pool
 from tuner.data.scaling import from_json
 from tuner.data.splits import Fold
+from tuner.data.structure import Structure, leaves, paths, row_count
 from tuner.errors import SweepError
 from tuner.results.card import CARD, no_card, read_card
 from tuner.study import builder_copy
@@ -42,18 +44,18 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     Args:
         folder: of a sweep that has ended.
         source: a table, or an `.npz` with `x`, in the shape of the sweep's own data; a target column is not needed.
-        target: `.csv` or `.parquet`; None: CSV to standard output.
+        target: `.csv`, `.parquet`, or `.npz` for the answers as arrays of their own shape; None: CSV to standard output.
         search_path: folders in which the sweep's own builder is looked for.
 
     Returns:
-        What was written: for classes, `predicted` and one `probability of <class>` each; for targets, `predicted` or `predicted_<n>`.
+        What was written, see `table_of`.
 
     Raises:
         SweepError: there is no model, or the target's ending is unknown.
         DatasetError: the data are not what the model was trained on.
     """
-    if target is not None and target.suffix not in WRITERS:
-        raise SweepError(f"{target}: cannot write {target.suffix or 'a file without ending'}; {nearest(target.suffix, WRITERS)}")
+    if target is not None and target.suffix not in (*WRITERS, ".npz"):
+        raise SweepError(f"{target}: cannot write {target.suffix or 'a file without ending'}; {nearest(target.suffix, (*WRITERS, '.npz'))}")
     if target is not None and not target.parent.is_dir():
         raise SweepError(f"{target}: there is no folder {target.parent}; expected one that exists")
     card = read_card(folder)
@@ -66,9 +68,12 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise no_card(folder / CARD) from error
     x = read_for_prediction(str(source), features, dialect=dialect, target=tuple(told.get("target") or ()), told=_tell)
-    table = _table(_outputs(model, config, scaling, x), classes)
+    answers, kind = _answers(model, config, scaling, x)
+    table = table_of(answers, kind, classes)
     if target is None:
         pa.csv.write_csv(table, sys.stdout.buffer)
+    elif target.suffix == ".npz":
+        np.savez(target, allow_pickle=False, **dict(_named(answers)))
     else:
         WRITERS[target.suffix](table, str(target))
     return table
@@ -85,8 +90,8 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
         search_path: folders in which its module is looked for.
 
     Returns:
-        `(rows,)` class names, strings or int64 where all of them are whole numbers; `(rows, classes)` probabilities, float32; or `(rows,)` or
-        `(rows, targets)` targets, float32.
+        `(rows,)` class names, strings or int64 where all of them are whole numbers; `(rows, labels)` 0 or 1, int64; `(rows, classes)` probabilities, float32;
+        or `(rows,)` or `(rows, targets)` targets, float32.
 
     Raises:
         SweepError: there is no model.
@@ -102,11 +107,17 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
     config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": places}), from_json(card["scaling"])
     rows = np.asarray(x)
     rows = features.encode(rows if rows.dtype == np.uint8 else rows.astype(np.float32))
-    outputs = _outputs(folder / card["model"], config, scaling, rows, code=code)
-    if not classes:
+    outputs, kind = _answers(folder / card["model"], config, scaling, rows, code=code)
+    if not isinstance(outputs, np.ndarray):
+        raise SweepError(f"{folder}: its network has several outputs; expected one, or `tuner predict {folder} FILE -o FILE.npz`")
+    if not classes or kind == "values":
         return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
     if probabilities:
+        if kind == "scores":
+            raise SweepError(f"{folder}: its network gives numbers that are no probabilities; expected a softmax or sigmoid layer, or a loss with from_logits")
         return outputs
+    if kind == "independent":
+        return (outputs >= 0.5).astype(np.int64)
     names = np.array(classes)[outputs.argmax(axis=1)]
     return names.astype(np.int64) if all(name.lstrip("-").isdecimal() for name in classes) else names
 
@@ -115,26 +126,49 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _outputs(model: Path, config: TrainingConfig, scaling: Any, x: np.ndarray, *, code: bytes = b"") -> np.ndarray:
+def table_of(answers: Structure, kind: str, classes: Sequence[str]) -> pa.Table:
+    """Return predictions as a table with one row for each example.
+
+    Args:
+        answers: (n, ...) float32 of the network; of several outputs a structure.
+        kind: what they are, see `search_spaces.answers.Meaning`.
+        classes: the names of classes or labels; empty: there are none.
+
+    Returns:
+        For classes `predicted` and `probability of <class>` (`score of <class>` where the numbers are no probabilities); for labels `<label>`, whether it is
+        more likely than not, and `probability of <label>`; for numbers `predicted` or `predicted_<n>`; of several outputs, or with more axes, a column for
+        each number, named by its output and its place.
+    """
+    if isinstance(answers, np.ndarray) and answers.ndim == 2 and answers.shape[1] == len(classes) and kind != "values":
+        columns = {f"{'score' if kind == 'scores' else 'probability'} of {name}": answers[:, index] for index, name in enumerate(classes)}
+        if kind == "independent":
+            return pa.table({name: pa.array(answers[:, index] >= 0.5) for index, name in enumerate(classes)} | columns)
+        return pa.table({"predicted": pa.array([classes[index] for index in answers.argmax(axis=1)])} | columns)
+    table: dict[str, np.ndarray] = {}
+    for name, array in _named(answers):
+        for place in np.ndindex(*array.shape[1:]):
+            single = math.prod(array.shape[1:]) == 1
+            table["_".join([name, *(() if single else map(str, place))])] = array[(slice(None), *place)]
+    return pa.table(table)
+
+
+def _named(answers: Structure) -> list[tuple[str, np.ndarray]]:
+    """Return each output with its name: `predicted` for the only one."""
+    if isinstance(answers, np.ndarray):
+        return [("predicted", answers)]
+    return [(f"predicted_{path.replace('/', '_')}", array) for path, array in zip(paths(answers), leaves(answers), strict=True)]
+
+
+def _answers(model: Path, config: TrainingConfig, scaling: Any, x: Structure, *, code: bytes = b"") -> tuple[Structure, str]:
     if config.builder.startswith(f"{IN_MEMORY}:") and not code:
         config = config.of({"path": str(model.resolve())}, config.seed)
         config = replace(config, builder=BUILDER)
+    rows = np.arange(row_count(x))
     with leftovers.folder() as scratch:
-        labels = np.zeros(len(x), np.int32 if config.task == "classification" else np.float32)
-        pool = store(scratch, Pool(x, labels))
+        pool = store(scratch, Pool(x))
         try:
-            with TrainingProcess(config, pool, folds=(Fold(None, np.arange(len(x)), scaling),), limits=Limits(), code=code) as process:
+            with TrainingProcess(config, pool, folds=(Fold(None, rows, scaling),), limits=Limits(), code=code) as process:
                 process.load_weights(model)
-                return process.predict(x)
+                return process.predict(x), process.kind
         except (ProcessDied, OSError, ValueError) as error:
             raise SweepError(f"{model}: cannot be used ({error}); expected the model that Tuner wrote beside its card") from error
-
-
-def _table(predictions: np.ndarray, classes: list[str]) -> pa.Table:
-    if classes:
-        columns = {"predicted": pa.array([classes[index] for index in predictions.argmax(axis=1)])}
-        return pa.table(columns | {f"probability of {name}": predictions[:, index] for index, name in enumerate(classes)})
-    values = predictions.reshape(len(predictions), -1)
-    if values.shape[1] == 1:
-        return pa.table({"predicted": values[:, 0]})
-    return pa.table({f"predicted_{index}": values[:, index] for index in range(values.shape[1])})

@@ -30,7 +30,7 @@ from tuner.spec.mistakes import one_line, shown
 from tuner.study import storage
 from tuner.study.directions import direction_of
 from tuner.study.objective import Objective, unstated
-from tuner.training.trainer import TrainingConfig
+from tuner.training.trainer import TrainingConfig, described
 
 # Folders, studies, jobs and pages are called by a sweep's name.
 NAMED = "letters and digits of any script, blanks and . _ - + , = ( ) @ & between, beginning with a letter or a digit"
@@ -196,6 +196,8 @@ class SweepSpec(BaseModel):
             search_path=search_path,
             center=center,
             spread=spread,
+            classes=dataset.classes,
+            targets=described(dataset.pool.y),
         )
 
     @property

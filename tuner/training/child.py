@@ -25,7 +25,7 @@ from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.errors import REFUSALS, TrialDiverged
 from tuner.training import keras_settings, space_request
-from tuner.training.shared_data import mapped, read_folds
+from tuner.training.shared_data import mapped, read_folds, read_structure, write_structure
 from tuner.training.trainer import Training, TrainingConfig
 
 # Characters of what is printed while a request is answered.
@@ -146,7 +146,7 @@ def _begin(request: dict[str, Any], shared: _Shared) -> tuple[Training, dict[str
 def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:
     verb = request["do"]
     if verb == "run_epoch":
-        return {"report": training.run_epoch()}
+        return {"report": training.run_epoch(), "path": training.path, "reason": training.reason}
     if verb == "save":
         training.save(request["folder"])
     elif verb == "restore":
@@ -156,12 +156,13 @@ def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:
     elif verb == "load_weights":
         training.load_weights(request["path"])
     elif verb == "evaluate":
-        report, outputs = training.evaluate()
-        np.save(Path(request["folder"]) / "outputs.npy", outputs, allow_pickle=False)
-        return {"report": report}
+        report, answers = training.evaluate()
+        write_structure(Path(request["folder"]) / "answers", answers)
+        return {"report": report, "kind": training.kind}
     elif verb == "predict":
-        outputs = training.predict(np.load(Path(request["folder"]) / "x.npy", allow_pickle=False))
-        np.save(Path(request["folder"]) / "outputs.npy", outputs, allow_pickle=False)
+        answers = training.predict(read_structure(Path(request["folder"]) / "x"))
+        write_structure(Path(request["folder"]) / "answers", answers)
+        return {"kind": training.kind}
     else:
         raise ValueError(f"request: unknown {verb!r}")
     return {}

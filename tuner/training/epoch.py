@@ -8,15 +8,23 @@ Runs in a trial's process. Must not know where the data came from, what the netw
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
+from search_spaces.answers import Meaning, meaning_of
 from search_spaces.fused_ops import fuse, fuse_normalization
 from search_spaces.graph_equality import graphs_equal
+from search_spaces.metrics import suit
+from search_spaces.problem import Problem
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.structure import Structure, leaves, map_leaves, rebuild, skeleton
+from tuner.data.structure import Structure, leaves
+from tuner.training.inputs import gather, parts_of, scaled
+from tuner.training.loops import keras_loop, own_loop
+from tuner.training.own_steps import LOOPS, STEPS, Logs, flat, optimizers_of, own, resolved, results_of
+from tuner.training.scoring import averaged, not_finished, without_penalties
 
 # TensorFlow rewrites every graph before it runs it, which takes 0.12 s of a trial's start (training and validation of two normalised layers). Dense layers
 # gain up to 5 % of an epoch by that, convolutions and GPUs more. Most trials are stopped after a few epochs: up to so many multiplications in an epoch's
@@ -33,9 +41,11 @@ class Epoch:
     Attributes:
         path: `compiled epoch` or `fit`.
         reason: why it is `fit`; empty otherwise.
+        said: in one line each, what is computed otherwise than Keras alone would, once the model is built.
+        unscored: why rows cannot be scored; empty where they can, once the model is built.
     """
 
-    def __init__(self, model: Any, batch_size: int, scaling: Sequence[Scaling | None], stage: "Epoch | None" = None) -> None:
+    def __init__(self, model: Any, batch_size: int, scaling: Sequence[Scaling | None], stage: "Epoch | None" = None, *, problem: Problem | None = None) -> None:
         """Prepare a model.
 
         Args:
@@ -43,16 +53,26 @@ class Epoch:
             batch_size: rows per training step.
             scaling: of each input, in their order: what makes a network's input out of a row's; None: it is left as it is.
             stage: of a network that is not trained for itself: one that is alike takes its place for every epoch, so that only the stage is compiled.
+            problem: what the model fits; None: its outputs are values, and its metrics are left to themselves.
         """
         self.model = model
         self.batch_size = batch_size
         self.reason = obstacle(model)
         self.path = "fit" if self.reason else "compiled epoch"
+        self.said: list[str] = []
+        self.unscored = ""
+        self._problem = problem
+        self._own = own(model, STEPS)
         self._scaling = tuple(scaling)
         self._built = False
         self._functions: dict[str, Any] = {}
         self._stage = stage if stage is not None and not self.reason and stage._serves(self) else None
         self._holds: Epoch | None = None  # of a stage: whose values it has
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the model's only output is."""
+        return Meaning("values") if self._problem is None else meaning_of(self.model, self._problem)
 
     def train(self, pool: Pool, order: np.ndarray) -> dict[str, float]:
         """Train on every row of `order` once, the last and smaller batch included.
@@ -64,10 +84,12 @@ class Epoch:
         Returns:
             The loss and the compiled metrics over the epoch. A loss that is no finite number ends the epoch early.
         """
-        if self.reason:
-            history = self.model.fit(self._batches(pool, order, self.batch_size), verbose=0, shuffle=False)
-            return {name: float(values[-1]) for name, values in history.history.items()}
-        return self._run("train", pool, order)
+        if not self.reason:
+            report = self._run("train", pool, order)
+            if report is not None:
+                return report
+        self._build(pool)
+        return self._fit(self._batches(pool, order, self.batch_size))
 
     def train_chunks(self, chunks: Iterable[tuple[np.ndarray, np.ndarray]], rows: int) -> dict[str, float]:
         """Train on rows that come in chunks, for a pool that is not in memory: the compiled loop runs once per chunk, and Python is met in between.
@@ -82,39 +104,49 @@ class Epoch:
         """
         import tensorflow as tf
 
+        if self._own and not self.reason:
+            self.reason, self.path = f"the model has its own {self._own}(), and its rows are streamed", "fit"
         if self.reason:
             size = self.batch_size
             parts = ((self._scaled(tf.constant(x[at : at + size])), tf.constant(y[at : at + size])) for x, y in chunks for at in range(0, len(x), size))
-            history = self.model.fit(parts, verbose=0, shuffle=False, steps_per_epoch=math.ceil(rows / size))
-            return {name: float(values[-1]) for name, values in history.history.items()}
+            return self._fit(parts, steps_per_epoch=math.ceil(rows / size))
         report: dict[str, float] = {}
         for x, y in chunks:
-            report = self._run("train", Pool(tf.constant(x), tf.constant(y)), np.arange(len(x)), anew=not report)
+            report = self._run("train", Pool(tf.constant(x), tf.constant(y)), np.arange(len(x)), anew=not report) or {}
             if not np.isfinite(report["loss"]):
                 break
         return report
 
     def evaluate(self, pool: Pool, rows: np.ndarray) -> dict[str, float]:
-        """Return the loss and the compiled metrics over some rows; nothing is trained.
+        """Return the loss and the compiled metrics over some rows; nothing is trained, and no penalty on weights counts.
 
         Args:
             pool: of tensors, see `tensors_of`.
             rows: row numbers, `(n,)` int64.
         """
-        if self.reason:
-            report = self.model.evaluate(self._batches(pool, rows, EVALUATION_ROWS), verbose=0, return_dict=True)
-            return {name: float(value) for name, value in report.items()}
-        return self._run("evaluate", pool, rows)
+        if not self.reason:
+            report = self._run("evaluate", pool, rows)
+            if report is not None:
+                return report
+        self._build(pool)
+        logs = Logs()
+        with without_penalties(self.model), averaged(self.model):
+            report = self.model.evaluate(self._batches(pool, rows, EVALUATION_ROWS), verbose=0, return_dict=True, callbacks=self._listening(logs))
+        return self._figures(report, logs)
 
-    def predict(self, x: Structure, rows: np.ndarray) -> np.ndarray:
-        """Return the network's outputs for some rows of the inputs, `(n, ...)` float32, in the order of `rows`.
+    def predict(self, x: Structure, rows: np.ndarray) -> Structure:
+        """Return the network's outputs for some rows of the inputs, `(n, ...)` float32, in the order of `rows`; of several outputs a structure.
 
         Args:
             x: inputs, in tensors.
             rows: row numbers, `(n,)` int64.
         """
-        chunks = (_gather(x, rows[start : start + EVALUATION_ROWS]) for start in range(0, len(rows), EVALUATION_ROWS))
-        return np.concatenate([np.asarray(self.model(self._scaled(chunk), training=False), dtype="float32") for chunk in chunks])
+        import keras
+
+        with averaged(self.model):
+            chunks = (gather(x, rows[start : start + EVALUATION_ROWS]) for start in range(0, len(rows), EVALUATION_ROWS))
+            outputs = [self.model(self._scaled(chunk), training=False) for chunk in chunks]
+        return keras.tree.map_structure(lambda *parts: np.concatenate([np.asarray(part, dtype="float32") for part in parts]), *outputs)
 
     def variables(self, pool: Pool) -> list[Any]:
         """Return everything that the next epoch depends on: weights, random states, optimizer; always in the same order. It may be changed by the caller."""
@@ -124,131 +156,127 @@ class Epoch:
 
     def _variables(self, pool: Pool) -> list[Any]:
         self._build(pool)
-        return [*self.model.variables, *(self.model.optimizer.variables if self.model.optimizer else ())]
+        return [*self.model.variables, *(variable for optimizer in optimizers_of(self.model) for variable in optimizer.variables)]
 
-    def _run(self, name: str, pool: Pool, rows: np.ndarray, *, anew: bool = True) -> dict[str, float]:
+    def _fit(self, batches: Any, **options: Any) -> dict[str, float]:
+        logs = Logs()
+        with not_finished(self.model):
+            history = self.model.fit(batches, verbose=0, shuffle=False, callbacks=self._listening(logs), **options)
+        return self._figures({name: values[-1] for name, values in history.history.items()}, logs)
+
+    def _listening(self, logs: Logs) -> list[Any]:
+        # To hear of every batch costs an epoch a good part of its time.
+        return [logs.callback()] if self._own else []
+
+    def _figures(self, report: Mapping[str, Any], logs: Logs) -> dict[str, float]:
+        """Return what Keras reports; of steps of one's own, what they say."""
+        return flat({**report, **logs.report(results_of(self.model))} if self._own else report)
+
+    def _run(self, name: str, pool: Pool, rows: np.ndarray, *, anew: bool = True) -> dict[str, float] | None:
+        """Run one compiled epoch; None where it turns out that it cannot be compiled, and nothing has happened."""
         import tensorflow as tf
 
         at = self._stage or self
-        if name not in at._functions:
-            at._build(pool)
-            step, size = (at.model.train_step, at.batch_size) if name == "train" else (at.model.test_step, EVALUATION_ROWS)
-            at._functions[name] = at._loop(step, size, pool)
+        if name not in at._functions and not at._compile(name, pool):
+            self.reason, self.path = at.reason, "fit"
+            return None
         if at is not self and at._holds is not self:
             _copy(self._variables(pool), at._variables(pool))
             at._holds = self
         if anew:
             at.model.reset_metrics()
         numbers = [tf.constant(number, tf.float32) for number in self._numbers()]
-        report = {key: float(value) for key, value in at._functions[name](leaves((pool.x, pool.y, pool.w)), tf.constant(rows, tf.int64), *numbers).items()}
+        given = leaves((pool.x, pool.y, pool.w)), tf.constant(rows, tf.int64), *numbers
+        if name == "train":
+            results = at._functions[name](*given)
+        else:
+            with averaged(at.model):
+                results = at._functions[name](*given)
         if at is not self and name == "train":
             _copy(at._variables(pool), self._variables(pool))
-        return report
+        if not at._own:
+            return flat(results)
+        logs, sums, count = ({key: float(value) for key, value in part.items()} for part in results)
+        return resolved(logs, {key: sums[key] / count["rows"] for key in sums}, results_of(at.model))
+
+    def _compile(self, name: str, pool: Pool) -> bool:
+        """Compile an epoch; False, and why, where a step of the model's own does not let itself be compiled with the rest."""
+        self._build(pool)
+        step, size = (self.model.train_step, self.batch_size) if name == "train" else (self.model.test_step, EVALUATION_ROWS)
+        with nullcontext() if name == "train" else without_penalties(self.model):
+            if not self._own:
+                loop = keras_loop(self.model, step, size, pool=pool, scaling=self._scaling)
+                loop.get_concrete_function()  # now, while penalties are left out
+                self._functions[name] = loop
+                return True
+            try:
+                loop = own_loop(self.model, step, size, pool=pool, scaling=self._scaling)
+                loop.get_concrete_function()
+            except Exception as error:
+                line = str(error).strip().splitlines() or [type(error).__name__]
+                self.reason, self.path = f"the model has its own {self._own}(), which cannot be compiled with its loop ({line[0][:120]})", "fit"
+                return False
+        self._functions[name] = loop
+        return True
 
     def _serves(self, other: "Epoch") -> bool:
         """Say whether the other network can take this one's place."""
         return not self.reason and self._kind() == other._kind() and graphs_equal(self.model, other.model)
 
     def _numbers(self) -> list[np.ndarray]:
-        scaled = [scaling for scaling in self._scaling if scaling is not None]
-        return [np.asarray(number, np.float32) for each in scaled for number in (each.center, each.factor, each.fill)]
+        return parts_of(self._scaling)[1]
 
     def _kind(self) -> tuple[Any, ...]:
-        """Return what of the scaling, but for its numbers, is compiled."""
-        return tuple(None if each is None else (bool(np.any(each.center)), bool(np.any(each.factor != 1)), each.center.shape) for each in self._scaling)
+        return parts_of(self._scaling)[0]
 
     def _build(self, pool: Pool) -> None:
         """Create every variable now: none may be created inside the loop, nor after a checkpoint was read."""
         if self._built:
             return
+        self._built = True
+        model = self.model
         first = pool.take(slice(1))
         inputs = self._scaled(first.x)
-        outputs = self.model(inputs, training=False)
-        self.model.compute_loss(inputs, first.y, outputs, first.w, training=False)
-        self.model.compute_metrics(inputs, first.y, outputs, first.w)
-        self.model.reset_metrics()
-        if self.model.optimizer is not None:
-            self.model.optimizer.build(self.model.trainable_variables)
-            # XLA fuses operations itself.
-            if not self.reason and not self.model.jit_compile:
-                fuse(self.model.optimizer)
-                for layer in self.model._flatten_layers():
-                    fuse_normalization(layer)
-        self._built = True
-
-    def _loop(self, step: Any, size: int, pool: Pool) -> Any:
-        import keras
-        import tensorflow as tf
-
-        model, bones = self.model, skeleton((pool.x, pool.y, pool.w))
-        if model.jit_compile:
-            step = tf.function(step, jit_compile=True)
-
-        def epoch(parts: list[Any], rows: Any, *numbers: Any) -> Mapping[str, Any]:
-            count = tf.size(rows, out_type=tf.int64)
-
-            def unfinished(start: Any, loss: Any) -> Any:
-                return (start < count) & tf.math.is_finite(loss)
-
-            def batch(start: Any, loss: Any) -> Any:
-                chosen = rows[start : tf.minimum(start + size, count)]
-                x, y, w = rebuild(bones, [tf.gather(part, chosen) for part in parts])
-                logs = step(keras.utils.pack_x_y_sample_weight(self._scaled(x, *numbers), y, w))
-                return start + size, tf.cast(logs["loss"], tf.float32)
-
-            tf.while_loop(unfinished, batch, [tf.constant(0, tf.int64), tf.constant(0.0)], parallel_iterations=1)
-            return model.get_metrics_result()
-
-        parts = [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in leaves((pool.x, pool.y, pool.w))]
-        signature = [parts, tf.TensorSpec([None], tf.int64)]
-        signature += [tf.TensorSpec(number.shape, tf.float32) for number in self._numbers()]
-        return tf.function(epoch, input_signature=signature, autograph=False)
+        outputs = model(inputs, training=False)
+        if not model.compiled:
+            return
+        if model._compile_metrics is not None and first.y is not None and not model._compile_metrics.built:
+            model._compile_metrics.build(first.y, outputs)
+            if self._problem is not None:
+                self.said = suit(model._compile_metrics.metrics, self._problem, self.meaning)
+        own_step = own(model, ("train_step",))
+        try:
+            if not own_step or not own(model, ("test_step",)):
+                model._compute_loss(inputs, first.y, outputs, first.w, training=False)
+        except ValueError as error:
+            if not own_step or "No loss to compute" not in str(error):
+                raise
+            self.unscored = "it is compiled without a loss, and has no test_step() of its own"
+        if not own_step:
+            model.compute_metrics(inputs, first.y, outputs, first.w)
+        model.reset_metrics()
+        for optimizer in optimizers_of(model):
+            if optimizer is model.optimizer and not optimizer.built:
+                optimizer.build(model.trainable_variables)
+                # XLA fuses operations itself.
+                if not self.reason and not model.jit_compile:
+                    fuse(optimizer)
+                    for layer in model._flatten_layers():
+                        fuse_normalization(layer)
 
     def _scaled(self, batch: Structure, *numbers: Any) -> Structure:
-        """Return a batch of inputs as the network takes them.
-
-        Args:
-            batch: a structure of tensors.
-            numbers: center, factor and fill of each input that is scaled, as tensors; none: those of the scaling itself.
-        """
-        rest = iter(numbers or self._numbers())
-        scaled = [
-            leaf if kind is None else _scaled(leaf, kind, next(rest), next(rest), next(rest)) for leaf, kind in zip(leaves(batch), self._kind(), strict=True)
-        ]
-        return rebuild(skeleton(batch), scaled)
+        """Return a batch of inputs as the network takes them; see `scaled`."""
+        return scaled(batch, self._kind(), numbers or self._numbers())
 
     def _batches(self, pool: Pool, rows: np.ndarray, size: int) -> Any:
         import keras
         import tensorflow as tf
 
         def batch(chosen: Any) -> Any:
-            x, y, w = _gather((pool.x, pool.y, pool.w), chosen)
+            x, y, w = gather((pool.x, pool.y, pool.w), chosen)
             return keras.utils.pack_x_y_sample_weight(self._scaled(x), y, w)
 
         return tf.data.Dataset.from_tensor_slices(tf.constant(rows, tf.int64)).batch(size).map(batch)
-
-
-def _gather(structure: Structure, rows: Any) -> Structure:
-    """Return these rows of every tensor."""
-    import tensorflow as tf
-
-    return map_leaves(lambda part: tf.gather(part, rows), structure)
-
-
-def _scaled(batch: Any, kind: tuple[Any, ...], center: Any, factor: Any, fill: Any) -> Any:
-    """Return one input, filled, centred and scaled; of the kind, what would change nothing is left out."""
-    import tensorflow as tf
-
-    centers, scales, _ = kind
-    whole = batch.dtype.is_integer
-    batch = tf.cast(batch, tf.float32)
-    if not whole:
-        batch = tf.where(tf.math.is_nan(batch), fill, batch)
-    if centers:
-        batch = batch - center
-    if scales:
-        batch = batch * factor
-    return batch
 
 
 def _copy(source: Sequence[Any], target: Sequence[Any]) -> None:
@@ -261,16 +289,12 @@ def _copy(source: Sequence[Any], target: Sequence[Any]) -> None:
 
 def obstacle(model: Any) -> str:
     """Say why a model must be trained by `fit`, in one line; empty where the compiled epoch does the same."""
-    import keras
-
-    base = keras.Model
-    for name in ("fit", "train_step", "test_step", "evaluate", "compute_metrics", "reset_metrics", "get_metrics_result"):
-        if getattr(type(model), name) is not getattr(base, name) and getattr(type(model), name) is not getattr(keras.Sequential, name):
-            return f"the model has its own {name}()"
+    if name := own(model, LOOPS):
+        return f"the model has its own {name}()"
     if model.run_eagerly:
         return "the model is compiled with run_eagerly=True"
-    if model.optimizer is None or model.optimizer.use_ema:
-        return "the optimizer averages the weights (use_ema)" if model.optimizer else "the model has no optimizer"
+    if model.optimizer is None:
+        return "the model has no optimizer"
     if not model.trainable_variables:
         return "the model has nothing to train"
     return ""
@@ -291,25 +315,6 @@ def choose_rewriting(model: Any, rows: int) -> None:
     small = model.built and model.count_params() * rows < REWRITTEN_FROM
     rewrites = not (simple and small) or bool(tf.config.get_visible_devices("GPU"))
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not rewrites})
-
-
-def tensors_of(pool: Pool) -> Pool:
-    """Return the pool's arrays as tensors; see `tensor_of`."""
-    x, y, w = map_leaves(tensor_of, (pool.x, pool.y, pool.w))
-    return Pool(x, y, w)
-
-
-def tensor_of(array: np.ndarray) -> Any:
-    """Return a tensor over the array's own memory, without a copy where TensorFlow allows that. The array must never be changed.
-
-    Args:
-        array: `(rows, ...)` of any dtype that TensorFlow has.
-    """
-    import tensorflow as tf
-
-    if array.flags.writeable and array.flags.c_contiguous and array.ctypes.data % 64 == 0 and array.size and array.dtype.kind in "iuf":
-        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-    return tf.convert_to_tensor(array)
 
 
 def hurry_single_operations(tf: Any) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from search_spaces.code import code_in, take_code
 from tuner.data.pool import Pool
 from tuner.data.splits import Fold
+from tuner.data.structure import Structure
 from tuner.errors import TrialDiverged
 from tuner.training.child import refusal
 from tuner.training.process import Limits, ProcessDied
@@ -74,6 +73,7 @@ class TrainingHere:
             self._training = Training(config, self._pool, self._folds)
         self.trainings += 1
         self.parameters, self.path, self.reason = self._training.parameters, self._training.path, self._training.reason
+        self.kind = ""
         self.asked: dict[str, Any] = self._training.asked
 
     @property
@@ -94,7 +94,9 @@ class TrainingHere:
             OSError: storage refused.
         """
         with _told("run_epoch"):
-            return self._training.run_epoch()
+            report = self._training.run_epoch()
+            self.path, self.reason = self._training.path, self._training.reason
+            return report
 
     def save(self, folder: str | Path) -> None:
         """Write a checkpoint. Raises OSError where the storage refuses."""
@@ -115,10 +117,12 @@ class TrainingHere:
         """Return what `Training.layers` returns."""
         return self._training.layers()
 
-    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
+    def evaluate(self) -> tuple[dict[str, float], Structure]:
         """Return loss and metrics on the validation rows, and the network's outputs for them, `(rows, outputs)` float32."""
         with _told("evaluate"):
-            return self._training.evaluate()
+            scored = self._training.evaluate()
+            self.kind = self._training.kind
+            return scored
 
     def close(self) -> None:
         """Let go of the networks."""

@@ -17,13 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from search_spaces.code import code_in
 from tuner.data.splits import Fold
+from tuner.data.structure import Structure
 from tuner.errors import TrialDiverged
 from tuner.training import forkserver, starting
-from tuner.training.shared_data import SharedData
+from tuner.training.shared_data import SharedData, read_structure, write_structure
 from tuner.training.trainer import TrainingConfig
 
 SLICE_S = 0.1
@@ -201,6 +200,7 @@ class TrainingProcess(ChildProcess):
         limits: what it may use.
         trainings: that it has begun.
         path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
+        kind: what the answers that were asked for last are, see `search_spaces.answers.Meaning`.
         asked: how what the builder asked for differs from its configuration, see `search_spaces.define_by_run.building.Difference`.
     """
 
@@ -268,7 +268,9 @@ class TrainingProcess(ChildProcess):
             ProcessDied: it failed, died, ran out of memory or of time, or was cancelled.
             OSError: storage refused, and the epoch was broken off.
         """
-        return self.ask({"do": "run_epoch"}, timeout_s, cancelled)["report"]
+        answer = self.ask({"do": "run_epoch"}, timeout_s, cancelled)
+        self.path, self.reason = answer["path"], answer["reason"]  # an epoch that cannot be compiled says so when it is first run
+        return answer["report"]
 
     def save(self, folder: str | Path) -> None:
         """Write a checkpoint. Raises OSError where the storage refuses; the process lives on."""
@@ -290,21 +292,22 @@ class TrainingProcess(ChildProcess):
         """Return what `Training.layers` returns."""
         return self._layers
 
-    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
-        """Return loss and metrics on the validation rows, and the network's outputs for them, `(rows, ...)` float32."""
-        answer, outputs = self._ask_for_array({"do": "evaluate"})
-        return answer["report"], outputs
+    def evaluate(self) -> tuple[dict[str, float], Structure]:
+        """Return loss and metrics on the validation rows, and the network's answers for them, `(rows, ...)` float32; see `Training.predict`."""
+        answer, answers = self._ask_for_answers({"do": "evaluate"})
+        return answer["report"], answers
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the network's outputs, `(rows, ...)` float32, for rows as the pool holds them, `(rows, *input_shape)` of its dtype."""
-        return self._ask_for_array({"do": "predict"}, x)[1]
+    def predict(self, x: Structure) -> Structure:
+        """Return the network's answers, `(rows, ...)` float32, for rows as the pool holds them; see `Training.predict`."""
+        return self._ask_for_answers({"do": "predict"}, x)[1]
 
-    def _ask_for_array(self, request: dict[str, Any], x: np.ndarray | None = None) -> tuple[dict[str, Any], np.ndarray]:
+    def _ask_for_answers(self, request: dict[str, Any], x: Structure = None) -> tuple[dict[str, Any], Structure]:
         with tempfile.TemporaryDirectory(dir=str(self._given["data"])) as folder:  # there, it is removed with the data if this process is killed
             if x is not None:
-                np.save(Path(folder) / "x.npy", x, allow_pickle=False)
+                write_structure(Path(folder) / "x", x)
             answer = self.ask({**request, "folder": folder})
-            return answer, np.load(Path(folder) / "outputs.npy", allow_pickle=False)
+            self.kind: str = answer["kind"]
+            return answer, read_structure(Path(folder) / "answers")
 
 
 def _oom_kills() -> int:

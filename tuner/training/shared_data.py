@@ -15,9 +15,10 @@ from tuner.data.pool import Pool
 from tuner.data.scaling import from_json
 from tuner.data.splits import Fold
 from tuner.data.stream import Stream
-from tuner.data.structure import leaves, rebuild, skeleton
+from tuner.data.structure import Structure, leaves, rebuild, skeleton
 
 POOL = "pool.json"
+
 
 @dataclass(frozen=True)
 class SharedData:
@@ -124,3 +125,21 @@ def read_folds(path: Path) -> list[Fold]:
         folds.append(Fold(train, arrays.get(f"{number}_validation"), from_json(described["scaling"])))
     return folds
 
+
+def write_structure(folder: Path, structure: Structure) -> None:
+    """Write a structure of arrays into a folder of its own, for one reader.
+
+    Args:
+        folder: made here.
+        structure: of arrays.
+    """
+    folder.mkdir()
+    for number, array in enumerate(leaves(structure)):
+        np.save(folder / f"{number}.npy", array, allow_pickle=False)
+    (folder / POOL).write_text(json.dumps(skeleton(structure)), encoding="utf-8")
+
+
+def read_structure(folder: Path) -> Structure:
+    """Return what `write_structure` wrote."""
+    bones = json.loads((folder / POOL).read_text(encoding="utf-8"))
+    return rebuild(bones, [np.load(folder / f"{number}.npy", allow_pickle=False) for number in range(len(list(folder.glob("*.npy"))))])

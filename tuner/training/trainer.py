@@ -16,16 +16,23 @@ from typing import Any
 
 import numpy as np
 
+from search_spaces.answers import answers_of
 from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.data.stream import BATCH_ROWS, Stream
+from tuner.data.structure import Structure, leaves, map_leaves, rebuild, skeleton
 from tuner.errors import TrialDiverged
 from tuner.training import checkpoint
-from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations, tensors_of
+from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations
+from tuner.training.inputs import parts_of, scaled, tensors_of
+from tuner.training.own_steps import losses_in, naming_anew
+from tuner.training.scoring import averaged
 
+# Rows that build a model which has no shapes of its own, and show what it gives out.
+FIRST_ROWS = 32
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What of a recipe are tuples, and lists in JSON.
-_LISTS = ("search_path", "center", "spread")
+_LISTS = ("search_path", "center", "spread", "classes")
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,9 @@ class TrainingConfig:
         precision: a Keras dtype policy, one of `PRECISIONS`.
         search_path: folders where the builder's module is looked for.
         center, spread: for regression the mean and the standard deviation of each target, see `search_spaces.problem.Problem`.
+        classes: the names of classes or labels, in the order of their numbers.
+        targets: what is predicted, as `described` tells it, for where no targets are at hand; None: what task and outputs say.
+        loss, metrics: by name, for builders that do not compile their models; None: those of the task.
 
     Raises:
         ValueError: an unknown precision, less than one epoch, or a seed out of range.
@@ -59,6 +69,10 @@ class TrainingConfig:
     search_path: tuple[str, ...] = ()
     center: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
+    targets: Any = None
+    loss: str | None = None
+    metrics: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -81,8 +95,9 @@ class TrainingConfig:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "TrainingConfig":
-        """Return the recipe that `to_json` wrote."""
-        return cls(**{**value, **{name: tuple(value[name]) for name in _LISTS}})
+        """Return the recipe that `to_json` wrote, now or in an earlier version."""
+        lists = {name: tuple(value[name]) for name in (*_LISTS, "metrics") if value.get(name) is not None}
+        return cls(**{**value, **lists})
 
 
 class Training:
@@ -95,6 +110,7 @@ class Training:
         path: how an epoch is run: `compiled epoch` or `fit`.
         reason: why it is `fit`; empty otherwise.
         asked: how what the builder asked for differs from its configuration, see `search_spaces.define_by_run.building.Difference`.
+        kind: what the answers that were asked for last are, see `search_spaces.answers.Meaning`.
     """
 
     def __init__(self, config: TrainingConfig, pool: Pool, folds: Sequence[Fold]) -> None:
@@ -120,21 +136,32 @@ class Training:
         hurry_single_operations(tf)
         self.config = config
         self.epoch = 0
+        self.kind = ""
         self._folds = list(folds)
         self._pool = tensors_of(pool)
         self._batch_size = network.batch_size(config.configuration)
+        self._problem = self._described()
         networks = []
         for number in range(len(self._folds)):
             keras.utils.set_random_seed(fold_seed(config.seed, number))
+            naming_anew()
             networks.append(self._network(config.precision))
         # Compiling takes longer than many an epoch of a table: with folds it is done once, on a network that is none of theirs.
-        stage = Epoch(self._network(config.precision), self._batch_size, self._folds[0].scaling) if len(networks) > 1 else None
-        self._runners = [Epoch(model, self._batch_size, fold.scaling, stage) for model, fold in zip(networks, self._folds, strict=True)]
+        one = self._network(config.precision) if len(networks) > 1 else None
+        stage = None if one is None else Epoch(one, self._batch_size, self._folds[0].scaling, problem=self._problem)
+        self._runners = [Epoch(model, self._batch_size, fold.scaling, stage, problem=self._problem) for model, fold in zip(networks, self._folds, strict=True)]
         model = self._runners[0].model
         choose_rewriting(model, max(0 if fold.train is None else len(fold.train) for fold in self._folds))
         self.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
-        self.path, self.reason = self._runners[0].path, self._runners[0].reason
         self.asked = difference_of(networks[0]).to_json()
+
+    @property
+    def path(self) -> str:
+        return self._runners[0].path
+
+    @property
+    def reason(self) -> str:
+        return self._runners[0].reason
 
     def run_epoch(self) -> dict[str, float]:
         """Train and validate every network for one epoch.
@@ -159,17 +186,17 @@ class Training:
                 report = runner.train_chunks(train.chunks(shuffle, size), len(train))
             else:
                 report = runner.train(self._pool, shuffle.permutation(train))
-            self._check(report["loss"], "loss")
-            if validation is not None:
+            self._check(report)
+            if validation is not None and not runner.unscored:
                 validated = runner.evaluate(self._pool, validation)
-                self._check(validated["loss"], "val_loss")
+                self._check(validated, "val_")
                 report |= {f"val_{name}": value for name, value in validated.items()}
             reports.append(report)
         self.epoch += 1
         return {**_over_folds(reports), "seconds": time.perf_counter() - started}
 
-    def evaluate(self) -> tuple[dict[str, float], np.ndarray]:
-        """Return the only network's loss and metrics on its validation rows, and its outputs for them, `(rows, ...)` float32, in their order.
+    def evaluate(self) -> tuple[dict[str, float], Structure]:
+        """Return the only network's loss and metrics on its validation rows, and its answers for them, `(rows, ...)` float32, in their order; see `predict`.
 
         Raises:
             ValueError: there is more than one network, or no validation rows.
@@ -177,12 +204,25 @@ class Training:
         runner, fold = self._only("evaluate")
         if fold.validation is None:
             raise ValueError("evaluate: got no validation rows; expected some")
-        return runner.evaluate(self._pool, fold.validation), runner.predict(self._pool.x, fold.validation)
+        report = {} if runner.unscored else runner.evaluate(self._pool, fold.validation)
+        return report, self._answers(runner.predict(self._pool.x, fold.validation))
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the only network's outputs, `(rows, ...)` float32, for rows as the pool holds them, `(rows, *input_shape)` of its dtype."""
+    def predict(self, x: Structure) -> Structure:
+        """Return the only network's answers, `(rows, ...)` float32, for rows as the pool holds them, `(rows, *input_shape)` of its dtypes.
+
+        Probabilities for classes (rows, classes) and labels, values for numbers; of several outputs a structure of what the network gives. `kind` says which.
+        """
         runner, _ = self._only("predict")
-        return runner.predict(tensors_of(Pool(np.array(x))).x, np.arange(len(x)))
+        given = Pool(map_leaves(np.array, x))
+        return self._answers(runner.predict(tensors_of(given).x, np.arange(len(given))))
+
+    def _answers(self, outputs: Structure) -> Structure:
+        if isinstance(outputs, dict | list | tuple):
+            self.kind = "values"
+            return outputs
+        answers, meaning = answers_of(outputs, self._runners[0].meaning)
+        self.kind = meaning.kind
+        return answers
 
     def layers(self) -> list[dict[str, Any]]:
         """Return the network layer by layer: `name`, `type` (its class), `shape` (of an output, without batch axis) and `parameters`."""
@@ -193,9 +233,10 @@ class Training:
         runner, _ = self._only("export")
         plain = self._network("float32")
         if not plain.built:
-            plain(np.zeros((1, *self._pool.x.shape[1:]), "float32"))
-        for ours, trained in zip(plain.weights, runner.model.weights, strict=True):
-            ours.assign(trained)
+            plain(scaled(self._pool.take(slice(1)).x, *parts_of(self._folds[0].scaling)))
+        with averaged(runner.model):
+            for ours, trained in zip(plain.weights, runner.model.weights, strict=True):
+                ours.assign(trained)
         plain.compiled, plain.optimizer = False, None
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -236,23 +277,58 @@ class Training:
         import keras
 
         from search_spaces import network
-        from search_spaces.problem import Problem
 
         config = self.config
-        steps = max(1, math.ceil(min(len(fold.train) if fold.train is not None else 0 for fold in self._folds) / self._batch_size))
-        shape = tuple(self._pool.x.shape[1:])
-        problem = Problem(config.task, shape, config.outputs, steps_per_epoch=steps, epochs=config.epochs, center=config.center, spread=config.spread)
         keras.config.set_dtype_policy(precision)
-        return network.build(config.builder, config.configuration, problem)
+        kinds, numbers = parts_of(self._folds[0].scaling)
+        batch = scaled(self._pool.take(slice(FIRST_ROWS)).x, kinds, numbers)
+        return network.build(config.builder, config.configuration, self._problem, batch=batch, loss=config.loss, metrics=config.metrics)
+
+    def _described(self) -> Any:
+        """Return what a builder learns of the data."""
+        from search_spaces.problem import ArraySpec, Problem
+
+        config, pool = self.config, self._pool
+        steps = max(1, math.ceil(min(len(fold.train) if fold.train is not None else 0 for fold in self._folds) / self._batch_size))
+        given = described((pool.x, pool.y))
+        inputs, targets = rebuild(given["bones"], [ArraySpec(tuple(shape), dtype) for shape, dtype in given["leaves"]])
+        scalings = iter(self._folds[0].scaling)
+        inputs = map_leaves(lambda spec: spec if next(scalings, None) is None else ArraySpec(spec.shape), inputs)
+        if targets is None and config.targets is not None:
+            targets = rebuild(config.targets["bones"], [ArraySpec(tuple(shape), dtype) for shape, dtype in config.targets["leaves"]])
+        shapes = map_leaves(lambda spec: spec.shape, inputs)
+        return Problem(
+            config.task,
+            shapes,
+            config.outputs,
+            steps_per_epoch=steps,
+            epochs=config.epochs,
+            center=config.center,
+            spread=config.spread,
+            inputs=inputs,
+            targets=targets,
+            classes=config.classes,
+        )
 
     def _only(self, verb: str) -> tuple[Epoch, Fold]:
         if len(self._runners) != 1:
             raise ValueError(f"{verb}: got {len(self._runners)} networks; expected one")
         return self._runners[0], self._folds[0]
 
-    def _check(self, loss: float, name: str) -> None:
-        if not math.isfinite(loss):
-            raise TrialDiverged(f"{name} is {loss} in epoch {self.epoch + 1}")
+    def _check(self, report: Mapping[str, float], before: str = "") -> None:
+        for name in losses_in(report):
+            if not math.isfinite(report[name]):
+                raise TrialDiverged(f"{before}{name} is {report[name]} in epoch {self.epoch + 1}")
+
+
+def described(structure: Structure) -> dict[str, Any]:
+    """Return a structure of arrays or tensors as JSON: its skeleton, and the shape and Keras's dtype of each leaf, without the axis of rows."""
+    return {"bones": skeleton(structure), "leaves": [[list(leaf.shape[1:]), _dtype_of(leaf)] for leaf in leaves(structure)]}
+
+
+def _dtype_of(leaf: Any) -> str:
+    name = getattr(leaf.dtype, "name", str(leaf.dtype))
+    return "string" if name == "string" or name.startswith(("bytes", "str")) else name
 
 
 def fold_seed(seed: int, fold: int) -> int:

@@ -137,6 +137,8 @@ class Trial(tune.Trainable):
                 return self._catch_up()
             metrics = process.run_epoch(self._watch.timeout_s)
             self._epoch = process.epoch
+            if self._untold is not None:
+                self._untold["path"] = process.reason or process.path  # an epoch that cannot be compiled says so when it is first run
             self._watch.note(metrics["seconds"])
             self._reports[self._epoch] = metrics
             self._unsaved_s += metrics["seconds"]
