@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from tuner.cli import again, doctor, jobs, manifest
+from tuner.cli import again, doctor, jobs, manifest, quick
 from tuner.cli.compare import compare
 from tuner.cli.interruption import signals
 from tuner.cli.plan import plan
@@ -49,20 +49,24 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("spec", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@quick.options
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the spec, such as --set search.trials=50. Repeatable.")
 @CHANGED_BUILDER
 @click.option("--again-by", hidden=True, help="What goes on with the sweep, where that is not this command: a job's log says it.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only the result.")
 @JSON_OPTION
-def run(spec: Path, overrides: tuple[str, ...], changed_builder: bool, again_by: str | None, quiet: bool, as_json: bool) -> None:
-    """Run the sweep that SPEC (a TOML file) describes.
+def run(
+    spec: Path | None, overrides: tuple[str, ...], changed_builder: bool, again_by: str | None, quiet: bool, as_json: bool, **instead: str | int | None
+) -> None:
+    """Run the sweep that SPEC (a TOML file) describes, or the one that --builder and --data mean: its spec is then written first.
 
     Run it again after an interruption, and it goes on where it stopped. Everything is written to the sweep's folder: the study's journal,
     leaderboard.parquet, model.keras, its card, and report.html.
     """
     from tuner.spec import sweep_spec as specs
 
+    spec = quick.spec_of(spec, instead)
     checked, beside, go_on = specs.load(spec, overrides), (str(spec.resolve().parent),), again_by or f"`tuner run {shlex.quote(str(spec))}` goes on"
     run_to_end(checked, beside, again=go_on, quiet=quiet, as_json=as_json, changed_builder=changed_builder)
 

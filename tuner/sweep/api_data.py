@@ -88,7 +88,7 @@ def asked_for(given: Any, search_path: list[str]) -> Asked:
     if given is None:
         return Asked({})
     if isinstance(given, str | Path):
-        return Asked(_place(str(given)))
+        return Asked(place_of(str(given)))
     if isinstance(given, types.FunctionType | types.MethodType | type):
         importable = name_of(given, search_path)
         if importable is not None:
@@ -109,7 +109,12 @@ def asked_for(given: Any, search_path: list[str]) -> Asked:
     return Asked({"source": ARRAYS}, held)
 
 
-def _place(given: str) -> dict[str, Any]:
+def place_of(given: str) -> dict[str, Any]:
+    """Return the keys of `[dataset]` that a source's name, a data function's or a file mean.
+
+    Raises:
+        DatasetError: it is none of these.
+    """
     if given in SOURCE_NAMES or (":" in given and "://" not in given and not Path(given).exists()):
         return {"source": given}
     suffix = Path(given).suffix
