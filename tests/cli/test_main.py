@@ -53,7 +53,7 @@ BAD = [
     (["init", "sweep.toml"], "sweep.toml: exists already; --force replaces it"),
     (["baselines", "--only", "dense-521"], "--only dense-521: unknown baseline; did you mean 'dense-512'?"),
     (["baselines", "--data", "gone.npz"], "gone.npz: no such file"),
-    (["run"], "Missing argument 'SPEC'"),
+    (["run"], "SPEC is missing; expected a TOML file, or --builder MODULE:NAME"),
     (["runn", "sweep.toml"], "No such command 'runn'"),
     (["leaderboard", "board.parquet", "--top", "0"], "Invalid value for '--top'"),
 ]

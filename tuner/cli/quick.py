@@ -34,7 +34,8 @@ def spec_of(spec: Path | None, given: Mapping[str, Any]) -> Path:
         given: the options, by their names; None where one is not given.
 
     Raises:
-        SpecError: both say it, or neither, or the file that would be written is there with other content.
+        SpecError: both say it, or the file that would be written is there with other content.
+        UsageError: neither does.
     """
     stated = {name: value for name, value in given.items() if value is not None}
     if spec is not None:
