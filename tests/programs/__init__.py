@@ -1,0 +1,1 @@
+"""Programs as people write them, each run from the search to predictions."""
