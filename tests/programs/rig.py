@@ -31,7 +31,7 @@ def run(program: str, folder: Path, *, address: str | None = None, space: dict[s
         "name": program,
         "folder": str(folder),
         "dataset": {"source": f"{program}:load"},
-        "space": {"builder": f"{program}:build", **(space or {"units": [8, 16], "learning_rate": 0.01})},
+        "space": {"builder": f"{program}:build", **(space or {"units": [8, 16], "learning_rate": 0.01, "batch_size": 16})},
         "search": {"sampler": "random", "trials": 2},
         "scheduler": {"name": "fifo"},
         "training": {"max_epochs": 3},
