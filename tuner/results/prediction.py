@@ -62,7 +62,7 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     # First what the winner was built by: the module of that name may be another by now.
     search_path = (*builder_copy.kept(card, folder), *search_path)
     try:
-        features, told = Features.from_json(card["features"]), dict(card["dataset"])
+        features, told = inputs_from_json(card["features"]), dict(card["dataset"])
         config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": search_path}), from_json(card["scaling"])
         model, classes, dialect = folder / card["model"], card["classes"], dialect_in(told)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
