@@ -38,6 +38,13 @@ from tuner.errors import DatasetError
 __all__ = ["SOURCES", "Dataset", "DatasetSection", "Features", "Fold", "Scaling", "SealedTest", "apply", "assemble", "load", "read_for_prediction"]
 
 
+SPLIT = {
+    "time": "by {column}: train before validation before test, {gap} rows left out between",
+    "group": "by {column}: no group on two sides",
+    "column": "as {column} says",
+}
+
+
 def load(section: DatasetSection, seed: int, search_path: tuple[str, ...] = ()) -> tuple[Dataset, SealedTest]:
     """Read, split and encode the data of a sweep.
 
@@ -152,6 +159,8 @@ def _rows(raw: Raw, given: Examples, section: DatasetSection, targets: tasks.Any
 def _split_decisions(raw: Raw, given: Examples, section: DatasetSection, targets: tasks.AnyTargets, y: Structure, divided: Division) -> list[Decision]:
     """Return what was decided about the division, where that is not what everybody expects."""
     notes = [Decision("splits", "rows", note, "as the split has it") for note in class_notes(_rows(raw, given, section, targets, y), divided)]
+    if section.mode != "random":
+        notes.append(Decision("splits", "rows", SPLIT[section.mode].format(column=section.aside or "their order", gap=section.gap)))
     if given.w is not None:
         notes.append(Decision("w", "weights", "multiply each row's loss"))
     return notes

@@ -106,7 +106,7 @@ def one(returned: Any, function: str) -> Arrays | Batches:
         parts = {"x": returned}
     else:
         raise DatasetError(f"{function}: returned {_kind(returned)}; {EXPECTED}")
-    read = {str(name): _read(part, f"{function}: {name}") for name, part in parts.items()}
+    read = {str(name): arrays_in(part, f"{function}: {name}") for name, part in parts.items()}
     x, y, w = read.pop("x"), read.pop("y", None), read.pop("w", None)
     if x is None or not leaves(x):
         raise DatasetError(f"{function}: x holds no array; expected at least one input")
@@ -144,7 +144,7 @@ def batch(given: Any, function: str) -> Arrays:
     parts = given if isinstance(given, tuple) else (given,)
     if len(parts) not in (1, 2, 3):
         raise DatasetError(f"{function}: gave a batch of {len(parts)} things ({_kinds(parts)}); expected (x, y), (x, y, w), or x where there are no targets")
-    read = [_read(part, f"{function}: a batch's {name}") for name, part in zip("xyw", parts, strict=False)]
+    read = [arrays_in(part, f"{function}: a batch's {name}") for name, part in zip("xyw", parts, strict=False)]
     x, y, w = (*read, None, None)[:3]
     if not leaves(x):
         raise DatasetError(f"{function}: gave a batch without an array; expected (x, y), (x, y, w), or x where there are no targets")
@@ -152,8 +152,16 @@ def batch(given: Any, function: str) -> Arrays:
     return Arrays(x, y, w)
 
 
-def _read(part: Any, name: str) -> Structure:
-    """Return a structure of arrays as they are stored; lists of plain values are arrays."""
+def arrays_in(part: Any, name: str) -> Structure:
+    """Return a structure of arrays as they are stored; lists of plain values are arrays.
+
+    Args:
+        part: arrays, tensors or lists, in any structure.
+        name: what it is called, for messages.
+
+    Raises:
+        DatasetError: something in it is no array.
+    """
     structure = _structure(part, name)
     return rebuild(skeleton(structure), [stored(leaf, named(name, path)) for path, leaf in zip(paths(structure), leaves(structure), strict=True)])
 

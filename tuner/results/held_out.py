@@ -23,7 +23,7 @@ def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Seque
 
     Args:
         dataset: the search pool, which the networks were trained on.
-        x: (n, *shape) uint8 or float32: the test rows.
+        x: the inputs of the test rows, (n, *shape) uint8 or float32, or a structure of arrays, as the pool holds them.
         y: (n,) int32 classes or (n, k) float32 one-hot ones, (n, k) int32 labels, or float32 targets (n,) or (n, k).
         runs: the networks, the saved one first.
         results: what each of them did on the test rows, in the same order.
@@ -138,6 +138,8 @@ def _doing_nothing(dataset: Dataset, y: np.ndarray, measured: Mapping[str, np.nd
 
     A loss stands among its scores only where that of the network is known to be what its name says, and in the same units.
     """
+    if dataset.pipeline is not None:  # nobody has counted its rows
+        return None
     if dataset.task == "classification":
         counted = dataset.facts.get("classes")  # of a stream, dataset.y holds a part of the rows
         labels = dataset.y.argmax(axis=1) if dataset.y.ndim == 2 else dataset.y
@@ -166,7 +168,7 @@ def _mistakes(dataset: Dataset, x: np.ndarray, y: np.ndarray, probabilities: np.
             "truth": dataset.classes[y[row]],
             "predicted": dataset.classes[predicted[row]],
             "confidence": float(confidence[row]),
-            "image": _picture(x[row], dataset.largest),
+            "image": _picture(x[row], dataset.largest) if isinstance(x, np.ndarray) else None,
         }
         for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES_SHOWN]
     ]

@@ -24,6 +24,7 @@ from tuner.data.dataset import Features, read_for_prediction
 from tuner.data.dialect import dialect_in
 from tuner.data.inputs import inputs_from_json
 from tuner.data.pool import Pool
+from tuner.data.returned import arrays_in
 from tuner.data.scaling import from_json
 from tuner.data.splits import Fold
 from tuner.data.structure import Structure, leaves, paths, row_count
@@ -84,7 +85,7 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
 
     Args:
         folder: of a sweep that has ended.
-        x: `(rows, ...)`, as the sweep's own inputs before any scaling.
+        x: `(rows, ...)`, or a structure of arrays, as the sweep's own inputs before any scaling.
         probabilities: of each class, instead of the likeliest.
         code: the builder itself, packed, where it is in no module.
         search_path: folders in which its module is looked for.
@@ -99,14 +100,16 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
     """
     card = read_card(folder)
     features, classes = inputs_from_json(card["features"]), list(card["classes"])
-    if not isinstance(features, Features):
-        raise SweepError(f"{folder}: its network has several inputs, or words, which predict does not take; expected one array of numbers, or use model()")
     if features.columns:
         raise SweepError(f"{folder}: its network was trained on a table; expected `tuner predict {folder} TABLE`, which knows its columns")
     places = (*builder_copy.kept(card, folder), *search_path)
     config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": places}), from_json(card["scaling"])
-    rows = np.asarray(x)
-    rows = features.encode(rows if rows.dtype == np.uint8 else rows.astype(np.float32))
+    rows: Structure
+    if isinstance(features, Features):
+        array = np.asarray(x)
+        rows = features.encode(array if array.dtype == np.uint8 else array.astype(np.float32))
+    else:
+        rows = features.encode(arrays_in(x, "x"))
     outputs, kind = _answers(folder / card["model"], config, scaling, rows, code=code)
     if not isinstance(outputs, np.ndarray):
         raise SweepError(f"{folder}: its network has several outputs; expected one, or `tuner predict {folder} FILE -o FILE.npz`")
