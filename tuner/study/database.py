@@ -1,8 +1,7 @@
 """A study in a database: Optuna's tables, with patience for a server that is away.
 
-Owns how the database is reached and what happens while it cannot be. The database keeps its own promises (transactions, its own checksums); the journal's
-CRC has no counterpart here. Optuna's heartbeat stays off, for it belongs to `Study.optimize`: `tuner/lock.py` has one of its own. Must not know what a
-record means.
+The database keeps its own promises (transactions, its own checksums); the journal's CRC has no counterpart here. Optuna's heartbeat stays off, for it
+belongs to `Study.optimize`: lock.py has one of its own.
 """
 
 import time

@@ -1,8 +1,7 @@
 """The states of a sweep's trials on disk: which stay, and which go when the disk that they may take is full.
 
 A trial writes its own (trial.py), under its number; only here are they removed. Those of trials that may go on stay, and those of the best; of what has
-ended otherwise none does. Where there is too much, the trials that rank worst lose theirs first: interrupted, they begin again. Must not know what a
-state holds.
+ended otherwise none does. Where there is too much, the trials that rank worst lose theirs first: interrupted, they begin again.
 """
 
 import heapq
