@@ -11,7 +11,7 @@ from ray.tune.utils import flatten_dict
 from search_spaces.space import Condition, Parameter, SearchSpace
 from tuner.search.accounts import Accounts
 from tuner.search.prefetch import Prefetcher
-from tuner.search.rules.named import SchedulerSection
+from tuner.search.rules.named import SchedulerSection, build_rule
 from tuner.search.samplers.named import SearchSection, build_sampler
 from tuner.search.scheduler import StudyScheduler
 from tuner.search.searcher import StudySearcher
@@ -50,6 +50,8 @@ class Rig:
         *,
         space: SearchSpace = SPACE,
         sampler: str = "random",
+        scheduler: str = "asha",
+        type: str = "stopping",
         seed: int = 0,
         clock: Any = time.monotonic,
         ahead: dict[str, Any] | None = None,
@@ -60,8 +62,10 @@ class Rig:
         self.study.optuna.sampler = build_sampler(self.section, space, study=self.study, max_epochs=EPOCHS, seed=seed)
         self.accounts = Accounts(self.study, max_epochs=EPOCHS, budget=self.section.budget, clock=clock)
         self.ahead = None if ahead is None else Prefetcher(self.study, space, **ahead)
-        self.searcher = StudySearcher(self.accounts, space, section=self.section, seed=seed, ahead=self.ahead)
-        self.scheduler = StudyScheduler(self.accounts, space, section=SchedulerSection(name="asha", audit=0.0), seed=seed)
+        stopping = SchedulerSection(name=scheduler, type=type, audit=0.0)  # type: ignore[arg-type]
+        rule = build_rule(stopping, self.study, space, max_epochs=EPOCHS, seed=seed)
+        self.searcher = StudySearcher(self.accounts, space, section=self.section, rule=rule, seed=seed, ahead=self.ahead)
+        self.scheduler = StudyScheduler(self.accounts, rule, section=stopping, seed=seed)
         self._count = 0
 
     def suggest(self) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from search_spaces.space import SearchSpace
 from search_spaces.spaces import SPACES
 from tuner.search.accounts import Accounts
-from tuner.search.rules.named import SchedulerSection
+from tuner.search.rules.named import SchedulerSection, build_rule
 from tuner.search.samplers.encoding import Encoding
 from tuner.search.samplers.named import SAMPLERS, SearchSection, build_sampler
 from tuner.search.samplers.plain import even_points
@@ -51,7 +51,8 @@ def asked(sampler: str, trials: int) -> list[float]:
     study, _ = search(Problem(space, OBJECTIVE, curve, EPOCHS), search=before, scheduler=scheduler, workers=8, seed=0)
     section = SearchSection(sampler=sampler, trials=trials + SUGGESTIONS)
     study.optuna.sampler = build_sampler(section, space, study=study, max_epochs=EPOCHS, seed=1)
-    searcher = StudySearcher(Accounts(study, max_epochs=EPOCHS, budget=section.budget), space, section=section, seed=1)
+    rule = build_rule(SchedulerSection(name="fifo"), study, space, max_epochs=EPOCHS, seed=1)
+    searcher = StudySearcher(Accounts(study, max_epochs=EPOCHS, budget=section.budget), space, section=section, rule=rule, seed=1)
     taken = []
     for number in range(SUGGESTIONS):
         began = time.perf_counter()

@@ -11,8 +11,8 @@ from optuna.samplers import RandomSampler
 
 from tests.rig import EPOCHS, SMALL, SPACE, Rig, value_of
 from tuner.search import prefetch as room
+from tuner.search.configurations import key_of
 from tuner.search.samplers.named import SAMPLERS, build_sampler
-from tuner.search.searcher import key_of
 
 ALWAYS = {"noticeable": 0.0}
 

@@ -11,7 +11,7 @@ from search_spaces.space import Parameter, SearchSpace
 from tuner.search.accounts import Accounts, Budget
 from tuner.search.audit import audit_of
 from tuner.search.rules.asha import Asha
-from tuner.search.rules.named import SCHEDULERS, SchedulerSection
+from tuner.search.rules.named import SCHEDULERS, SchedulerSection, build_rule
 from tuner.search.samplers.named import SearchSection
 from tuner.search.scheduler import StudyScheduler
 from tuner.search.simulate import Curve, Problem, search
@@ -50,7 +50,8 @@ def add(study: Study, values: dict[int, float], state: str = "", **facts: Any) -
 
 def scheduler_of(study: Study, name: str = "asha", audit: float = 0.0, seed: int = 0) -> tuple[StudyScheduler, Accounts]:
     accounts = Accounts(study, max_epochs=EPOCHS, budget=Budget(trials=1000))
-    return StudyScheduler(accounts, SPACE, section=SchedulerSection(name=name, audit=audit), seed=seed), accounts
+    section = SchedulerSection(name=name, audit=audit)
+    return StudyScheduler(accounts, build_rule(section, study, SPACE, max_epochs=EPOCHS, seed=seed), section=section, seed=seed), accounts
 
 
 def told(number: int, epoch: int, value: float) -> dict[str, Any]:

@@ -14,9 +14,12 @@ from search_spaces.space import Condition, Parameter, SearchSpace, space_of
 from tests.rig import ACCURACY, EPOCHS, SMALL, SPACE, Rig, value_of
 from tuner.errors import SpecError
 from tuner.search.accounts import Accounts
+from tuner.search.configurations import key_of
+from tuner.search.first_trials import enqueue_first, points_of
+from tuner.search.rules.named import SchedulerSection, build_rule
 from tuner.search.samplers.encoding import INACTIVE, Encoding
 from tuner.search.samplers.named import SAMPLERS, SearchSection, build_sampler
-from tuner.search.searcher import StudySearcher, enqueue_first, key_of
+from tuner.search.searcher import StudySearcher
 from tuner.study.backends import open_study
 from tuner.study.failures import Cause
 from tuner.study.seeds import seed_of
@@ -188,7 +191,8 @@ def test_sampler_that_learns_begins_with_the_default_configuration_of_the_space(
     section, study = SearchSection(sampler=sampler, trials=3), Rig().study
     enqueue_first(study, space, section)
     study.optuna.sampler = build_sampler(section, space, study=study, max_epochs=9, seed=0)
-    searcher = StudySearcher(Accounts(study, max_epochs=9, budget=section.budget), space, section=section, seed=0)
+    rule = build_rule(SchedulerSection(), study, space, max_epochs=9, seed=0)
+    searcher = StudySearcher(Accounts(study, max_epochs=9, budget=section.budget), space, section=section, rule=rule, seed=0)
     assert searcher.suggest("a")["configuration"] == {"rate": 0.02, "kind": "b"}
     (first,) = study.trials()
     assert (first.params, first.user_attrs["source"]) == ({"rate": 0.02, "kind": "b"}, "default")
@@ -281,3 +285,62 @@ def test_a_journal_gets_one_entry_for_a_new_trial(tmp_path: Any) -> None:
     before = len((tmp_path / "journal.log").read_text().splitlines())
     rig.suggest()
     assert len((tmp_path / "journal.log").read_text().splitlines()) == before + 1
+
+
+# ---- what comes first, and when it is enough
+
+POINTS = [{"kind": "curved", "bend": 0.25}, {"rate": 0.5, "size": 32, "second": 6}, {"kind": "plain", "rate": 1, "size": 2}]
+
+
+def test_points_of_the_user_are_the_first_trials_and_what_they_leave_out_is_drawn() -> None:
+    rig = Rig(sampler="forecast", trials=5)
+    enqueue_first(rig.study, SPACE, SearchSection(trials=5, enqueue=POINTS))
+    configurations = [rig.suggest()[1]["configuration"] for _ in range(4)]
+    for configuration, point in zip(configurations, POINTS, strict=False):
+        assert SPACE.check(configuration) == configuration
+        assert {name: configuration[name] for name in point} == point
+    assert configurations[2] == {"kind": "plain", "rate": 1.0, "size": 2, "fixed": 5}
+    assert [trial.user_attrs["source"] for trial in rig.study.trials()][:3] == ["enqueued"] * 3
+    assert rig.study.trials()[3].user_attrs["source"] in ("random", "model")
+
+
+def test_points_come_before_the_default_configuration() -> None:
+    space = space_of("mine:build", {"rate": {"low": 1e-4, "high": 1.0, "log": True, "default": 0.02}, "kind": {"choices": ["a", "b"], "default": "b"}})
+    study = Rig().study
+    enqueue_first(study, space, SearchSection(trials=3, enqueue=[{"rate": 0.5}]))
+    assert [trial.user_attrs["source"] for trial in study.trials("waiting")] == ["enqueued", "default"]
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ([{"ratte": 0.1}], r"search\.enqueue\[0\]\.ratte: unknown hyperparameter; did you mean 'rate'"),
+        ([{"rate": 0.1}, {"rate": 7.0}], r"search\.enqueue\[1\]\.rate: got 7\.0; expected"),
+        ([{"bend": 0.5}], r"search\.enqueue\[0\]\.bend: needs kind.*curved.*, which this point does not say; add that, or remove bend"),
+        ([{"size": 4, "second": 6}], r"search\.enqueue\[0\]\.second: needs size.*8"),
+        ([{"rate": 0.1}, {"rate": 0.1}], r"search\.enqueue\[1\]: the same as search\.enqueue\[0\]"),
+    ],
+)
+def test_point_that_is_none_of_the_space_is_refused_with_its_key(points: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        points_of(SPACE, points)
+
+
+def test_spec_is_refused_for_a_point_before_anything_starts() -> None:
+    from tuner.spec.sweep_spec import check
+
+    with pytest.raises(SpecError, match=r"^search\.enqueue\[0\]\.depht: unknown hyperparameter; did you mean 'depth'"):
+        check({"name": "s", "search": {"trials": 3, "enqueue": [{"depht": 2}]}})
+    assert check({"name": "s", "search": {"trials": 3, "enqueue": [{"depth": 2}]}}).search.enqueue == [{"depth": 2}]
+
+
+def test_patience_ends_the_search_once_so_many_trials_after_the_best_have_ended() -> None:
+    rig = Rig(trials=50)
+    rig.section = SearchSection(sampler="random", trials=50, patience=4)
+    rig.searcher = StudySearcher(rig.accounts, SPACE, section=rig.section, rule=rig.scheduler.rule, seed=0)
+    values = [0.5, 0.3, 0.3, 0.9, 0.1, 0.2, 0.9, 0.3, 0.99]
+    while isinstance(suggested := rig.suggest(), tuple):
+        rig.run(suggested[0], values[suggested[1]["number"]])
+    assert suggested == "FINISHED"
+    assert rig.study.count() == 8  # a tie is not better
+    assert rig.study.facts["search_ended"] == "none of the last 4 trials was better than the best before them"

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
+import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from search_spaces.space import Condition, Parameter, SearchSpace
 from tuner.search.accounts import Accounts
-from tuner.search.rules.named import SchedulerSection
+from tuner.search.rules.named import SchedulerSection, build_rule
 from tuner.search.samplers.named import SearchSection, build_sampler
 from tuner.search.scheduler import StudyScheduler
 from tuner.search.searcher import StudySearcher
@@ -86,7 +87,8 @@ def test_more_workers_take_less_virtual_time() -> None:
     assert run(scheduler="fifo", workers=8)[1][-1].seconds < 0.5 * run(scheduler="fifo", workers=2)[1][-1].seconds
 
 
-def test_simulator_and_ray_take_identical_decisions_for_the_same_order_of_events(ray_address: str, tmp_path: Any) -> None:
+@pytest.mark.parametrize("stopping", [SchedulerSection(), SchedulerSection(name="asha", type="promotion")], ids=["forecast", "promotion"])
+def test_simulator_and_ray_take_identical_decisions_for_the_same_order_of_events(stopping: SchedulerSection, ray_address: str, tmp_path: Any) -> None:
     """With one worker the order of events is the order of epochs: Ray and the simulator must then write the same study."""
     import ray
     from ray import tune
@@ -96,7 +98,8 @@ def test_simulator_and_ray_take_identical_decisions_for_the_same_order_of_events
         study = Study(optuna.create_study(direction="minimize"), LOSS)
         study.optuna.sampler = build_sampler(section, SPACE, study=study, max_epochs=EPOCHS, seed=5)
         accounts = Accounts(study, max_epochs=EPOCHS, budget=section.budget, clock=clock)
-        return StudySearcher(accounts, SPACE, section=section, seed=5), StudyScheduler(accounts, SPACE, section=SchedulerSection(), seed=5)
+        rule = build_rule(stopping, study, SPACE, max_epochs=EPOCHS, seed=5)
+        return StudySearcher(accounts, SPACE, section=section, rule=rule, seed=5), StudyScheduler(accounts, rule, section=stopping, seed=5)
 
     clock = VirtualClock()
     simulated = parts(clock)

@@ -12,7 +12,7 @@ from tuner.errors import SpecError
 from tuner.search import warm_start
 from tuner.search.accounts import Accounts, Budget
 from tuner.search.rules.forecast import ForecastStopping
-from tuner.search.rules.named import SchedulerSection
+from tuner.search.rules.named import SchedulerSection, build_rule
 from tuner.search.samplers import forecast
 from tuner.search.samplers.forecast import ForecastSampler
 from tuner.search.samplers.named import SearchSection, build_sampler
@@ -93,8 +93,10 @@ def test_sampler_and_rule_fit_one_process_and_both_see_the_earlier_sweep(tmp_pat
     monkeypatch.setattr(forecast, "CurveProcess", counted)
     study.optuna.sampler = build_sampler(section, SPACE, study=study, max_epochs=EPOCHS, seed=0)
     accounts = Accounts(study, max_epochs=EPOCHS, budget=Budget(trials=10))
-    searcher = StudySearcher(accounts, SPACE, section=section, seed=0)
-    scheduler = StudyScheduler(accounts, SPACE, section=SchedulerSection(audit=0.0), seed=0)
+    stopping = SchedulerSection(audit=0.0)
+    rule = build_rule(stopping, study, SPACE, max_epochs=EPOCHS, seed=0)
+    searcher = StudySearcher(accounts, SPACE, section=section, rule=rule, seed=0)
+    scheduler = StudyScheduler(accounts, rule, section=stopping, seed=0)
     assert isinstance(scheduler.rule, ForecastStopping) and isinstance(study.optuna.sampler, ForecastSampler)
     assert scheduler.rule.forecast is study.optuna.sampler.forecast
     assert len(fitted) == 1 and fitted[0] >= 13  # while nothing new is reported, nothing is fitted again

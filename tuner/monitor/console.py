@@ -28,7 +28,7 @@ class View(Protocol):
         """A stage of the journey begins (`data`, `cluster`, `search`, `retrain`, `test`, `report`)."""
 
     def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
-        """A trial reported an epoch, and is now `running`, `complete`, `pruned` or `failed`."""
+        """A trial reported an epoch, and is now `running`, `complete`, `pruned`, `failed`, or `waiting` until others have gone on."""
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
@@ -104,7 +104,7 @@ class Progression:
 
     @property
     def ended(self) -> int:
-        return sum(state != "running" for state in self.states.values())
+        return sum(state not in ("running", "waiting") for state in self.states.values())
 
     @property
     def fraction(self) -> float:

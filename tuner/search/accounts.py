@@ -8,11 +8,17 @@ study, and whether the budget allows another epoch.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial
 
 from tuner.study import failures
 from tuner.study.epoch_report import EpochReport
 from tuner.study.failures import Cause
 from tuner.study.record import Study, history_of, last_epoch
+
+# What a trial tells of where and when it began.
+BEGINNING = ("started_at", "worker")
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,7 @@ class Accounts:
         number = report.number
         if number not in self._running:
             return None
-        for name, value in report.facts.items():
-            self.study.set_trial_fact(number, name, value)
+        self._note(number, report.facts)
         epoch = report.epoch
         if not epoch or self.study.objective.metric not in report.metrics:
             return None
@@ -114,6 +119,15 @@ class Accounts:
                 self._epochs_s += [report.seconds] if report.seconds else []
             self._running[number] = epoch
         return epoch
+
+    def _note(self, number: int, facts: Mapping[str, Any]) -> None:
+        """Record facts of a trial; one that goes on keeps where and when it began, and notes the same of going on."""
+        begun = self.study.trial(number).user_attrs
+        if "started_at" in facts and "started_at" in begun:
+            again = {"epoch": last_epoch(self.study.trial(number)), **{name: facts[name] for name in BEGINNING if name in facts}}
+            facts = {**{name: value for name, value in facts.items() if name not in BEGINNING}, "resumed": [*begun.get("resumed", []), again]}
+        for name, value in facts.items():
+            self.study.set_trial_fact(number, name, value)
 
     def history(self, number: int) -> Mapping[int, float]:
         """Return the trial's recorded values by epoch; NaN where an epoch has none."""
@@ -172,16 +186,32 @@ class Accounts:
         spent = self.overspent()
         if spent is None or self._running:
             return
+        self.dismiss()
         for trial in self.study.trials("waiting"):
             if "seed" in trial.user_attrs:
                 self.study.finish(trial.number, "pruned", Cause("budget", spent))
         self.study.set_fact("search_ended", spent)
+
+    def pause(self, number: int) -> None:
+        """Let a trial wait while others go on first."""
+        if number in self._running:
+            self.study.set_trial_fact(number, "paused", {"epoch": last_epoch(self.study.trial(number))})
+            self.release(number)
+
+    def dismiss(self) -> None:
+        """End the paused trials: none of them will go on."""
+        for number in self.study.paused():
+            self.study.finish(number, "pruned", _outdone(self.study.trial(number)))
 
     def release_all(self) -> None:
         """Let every trial that has not ended wait: an interrupt stopped the run without telling searcher and scheduler."""
         for number in self.running:
             self.release(number)
         self.study.set_fact("search_seconds", self.seconds)
+
+
+def _outdone(trial: FrozenTrial) -> Cause:
+    return Cause("scheduler", f"paused at epoch {last_epoch(trial)}, and others were more promising to the end")
 
 
 def epochs_s(study: Study) -> list[float]:

@@ -30,7 +30,7 @@ from tuner.search.searcher import StudySearcher
 from tuner.study.assignment import Assignment
 from tuner.study.epoch_report import EpochReport
 from tuner.study.failures import Cause
-from tuner.study.record import STATES, Study, last_epoch
+from tuner.study.record import STATES, Study, is_paused, last_epoch
 from tuner.study.writing import PAUSES_S, cannot_write
 
 # Each break-down costs a few seconds; a cluster on which they go on and on is not fit for this sweep.
@@ -158,7 +158,7 @@ def tell(view: View, study: Study, result: Mapping[str, Any]) -> None:
     """
     report = EpochReport.from_json(result)
     record = study.trial(report.number)
-    if STATES[record.state] == "waiting":
+    if STATES[record.state] == "waiting" and not is_paused(record):
         retried = record.user_attrs.get("retried") or [{"message": "it was interrupted"}]
         view.note(f"trial {record.number}: {retried[-1]['message']}; it is tried again")
         return

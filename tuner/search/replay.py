@@ -10,10 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import SearchSpace
 from tuner.errors import SweepError
+from tuner.search.configurations import key_of
 from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.encoding import Encoding
 from tuner.search.samplers.named import SearchSection
-from tuner.search.searcher import key_of
 from tuner.search.simulate import Curve, Problem
 from tuner.search.simulate import search as simulated
 from tuner.study.record import Study, last_epoch

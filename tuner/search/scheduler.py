@@ -12,13 +12,13 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces.errors import nearest
-from search_spaces.space import SearchSpace
 from tuner.search.accounts import Accounts
 from tuner.search.not_pickled import NotPickled
-from tuner.search.rules.named import SCHEDULERS, RuleContext, SchedulerSection
+from tuner.search.rules.named import SchedulerSection
+from tuner.search.rules.rule import Rule
 from tuner.study.epoch_report import EpochReport
 from tuner.study.failures import Cause
-from tuner.study.record import STATES, history_of, last_epoch
+from tuner.study.record import STATES, history_of, is_paused, last_epoch
 from tuner.study.seeds import seed_of
 
 # A trial has diverged where one of these is no finite number; any other metric may be undefined for a while.
@@ -32,18 +32,18 @@ class StudyScheduler(NotPickled, TrialScheduler):
 
     Args:
         accounts: what is spent and running; shared with the searcher.
-        space: what is searched.
-        section: the rule and its numbers.
+        rule: decides; the searcher asks it too, which paused trial goes on.
+        section: the rule's name, and the audit's share.
         seed: of the sweep, for the audit's lot.
     """
 
-    def __init__(self, accounts: Accounts, space: SearchSpace, *, section: SchedulerSection, seed: int) -> None:
+    def __init__(self, accounts: Accounts, rule: Rule, *, section: SchedulerSection, seed: int) -> None:
         super().__init__()
         self.accounts = accounts
         self._section = section
         self._seed = seed
         study = accounts.study
-        self.rule = SCHEDULERS[section.name].build(RuleContext(study.objective, accounts.max_epochs, section, study, space))
+        self.rule = rule
         self._audited_epochs = 0
         for enter, trials in ((self._rebuild, study.trials()), (self._decide_again, study.trials("waiting"))):
             for trial in trials:
@@ -100,7 +100,7 @@ class StudyScheduler(NotPickled, TrialScheduler):
             self.accounts.release(number)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Return None: Ray starts pending trials in their order, and this scheduler pauses none."""
+        """Return None: Ray starts pending trials in their order. A trial that pauses has ended for Ray; the searcher suggests it again."""
         return None
 
     def debug_string(self) -> str:
@@ -127,6 +127,9 @@ class StudyScheduler(NotPickled, TrialScheduler):
             accounts.end(number, "pruned", Cause("budget", spent))
             return False
         # An epoch trained again after an interruption was decided upon when it was recorded: the trial went on.
+        if reason is None and new and "baseline" not in facts and not audited and self.rule.pauses(number, epoch):
+            accounts.pause(number)
+            return False
         if reason is None or not new or "baseline" in facts or self._audits(number, epoch, reason):
             return True
         accounts.end(number, "pruned", Cause("scheduler", reason))
@@ -145,7 +148,7 @@ class StudyScheduler(NotPickled, TrialScheduler):
         audited = trial.user_attrs.get("audit", {}).get("epoch", math.inf)
         recorded = history_of(trial)
         decided = {epoch: value for epoch, value in recorded.items() if epoch <= audited}
-        if STATES[trial.state] == "waiting" and math.isinf(audited):
+        if STATES[trial.state] == "waiting" and math.isinf(audited) and not is_paused(trial):
             decided.pop(max(decided, default=0), None)  # `_decide_again` enters it
         self.rule.record(trial.number, decided)
         self._audited_epochs += sum(epoch > audited for epoch in recorded)
@@ -153,7 +156,7 @@ class StudyScheduler(NotPickled, TrialScheduler):
     def _decide_again(self, trial: FrozenTrial) -> None:
         """Decide upon the newest epoch of a trial that an earlier run left: its driver may have died between the record and the decision."""
         epoch = last_epoch(trial)
-        if not epoch or "audit" in trial.user_attrs:
+        if not epoch or "audit" in trial.user_attrs or is_paused(trial):
             return
         reason = self.rule.decide(trial.number, epoch, history_of(trial))
         study = self.accounts.study

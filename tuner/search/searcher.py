@@ -1,28 +1,29 @@
 """What is tried next: the searcher that hands a sampler's configurations to Ray Tune.
 
-Trials that wait to be continued or were put in the queue come first, then new configurations from the sampler, none of them twice, until a budget is spent
-or a finite space is exhausted.
+Trials that were interrupted or put in the queue come first, then paused ones that the rule of early stopping wants to go on, then new configurations from the
+sampler, none of them twice, until a budget is spent or a finite space is exhausted.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from optuna.trial import Trial
 from ray.tune.search import Searcher
 
-from search_spaces.notebooks import BASELINES
 from search_spaces.space import SearchSpace
 from tuner.search.accounts import Accounts
+from tuner.search.configurations import key_of
 from tuner.search.not_pickled import NotPickled
 from tuner.search.prefetch import Drawn, Prefetcher, draw
+from tuner.search.rules.rule import Rule
 from tuner.search.samplers.named import SAMPLERS, SearchSection
 from tuner.search.samplers.plain import SOURCE
 from tuner.study import failures
 from tuner.study.assignment import Assignment
 from tuner.study.epoch_report import EpochReport
-from tuner.study.record import Study, last_epoch
+from tuner.study.record import last_epoch
 from tuner.study.seeds import seed_of
 
 REDRAWS = 100
@@ -37,6 +38,7 @@ class StudySearcher(NotPickled, Searcher):
         accounts: what is spent and running; shared with the scheduler. Its study has the sampler.
         space: what is searched.
         section: how configurations are chosen.
+        rule: of early stopping; says which paused trial goes on, and when.
         seed: of the sweep; a trial's own seed derives from it and the trial's number.
         ahead: draws the configurations, some of them ahead; the caller closes it. None: each is drawn when it is asked for.
         grown: returns a larger space where the space has grown since it was last asked, and has given the study a sampler for it. None: it never grows.
@@ -48,6 +50,7 @@ class StudySearcher(NotPickled, Searcher):
         space: SearchSpace,
         *,
         section: SearchSection,
+        rule: Rule,
         seed: int,
         ahead: Prefetcher | None = None,
         grown: Callable[[], SearchSpace | None] | None = None,
@@ -58,6 +61,7 @@ class StudySearcher(NotPickled, Searcher):
         self._study = accounts.study
         self._space = space
         self._section = section
+        self._rule = rule
         self._seed = seed
         self._grown = grown
         self._size = space.size()
@@ -74,6 +78,9 @@ class StudySearcher(NotPickled, Searcher):
         if self.accounts.overspent():
             return Searcher.FINISHED
         number = self._study.waiting()
+        if number is None and (paused := self._study.paused()):
+            self._grow()
+            number = self._rule.resumes(paused, may_begin=self._nothing_new() is None)
         if number is not None:
             configuration = self._configuration(self._study.resume(number))
         else:
@@ -140,14 +147,24 @@ class StudySearcher(NotPickled, Searcher):
         limit = self.accounts.budget.trials
         if limit is not None and self._study.count() >= limit:
             return f"the budget of {limit} trials is spent"
+        if self._section.patience is not None and self._in_vain() >= self._section.patience:
+            return f"none of the last {self._section.patience} trials was better than the best before them"
         if self._size is not None and len(self._seen) >= self._size and sum(1 for _ in self._unseen()) == 0:
             return f"all {self._size} configurations of the space have been run"
         return None
+
+    def _in_vain(self) -> int:
+        """Return how many of the trials that began after the best one have ended."""
+        trials, objective = self._study.trials(), self._study.objective
+        costs = {trial.number: min(map(objective.cost, trial.intermediate_values.values())) for trial in trials if trial.intermediate_values}
+        best = min(costs, key=lambda number: (costs[number], number), default=-1)
+        return sum(trial.number > best and trial.state.is_finished() for trial in trials)
 
     def _finish(self, reason: str) -> str | None:
         # A trial that runs may yet be lost and wait again: as long as one does, the answer is "not now".
         if self.accounts.running:
             return None
+        self.accounts.dismiss()
         self._study.set_fact("search_ended", reason)
         return Searcher.FINISHED
 
@@ -200,33 +217,3 @@ class StudySearcher(NotPickled, Searcher):
         frozen.user_attrs = {"configuration": drawn.configuration, "seed": seed_of(self._seed, frozen.number), "source": source}
         self._study.optuna.add_trial(frozen)
         return frozen.number
-
-
-def enqueue_first(study: Study, space: SearchSpace, section: SearchSection) -> None:
-    """Let the named baselines be the first trials of a new study, and then, for a sampler that learns, the space's default configuration.
-
-    Baselines of another builder than the space's are left out. One that lies outside the (narrowed) space is trained all the same; samplers do not learn
-    from it. The default configuration is left out where an earlier sweep has run it.
-
-    Args:
-        study: has no trials yet; else nothing happens.
-        space: what is searched.
-        section: names baselines and sampler.
-    """
-    if study.trials():
-        return
-    wanted = list(BASELINES) if section.baselines is True else section.baselines or []
-    for name in wanted:
-        baseline = BASELINES[name]
-        if baseline.space == space.name:
-            configuration = dict(baseline.configuration)
-            parameters = space.parameters_of(configuration) if space.contains(configuration) else {}
-            study.enqueue(parameters, {"configuration": configuration, "baseline": name})
-    default = space.default() if SAMPLERS[section.sampler].learns else None
-    if default is not None and all(key_of(default) != key_of(trial.user_attrs["configuration"]) for trial in (*study.trials(), *study.earlier)):
-        study.enqueue(space.parameters_of(default), {"configuration": default, "source": "default"})
-
-
-def key_of(configuration: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return what tells two configurations apart: 1, 1.0 and True are three values."""
-    return tuple(sorted((name, repr(value)) for name, value in configuration.items()))

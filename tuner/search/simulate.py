@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from search_spaces.space import SearchSpace
 from tuner.search.accounts import Accounts
 from tuner.search.prefetch import Prefetcher
-from tuner.search.rules.named import SchedulerSection
+from tuner.search.rules.named import SchedulerSection, build_rule
 from tuner.search.samplers.named import SearchSection, build_sampler
 from tuner.search.scheduler import StudyScheduler
 from tuner.search.searcher import StudySearcher
@@ -199,8 +199,9 @@ def search(
         clock = VirtualClock()
         accounts = Accounts(study, max_epochs=max_epochs, budget=search.budget, clock=clock)
         drawing = Prefetcher(study, space, noticeable=0.0, at_once=True) if ahead else None
-        searcher = StudySearcher(accounts, space, section=search, seed=seed, ahead=drawing)
-        return study, simulate(searcher, StudyScheduler(accounts, space, section=scheduler, seed=seed), problem.curves, workers=workers, clock=clock)
+        rule = build_rule(scheduler, study, space, max_epochs=max_epochs, seed=seed)
+        searcher = StudySearcher(accounts, space, section=search, rule=rule, seed=seed, ahead=drawing)
+        return study, simulate(searcher, StudyScheduler(accounts, rule, section=scheduler, seed=seed), problem.curves, workers=workers, clock=clock)
     finally:
         optuna.logging.set_verbosity(verbosity)
 

@@ -23,6 +23,7 @@ from tuner.data import functions
 from tuner.data.dataset import Dataset, DatasetSection
 from tuner.errors import DatasetError, SpecError
 from tuner.monitor.trackers.named import Trackers
+from tuner.search.first_trials import points_of
 from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
 from tuner.spec.builder_style import styled
@@ -313,6 +314,7 @@ def check_space(spec: SweepSpec, space: SearchSpace) -> None:
         SpecError, ClusterError: it does not have what the spec asks for.
     """
     spec.resources.check(space.parameters)
+    points_of(space, spec.search.enqueue)
     if spec.search.sampler == "grid" and space.size() is None:
         raise SpecError('search.sampler: "grid" needs a finite space; give every continuous hyperparameter a list of choices, or a range with a step')
 

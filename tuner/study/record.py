@@ -6,7 +6,7 @@ seconds, checkpoints and causes of failure live in it and nowhere else; the lead
 The states, and their names everywhere in Tuner:
 
     running      an epoch of it is being trained, or about to be
-    waiting      created or interrupted, to be started or continued (Optuna's WAITING)
+    waiting      created, interrupted or paused, to be started or continued (Optuna's WAITING); a paused one has the fact `paused`
     complete     ran to its last epoch
     pruned       ended early by the scheduler or by a budget; `cause` says which
     failed       diverged, crashed, ran out of memory, ...; `cause` says why
@@ -107,13 +107,20 @@ class Study:
         return self._looked
 
     def waiting(self) -> int | None:
-        """Return the number of the first trial that waits to be started or continued; unlike `trials("waiting")`, as fast with many."""
+        """Return the number of the first trial that waits to be started or continued, paused ones aside; unlike `trials("waiting")`, as fast with many."""
         self.count()
         for number in sorted(self._may_wait):
-            if self.trial(number).state == TrialState.WAITING:
+            trial = self.trial(number)
+            if trial.state != TrialState.WAITING:
+                self._may_wait.discard(number)
+            elif not is_paused(trial):
                 return number
-            self._may_wait.discard(number)
         return None
+
+    def paused(self) -> list[int]:
+        """Return the numbers of the trials that wait because others were to go on first."""
+        self.count()
+        return [number for number in sorted(self._may_wait) if is_paused(self.trial(number))]
 
     # ---- one trial
 
@@ -128,6 +135,8 @@ class Study:
     def resume(self, number: int) -> optuna.Trial:
         """Let a waiting trial run, and return it so that it can be asked for parameters that it lacks."""
         trial_id = self._trial_id(number)
+        if is_paused(self._storage.get_trial(trial_id)):
+            self.set_trial_fact(number, "paused", None)
         self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
         return optuna.Trial(self.optuna, trial_id)
 
@@ -221,6 +230,11 @@ def history_of(trial: FrozenTrial) -> dict[int, float]:
     """Return a trial's values of the objective by epoch, every recorded epoch in order; NaN where an epoch has none."""
     reported = {int(name[len(EPOCH) :]) for name in trial.user_attrs if name.startswith(EPOCH) and name[len(EPOCH) :].isdecimal()}
     return {epoch: trial.intermediate_values.get(epoch, math.nan) for epoch in sorted(reported | trial.intermediate_values.keys())}
+
+
+def is_paused(trial: FrozenTrial) -> bool:
+    """Say whether a trial waits because the rule of early stopping lets others go on first."""
+    return trial.state == TrialState.WAITING and trial.user_attrs.get("paused") is not None
 
 
 def last_epoch(trial: FrozenTrial) -> int:

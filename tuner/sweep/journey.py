@@ -30,11 +30,13 @@ from tuner.search import warm_start as warm
 from tuner.search.accounts import Accounts, epochs_s
 from tuner.search.audit import audit_of
 from tuner.search.dispatch import Audience, Slots, dispatch
+from tuner.search.first_trials import enqueue_first
 from tuner.search.prefetch import Prefetcher
 from tuner.search.rules.milestones import milestones
+from tuner.search.rules.named import build_rule
 from tuner.search.samplers.named import build_sampler
 from tuner.search.scheduler import StudyScheduler
-from tuner.search.searcher import StudySearcher, enqueue_first
+from tuner.search.searcher import StudySearcher
 from tuner.spec import sweep_spec as specs
 from tuner.study import failures, storage
 from tuner.study.backends import note_database, open_study, read_study
@@ -261,6 +263,7 @@ def _search(sweep: _Sweep, slots: int) -> None:
     study.earlier = warm.earlier_trials(study)
     study.optuna.sampler = build_sampler(spec.search, space, study=study, max_epochs=max_epochs, seed=spec.seed)
     enqueue_first(study, space, spec.search)
+    rule = build_rule(spec.scheduler, study, space, max_epochs=max_epochs, seed=spec.seed)
     accounts = Accounts(study, max_epochs=max_epochs, budget=spec.search.budget)
     before = accounts.epochs
     bucket = sweep.context.bucket
@@ -297,8 +300,8 @@ def _search(sweep: _Sweep, slots: int) -> None:
 
     with waiting.wanted(usual, most) as ask_for_nodes, closing(Prefetcher(study, space)) as ahead:
         growth = Growth(study, space, learn_from=learn_from, view=view) if spec.space.define_by_run else None
-        searcher = StudySearcher(accounts, space, section=spec.search, seed=spec.seed, ahead=ahead, grown=growth)
-        scheduler = StudyScheduler(accounts, space, section=spec.scheduler, seed=spec.seed)
+        searcher = StudySearcher(accounts, space, section=spec.search, rule=rule, seed=spec.seed, ahead=ahead, grown=growth)
+        scheduler = StudyScheduler(accounts, rule, section=spec.scheduler, seed=spec.seed)
         audience = Audience(view, sweep.workers.interrupted, see_to_the_rest)
         if sweep.context.in_process:
             in_process.search(searcher, scheduler, sweep.context, audience=audience)

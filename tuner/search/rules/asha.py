@@ -6,10 +6,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from tuner.search.rules.milestones import milestones
+from tuner.search.rules.rule import Unpausing
 from tuner.study.objective import Objective
 
 
-class Asha:
+class Asha(Unpausing):
     """Asynchronous successive halving, the stopping variant: at each rung a trial goes on if it is in the best fraction of those before it.
 
     The best value so far counts, for that is what trials are ranked by. A tie with the cutoff stops: the first of its kind runs on already. A trial that

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from tuner.search.rules.rule import Unpausing
 
-class Fifo:
+
+class Fifo(Unpausing):
     """Stops nothing."""
 
     def record(self, number: int, history: Mapping[int, float]) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tuner.search.rules.rule import Unpausing
 from tuner.study.objective import Objective
 
 
-class Median:
+class Median(Unpausing):
     """Stops a trial whose best value is worse than the median of what the others had on average by the same epoch.
 
     Source: Golovin et al., Google Vizier, KDD 2017, section 3.2.2.

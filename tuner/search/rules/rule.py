@@ -1,6 +1,9 @@
-"""What a rule of early stopping is."""
+"""What a rule of early stopping is.
 
-from collections.abc import Mapping
+A trial that stops is over. One that pauses keeps its checkpoint and its place in the record while another takes its worker, and may go on later.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -18,3 +21,31 @@ class Rule(Protocol):
             epoch: its newest epoch.
             history: its values by epoch, the newest among them; NaN where an epoch has none.
         """
+
+    def pauses(self, number: int, epoch: int) -> bool:
+        """Say whether a trial that goes on lets others go on first.
+
+        Args:
+            number: the trial.
+            epoch: its newest epoch, which was decided upon.
+        """
+
+    def resumes(self, paused: Sequence[int], *, may_begin: bool) -> int | None:
+        """Return which paused trial goes on where a worker is free; None where a new one is to begin, or none of them is worth it.
+
+        Args:
+            paused: numbers of the trials that wait, at least one.
+            may_begin: whether a new trial may begin. If not, None ends them all as soon as nothing runs.
+        """
+
+
+class Unpausing:
+    """A rule under which no trial pauses."""
+
+    def pauses(self, number: int, epoch: int) -> bool:
+        """Return False."""
+        return False
+
+    def resumes(self, paused: Sequence[int], *, may_begin: bool) -> int | None:
+        """Return the first: a sweep that another rule began goes on."""
+        return paused[0]

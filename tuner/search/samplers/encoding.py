@@ -48,7 +48,7 @@ class Encoding:
         return points
 
     def decode(self, point: np.ndarray) -> dict[str, Value]:
-        """Return the parameters at a point; inactive ones included, for the space asks only for the active ones."""
+        """Return the parameters at a point, float64 of shape (dimensions,); inactive ones included, for the space asks only for the active ones."""
         return {name: _from_unit(self.distributions[name], float(value)) for name, value in zip(self.names, point, strict=True)}
 
     def settle(self, points: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ class Encoding:
             points: float64 of shape (n, dimensions), each coordinate in [0, 1].
 
         Returns:
-            float64 of the same shape: two rows are equal exactly if they are the same configuration.
+            float64 of shape (n, dimensions): two rows are equal exactly if they are the same configuration.
         """
         settled = np.empty_like(points)
         values: dict[str, np.ndarray] = {}

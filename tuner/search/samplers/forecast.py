@@ -92,7 +92,7 @@ class Posterior:
     process: CurveProcess
 
     def rival_points(self, without: int | None = None) -> np.ndarray:
-        """Return the points of the trials that run, or have run, to their end: those whose forecast will be, or is, a fact.
+        """Return the points of the trials that run, wait, or have run to their end: those whose forecast may become, or is, a fact.
 
         Args:
             without: a trial that is not counted, and that earlier sweeps' trials are no rivals of: this sweep is to have a best trial of its own.
@@ -100,7 +100,7 @@ class Posterior:
         Returns:
             float64 of shape (n, dimensions).
         """
-        alive = (TrialState.RUNNING, TrialState.COMPLETE)
+        alive = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.WAITING)
         rivals = [record for record in self.records if record.state in alive and (without is None or record.number >= 0)]
         return np.array([record.point for record in rivals if record.number != without])
 

@@ -42,7 +42,18 @@ class Prior:
 
 
 def negative_log_posterior(parameters: np.ndarray, x: np.ndarray, t: np.ndarray, y: np.ndarray, prior: Prior) -> tuple[float, np.ndarray]:
-    """Return the negative logarithm of the hyperparameters' posterior density, up to a constant, and its gradient."""
+    """Return the negative logarithm of the hyperparameters' posterior density, up to a constant, and its gradient.
+
+    Args:
+        parameters: logarithms of the hyperparameters, float64 of shape (dimensions + 5,), in the order of `Prior.of`.
+        x: points of the unit cube, float64 of shape (n, dimensions).
+        t: times in [0, 1], float64 of shape (n,).
+        y: observations, about standardised, float64 of shape (n,).
+        prior: of the hyperparameters.
+
+    Returns:
+        The value, and its gradient, float64 of shape (dimensions + 5,); 1e10 and a gradient of 0 where the covariance cannot be factored.
+    """
     dimensions = x.shape[1]
     lengths, length_t = np.exp(parameters[:dimensions]), math.exp(parameters[dimensions])
     a, b, c, noise = np.exp(parameters[dimensions + 1 :])
@@ -84,34 +95,65 @@ class CurveProcess:
         x: float64 of shape (n, dimensions), points of the unit cube.
         t: float64 of shape (n,), times in [0, 1].
         y: float64 of shape (n,), about standardised.
-        parameters: logarithms of the hyperparameters.
+        parameters: logarithms of the hyperparameters, float64 of shape (dimensions + 5,).
     """
 
     def __init__(self, x: np.ndarray, t: np.ndarray, y: np.ndarray, parameters: np.ndarray) -> None:
         self._x, self._t, self._y, self._parameters = x, t, y, parameters
         dimensions = x.shape[1]
         self._lengths, self._length_t = np.exp(parameters[:dimensions]), math.exp(parameters[dimensions])
-        self._a, self._b, self._c, noise = np.exp(parameters[dimensions + 1 :])
+        self._a, self._b, self._c, self._noise = np.exp(parameters[dimensions + 1 :])
         self._scaled = x / self._lengths
         covariance = self._kernel(self._scaled, t)
-        covariance[np.diag_indices_from(covariance)] += noise + 1e-6
+        covariance[np.diag_indices_from(covariance)] += self._noise + 1e-6
         self._factor = cholesky(covariance, lower=True, check_finite=False, overwrite_a=True)
         self._alpha = cho_solve((self._factor, True), y, check_finite=False)
 
     def mean(self, x: np.ndarray, t: float = 1.0) -> np.ndarray:
-        """Return the means of the noiseless values at points and one time, float64 of shape (n,): far cheaper than with their deviations."""
+        """Return the means of the noiseless values at points and one time: far cheaper than with their deviations.
+
+        Args:
+            x: float64 of shape (n, dimensions).
+            t: the time.
+
+        Returns:
+            float64 of shape (n,).
+        """
         return self._kernel(x / self._lengths, np.full(len(x), t)) @ self._alpha
 
     def predict(self, x: np.ndarray, t: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-        """Return the means and standard deviations of the noiseless values at points and one time, each float64 of shape (n,)."""
+        """Return the means and standard deviations of the noiseless values at points and one time.
+
+        Args:
+            x: float64 of shape (n, dimensions).
+            t: the time.
+
+        Returns:
+            Means and deviations, each float64 of shape (n,).
+        """
         cross = self._kernel(x / self._lengths, np.full(len(x), t))
         mean = cross @ self._alpha
         reduced = solve_triangular(self._factor, cross.T, lower=True, check_finite=False)
         variance = self._a + self._b + self._c - np.einsum("ij,ij->j", reduced, reduced)
         return mean, np.sqrt(np.maximum(variance, 1e-9))
 
+    def foreseen(self, x: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Return how far observations at points and times would move the means at time 1 there, as standard deviations, float64 of shape (n,)."""
+        scaled, last = x / self._lengths, np.ones(len(x))
+        ends, looks = (solve_triangular(self._factor, self._kernel(scaled, at).T, lower=True, check_finite=False) for at in (last, t))
+        time = np.exp(-0.5 * (last - t) ** 2 / self._length_t**2)
+        covariance = (self._a + self._c) * time + self._b - np.einsum("ij,ij->j", ends, looks)
+        variance = self._a + self._b + self._c + self._noise - np.einsum("ij,ij->j", looks, looks)
+        return np.abs(covariance) / np.sqrt(np.maximum(variance, 1e-9))
+
     def extended(self, x: np.ndarray, t: np.ndarray, y: np.ndarray) -> "CurveProcess":
-        """Return the process conditioned on further observations."""
+        """Return the process conditioned on further observations.
+
+        Args:
+            x: their points, float64 of shape (n, dimensions).
+            t: their times, float64 of shape (n,).
+            y: their values, float64 of shape (n,).
+        """
         return CurveProcess(np.vstack([self._x, x]), np.append(self._t, t), np.append(self._y, y), self._parameters)
 
     def _kernel(self, scaled: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -121,7 +163,18 @@ class CurveProcess:
 
 
 def fit(x: np.ndarray, t: np.ndarray, y: np.ndarray, *, start: np.ndarray | None, iterations: int) -> np.ndarray:
-    """Return the hyperparameters of largest posterior density near a start; the prior's means where none is given."""
+    """Return the hyperparameters of largest posterior density near a start.
+
+    Args:
+        x: points of the unit cube, float64 of shape (n, dimensions).
+        t: times in [0, 1], float64 of shape (n,).
+        y: observations, about standardised, float64 of shape (n,).
+        start: logarithms of the hyperparameters, float64 of shape (dimensions + 5,); the prior's means where it is None.
+        iterations: the largest number of steps.
+
+    Returns:
+        Logarithms of the hyperparameters, float64 of shape (dimensions + 5,).
+    """
     prior = Prior.of(x.shape[1])
     first = prior.mean if start is None else start
     bounds = list(zip(prior.mean - 4 * prior.deviation, prior.mean + 4 * prior.deviation, strict=True))

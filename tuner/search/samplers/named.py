@@ -117,6 +117,13 @@ class SearchSection(BaseModel):
     baselines: bool | list[str] = Field(
         False, description="true: the hand-tuned networks of the notebooks run first, never stopped early; a list: only those of these names"
     )
+    enqueue: list[dict[str, str | int | float | bool]] = Field(
+        default_factory=list,
+        description="configurations of your own that are tried first, such as { units = 64 }; what one leaves out is drawn",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="the search ends early where so many trials, one after another, ended without a better value than the best before them"
+    )
     warm_start: list[str] = Field(
         default_factory=list,
         description="folders of earlier sweeps over the same data, network and objective: their trials teach the sampler; they are not run again, spend "

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from search_spaces.space import SearchSpace
 from tuner.errors import SpecError
+from tuner.search.configurations import key_of
 from tuner.search.samplers.encoding import Encoding
 
 # What a sampler notes of a new trial among Optuna's system attributes: where its configuration comes from.
@@ -54,6 +55,12 @@ class SpaceSampler(BaseSampler):
             study: what has been tried.
             trial: the next trial.
             attempt: how often the trial was asked for before, each time in vain: the configuration had been run.
+
+        Returns:
+            float64 of shape (dimensions,).
+
+        Raises:
+            NotImplementedError: a sampler that draws point by point has this method of its own.
         """
         raise NotImplementedError
 
@@ -62,7 +69,7 @@ class EvenSampler(SpaceSampler):
     """Covers the space evenly with a scrambled Sobol sequence; a trial's number is its place in the sequence."""
 
     def choose(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> np.ndarray:
-        """Return the point at the trial's place in the sequence; asked again for the same trial, a random one."""
+        """Return the point at the trial's place in the sequence, float64 of shape (dimensions,); asked again for the same trial, a random one."""
         if attempt:
             return self.generator(trial, attempt).random(self.encoding.dimensions)
         return even_points(self.encoding.dimensions, trial.number + 1, seed=self._seed)[-1]
@@ -85,10 +92,10 @@ class GridSampler(SpaceSampler):
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
         """Return the first configuration that no trial of the study has; the last one where all have run."""
-        run = {_key(earlier.user_attrs.get("configuration", {})) for earlier in study.get_trials(deepcopy=False)}
+        run = {key_of(earlier.user_attrs.get("configuration", {})) for earlier in study.get_trials(deepcopy=False)}
         configuration: dict[str, Any] = {}
         for configuration in self.encoding.space.grid():
-            if _key(configuration) not in run:
+            if key_of(configuration) not in run:
                 break
         return self.encoding.space.parameters_of(configuration)
 
@@ -99,7 +106,3 @@ def even_points(dimensions: int, count: int, *, seed: int) -> np.ndarray:
 
     power = max(0, (count - 1).bit_length())
     return qmc.Sobol(d=max(1, dimensions), scramble=True, rng=seed).random_base2(power)[:count, :dimensions]
-
-
-def _key(configuration: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, repr(value)) for name, value in configuration.items()))
