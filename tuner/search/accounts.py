@@ -91,7 +91,12 @@ class Accounts:
         return self._deadline[1]
 
     def begin(self, ray_id: str, number: int) -> None:
-        """Note that a trial of Ray trains this trial of the study from now on."""
+        """Note that a trial of Ray trains this trial of the study from now on.
+
+        Args:
+            ray_id: of the trial of Ray.
+            number: of the trial of the study.
+        """
         self._numbers[ray_id] = number
         self._running[number] = 0
 
@@ -137,6 +142,11 @@ class Accounts:
         """Record that a trial ended as `complete`, `pruned` or `failed`; nothing happens where it had ended before.
 
         A failure that is tried again is noted, and the trial waits to be continued.
+
+        Args:
+            number: the trial.
+            state: `complete`, `pruned` or `failed`.
+            cause: why, unless it is complete.
         """
         if number not in self._running:
             return

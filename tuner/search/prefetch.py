@@ -37,7 +37,13 @@ class Drawn:
 
 
 def draw(view: StudyView, space: SearchSpace, number: int) -> Drawn:
-    """Ask the study's sampler for a configuration for the trial of this number; nothing is recorded."""
+    """Ask the study's sampler for a configuration for the trial of this number; nothing is recorded.
+
+    Args:
+        view: of the study, for this one draw.
+        space: what is searched.
+        number: of the trial.
+    """
     draft = PendingTrial(view, number)
     return Drawn(draft, space.suggest(draft))
 

@@ -31,7 +31,12 @@ class Asha(Unpausing):
         self.rungs: dict[int, dict[int, float]] = {milestone: {} for milestone in milestones(max_epochs, grace_period, reduction_factor)}
 
     def record(self, number: int, history: Mapping[int, float]) -> None:
-        """Enter a trial at the rungs whose own epoch it has reported."""
+        """Enter a trial at the rungs whose own epoch it has reported.
+
+        Args:
+            number: the trial.
+            history: its values by epoch; NaN where an epoch has none.
+        """
         for milestone, recorded in self.rungs.items():
             if milestone in history and number not in recorded:
                 best = min(self._objective.cost(value) for epoch, value in history.items() if epoch <= milestone)
@@ -39,7 +44,13 @@ class Asha(Unpausing):
                     recorded[number] = best
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
-        """Return why the trial falls at this rung; None between rungs, and where it goes on."""
+        """Return why the trial falls at this rung; None between rungs, and where it goes on.
+
+        Args:
+            number: the trial.
+            epoch: its newest epoch.
+            history: its values by epoch; NaN where an epoch has none.
+        """
         recorded = self.rungs.get(epoch)
         if recorded is None or number in recorded:
             return None

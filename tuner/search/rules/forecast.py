@@ -40,10 +40,21 @@ class ForecastStopping(Unpausing):
         return sampler.forecast if isinstance(sampler, ForecastSampler) else self._own
 
     def record(self, number: int, history: Mapping[int, float]) -> None:
-        """Do nothing: the forecast reads the study."""
+        """Do nothing: the forecast reads the study.
+
+        Args:
+            number: the trial.
+            history: its values by epoch; NaN where an epoch has none.
+        """
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
-        """Return the trial's chance if it is too small to go on."""
+        """Return the trial's chance if it is too small to go on.
+
+        Args:
+            number: the trial.
+            epoch: its newest epoch.
+            history: its values by epoch; NaN where an epoch has none.
+        """
         posterior = self.forecast.update(self._study.view().study) if epoch in self._checks else None
         if posterior is None or not posterior.enough(self._grace):
             return None

@@ -27,7 +27,12 @@ class Median(Unpausing):
         self._means: dict[int, dict[int, float]] = {}
 
     def record(self, number: int, history: Mapping[int, float]) -> None:
-        """Enter the means of a trial up to each of its epochs."""
+        """Enter the means of a trial up to each of its epochs.
+
+        Args:
+            number: the trial.
+            history: its values by epoch; NaN where an epoch has none.
+        """
         total = 0.0
         epochs = sorted(epoch for epoch, value in history.items() if math.isfinite(value))
         for count, epoch in enumerate(epochs, start=1):
@@ -35,7 +40,13 @@ class Median(Unpausing):
             self._means.setdefault(epoch, {})[number] = total / count
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
-        """Return why the trial stops at this epoch; None where it goes on."""
+        """Return why the trial stops at this epoch; None where it goes on.
+
+        Args:
+            number: the trial.
+            epoch: its newest epoch.
+            history: its values by epoch; NaN where an epoch has none.
+        """
         self.record(number, history)
         others = [mean for other, mean in self._means.get(epoch, {}).items() if other != number]
         best = min((self._objective.cost(value) for value in history.values()), default=math.inf)

@@ -41,7 +41,12 @@ class Promotion:
         self._beyond: dict[int, int] = {}  # the last epoch of each trial
 
     def record(self, number: int, history: Mapping[int, float]) -> None:
-        """Enter a trial at the rungs of its bracket whose own epoch it has reported."""
+        """Enter a trial at the rungs of its bracket whose own epoch it has reported.
+
+        Args:
+            number: the trial.
+            history: its values by epoch; NaN where an epoch has none.
+        """
         self._beyond[number] = max(history, default=0)
         for milestone in self._rungs_of(number):
             if milestone in history and number not in self.rungs[milestone]:
@@ -49,16 +54,32 @@ class Promotion:
                 self.rungs[milestone][number] = best
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
-        """Take note of the epoch; nothing is stopped."""
+        """Take note of the epoch; nothing is stopped.
+
+        Args:
+            number: the trial.
+            epoch: its newest epoch.
+            history: its values by epoch; NaN where an epoch has none.
+        """
         self.record(number, history)
         return None
 
     def pauses(self, number: int, epoch: int) -> bool:
-        """Say whether the epoch is a rung of the trial's bracket."""
+        """Say whether the epoch is a rung of the trial's bracket.
+
+        Args:
+            number: the trial.
+            epoch: its newest epoch.
+        """
         return epoch in self._rungs_of(number)
 
     def resumes(self, paused: Sequence[int], *, may_begin: bool) -> int | None:
-        """Return the best paused trial of the highest rung that promotes one."""
+        """Return the best paused trial of the highest rung that promotes one.
+
+        Args:
+            paused: numbers of the trials that wait.
+            may_begin: whether a new trial may begin; promotion does not depend on it.
+        """
         waiting = set(paused)
         for milestone, recorded in reversed(self.rungs.items()):
             here = [number for number in recorded if number in waiting and self._beyond[number] == milestone]

@@ -11,7 +11,12 @@ class Rule(Protocol):
     """Decides whether a trial goes on."""
 
     def record(self, number: int, history: Mapping[int, float]) -> None:
-        """Take note of a trial of an earlier run, by its values up to the last epoch that was decided upon; NaN where an epoch has none."""
+        """Take note of a trial of an earlier run, by its values up to the last epoch that was decided upon; NaN where an epoch has none.
+
+        Args:
+            number: the trial.
+            history: its values by epoch; NaN where an epoch has none.
+        """
 
     def decide(self, number: int, epoch: int, history: Mapping[int, float]) -> str | None:
         """Take note of a trial's newest epoch, and return in one line why the trial should stop; None if it goes on.
@@ -43,9 +48,19 @@ class Unpausing:
     """A rule under which no trial pauses."""
 
     def pauses(self, number: int, epoch: int) -> bool:
-        """Return False."""
+        """Return False.
+
+        Args:
+            number: the trial.
+            epoch: its newest epoch.
+        """
         return False
 
     def resumes(self, paused: Sequence[int], *, may_begin: bool) -> int | None:
-        """Return the first: a sweep that another rule began goes on."""
+        """Return the first: a sweep that another rule began goes on.
+
+        Args:
+            paused: numbers of the trials that wait.
+            may_begin: whether a new trial may begin.
+        """
         return paused[0]

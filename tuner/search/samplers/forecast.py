@@ -148,7 +148,11 @@ class Posterior:
         return np.exp(np.clip(features(points) @ weights, logarithms.min(), logarithms.max()))
 
     def with_fantasies(self, points: np.ndarray) -> CurveProcess:
-        """Return the process as if trials without a single epoch ended as expected, so that the next one is tried elsewhere."""
+        """Return the process as if trials without a single epoch ended as expected, so that the next one is tried elsewhere.
+
+        Args:
+            points: of those trials, float64 of shape (n, dimensions).
+        """
         if not len(points):
             return self.process
         return self.process.extended(points, np.ones(len(points)), self.process.mean(points))
@@ -268,7 +272,16 @@ class ForecastSampler(SpaceSampler):
 
     @_ONE_THREAD.wrap(limits=1)
     def choose(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> np.ndarray:
-        """Return the point of the next configuration."""
+        """Return the point of the next configuration.
+
+        Args:
+            study: what has been tried.
+            trial: the next trial.
+            attempt: how often it was asked for before.
+
+        Returns:
+            float64 of shape (dimensions,).
+        """
         random = self.generator(trial, attempt)
         by_lot = random.random() < DRAWN_BY_LOT
         posterior = None if trial.number < self._warm_up or by_lot or attempt > ATTEMPTS else self.forecast.update(study)

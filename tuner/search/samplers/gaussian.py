@@ -102,10 +102,10 @@ class CurveProcess:
         self._x, self._t, self._y, self._parameters = x, t, y, parameters
         dimensions = x.shape[1]
         self._lengths, self._length_t = np.exp(parameters[:dimensions]), math.exp(parameters[dimensions])
-        self._a, self._b, self._c, self._noise = np.exp(parameters[dimensions + 1 :])
+        self._a, self._b, self._c, noise = np.exp(parameters[dimensions + 1 :])
         self._scaled = x / self._lengths
         covariance = self._kernel(self._scaled, t)
-        covariance[np.diag_indices_from(covariance)] += self._noise + 1e-6
+        covariance[np.diag_indices_from(covariance)] += noise + 1e-6
         self._factor = cholesky(covariance, lower=True, check_finite=False, overwrite_a=True)
         self._alpha = cho_solve((self._factor, True), y, check_finite=False)
 
@@ -136,15 +136,6 @@ class CurveProcess:
         reduced = solve_triangular(self._factor, cross.T, lower=True, check_finite=False)
         variance = self._a + self._b + self._c - np.einsum("ij,ij->j", reduced, reduced)
         return mean, np.sqrt(np.maximum(variance, 1e-9))
-
-    def foreseen(self, x: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """Return how far observations at points and times would move the means at time 1 there, as standard deviations, float64 of shape (n,)."""
-        scaled, last = x / self._lengths, np.ones(len(x))
-        ends, looks = (solve_triangular(self._factor, self._kernel(scaled, at).T, lower=True, check_finite=False) for at in (last, t))
-        time = np.exp(-0.5 * (last - t) ** 2 / self._length_t**2)
-        covariance = (self._a + self._c) * time + self._b - np.einsum("ij,ij->j", ends, looks)
-        variance = self._a + self._b + self._c + self._noise - np.einsum("ij,ij->j", looks, looks)
-        return np.abs(covariance) / np.sqrt(np.maximum(variance, 1e-9))
 
     def extended(self, x: np.ndarray, t: np.ndarray, y: np.ndarray) -> "CurveProcess":
         """Return the process conditioned on further observations.

@@ -14,6 +14,10 @@ class PendingTrial:
     """A trial that is not recorded yet: it asks the sampler as `optuna.Trial` does, and leaves no trace where it is thrown away.
 
     A configuration is written to the study in one piece, with its seed. No kill can leave half of it, and a duplicate never gets a number.
+
+    Args:
+        view: of the study, for this one draw.
+        number: that the trial will have.
     """
 
     def __init__(self, view: StudyView, number: int) -> None:

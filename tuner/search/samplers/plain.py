@@ -45,7 +45,12 @@ class SpaceSampler(BaseSampler):
         return optuna.samplers.RandomSampler(seed=self._seed + trial.number).sample_independent(study, trial, param_name, param_distribution)
 
     def generator(self, trial: FrozenTrial, attempt: int) -> np.random.Generator:
-        """Return the random generator of a trial."""
+        """Return the random generator of a trial.
+
+        Args:
+            trial: the next trial.
+            attempt: how often it was asked for before.
+        """
         return np.random.default_rng([self._seed, trial.number, attempt])
 
     def choose(self, study: optuna.Study, trial: FrozenTrial, attempt: int) -> np.ndarray:
@@ -78,6 +83,10 @@ class EvenSampler(SpaceSampler):
 class GridSampler(SpaceSampler):
     """Runs every configuration of a finite space once, in the order of the space.
 
+    Args:
+        space: what is searched.
+        seed: not used, for nothing is drawn.
+
     Raises:
         SpecError: the space is infinite.
     """
@@ -101,7 +110,13 @@ class GridSampler(SpaceSampler):
 
 
 def even_points(dimensions: int, count: int, *, seed: int) -> np.ndarray:
-    """Return the first points of a scrambled Sobol sequence, float64 of shape (count, dimensions)."""
+    """Return the first points of a scrambled Sobol sequence, float64 of shape (count, dimensions).
+
+    Args:
+        dimensions: number of coordinates.
+        count: number of points.
+        seed: of the scrambling.
+    """
     from scipy.stats import qmc  # takes a third of a second, which a spec that is only read does not have to wait for
 
     power = max(0, (count - 1).bit_length())
