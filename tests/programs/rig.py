@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.programs.kinds import KINDS
 from tests.sweep.test_journey import Told
 from tuner.data.structure import Structure, leaves, paths
 from tuner.results.leaderboard import Leaderboard
@@ -17,28 +18,27 @@ from tuner.sweep.journey import run_sweep
 HERE = str(Path(__file__).parent)
 
 
-def run(program: str, folder: Path, *, address: str | None = None, space: dict[str, Any] | None = None, **sections: Any) -> Leaderboard:
+def run(program: str, folder: Path, *, address: str | None = None) -> Leaderboard:
     """Run the sweep of a program, whose `load` gives the data and whose `build` gives the network, to its end.
 
     Args:
-        program: the module's name.
+        program: the module's name, a row of `KINDS`.
         folder: of the sweep.
         address: of a Ray head; None: all in this process.
-        space: what is searched besides the builder.
-        sections: of sweep.toml, instead of what stands here.
     """
+    kind = KINDS[program]
     values: dict[str, Any] = {
         "name": program,
         "folder": str(folder),
-        "dataset": {"source": f"{program}:load"},
-        "space": {"builder": f"{program}:build", **(space or {"units": [8, 16], "learning_rate": 0.01, "batch_size": 16})},
+        "dataset": {"source": f"{program}:load", **kind.dataset},
+        "space": {"builder": f"{program}:build", **(kind.space or {"units": [8, 16], "learning_rate": 0.01, "batch_size": 16})},
         "search": {"sampler": "random", "trials": 2},
         "scheduler": {"name": "fifo"},
         "training": {"max_epochs": 3},
         "evaluation": {"seeds": 1, "confirm": 0},
         "cluster": {"target": "address", "address": address} if address else {"target": "in-process"},
     }
-    board = run_sweep(specs.check({**values, **sections}), view=Told(), interrupted=threading.Event(), given=Given((HERE,)))
+    board = run_sweep(specs.check({**values, **kind.sections}), view=Told(), interrupted=threading.Event(), given=Given((HERE,)))
     assert [record.state for record in board.records] == ["complete"] * 2
     assert len(board.facts["test_openings"]) == 1
     assert (folder / "report.html").exists() and (folder / "model.keras").exists()

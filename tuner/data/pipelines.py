@@ -70,13 +70,16 @@ class Pipeline:
         """Return a pipeline whose epochs go through this one's and the other's batches."""
         return replace(self, parts=(*self.parts, *other.parts))
 
-    def open(self) -> "Opened":
+    def open(self, done: int = 0) -> "Opened":
         """Call the function, in this process.
+
+        Args:
+            done: epochs that a training has gone through already, in another process: the order in which parts are mixed follows from the epoch's number.
 
         Raises:
             DatasetError: it returned something else than when the sweep began.
         """
-        return Opened(self)
+        return Opened(self, done)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `from_json` gives the same pipeline back."""
@@ -92,9 +95,10 @@ class Opened:
     """A pipeline whose function has been called. It goes through epoch after epoch."""
 
     pipeline: Pipeline
+    _epochs: int = 0
     _sources: list[Any] = field(default_factory=list)
     _running: dict[int, Iterator[Any]] = field(default_factory=dict)
-    _epochs: int = 0
+    _fresh: bool = True
 
     def __post_init__(self) -> None:
         self._sources = [self._called(part.split) for part in self.pipeline.parts]
@@ -107,7 +111,8 @@ class Opened:
         self._epochs += 1
         parts = self.pipeline.parts
         if any(part.endless for part in parts) or self.pipeline.form == "iterator":
-            return self._generated()
+            batches, self._fresh = self._generated(), False
+            return batches
         if len(parts) == 1:
             return self._sources[0]
         return self._mixed_dataset() if self.pipeline.form == "dataset" else _mixed_sequences(self._sources)
@@ -150,7 +155,7 @@ class Opened:
                 self._running[index] = iter(self._sources[index])
             return self._running[index]
         source = self._sources[index]
-        if self._epochs > 1 and iter(source) is source:
+        if not self._fresh and iter(source) is source:
             source = self._called(part.split)
         return iter(source)
 
@@ -159,7 +164,7 @@ class Opened:
 
         steps = [part.steps for part in self.pipeline.parts]
         weights = [count / sum(steps) for count in steps]
-        return tf.data.Dataset.sample_from_datasets(self._sources, weights=weights, seed=0, stop_on_empty_dataset=False, rerandomize_each_iteration=True)
+        return tf.data.Dataset.sample_from_datasets(self._sources, weights=weights, seed=self._epochs, stop_on_empty_dataset=False)
 
 
 def _mixed_sequences(sources: list[Any]) -> Any:

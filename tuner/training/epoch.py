@@ -117,6 +117,27 @@ class Epoch:
                 break
         return report
 
+    def train_batches(self, batches: Any, steps: int, pool: Pool) -> dict[str, float]:
+        """Train on batches of the user's own making, as they come.
+
+        Args:
+            batches: a tf.data.Dataset, a PyDataset or a generator, which end with the epoch.
+            steps: how many.
+            pool: of tensors: a few rows of the same form.
+
+        Returns:
+            As `train`.
+        """
+        self.reason, self.path = "its batches come from a pipeline", "fit"
+        self._build(pool)
+        # A PyDataset's batches are mixed, as Keras does it; of others only their maker decides.
+        return self._fit(batches, shuffle=hasattr(batches, "num_batches"), steps_per_epoch=_untold(batches, steps))
+
+    def evaluate_batches(self, batches: Any, steps: int, pool: Pool) -> dict[str, float]:
+        """Return what `evaluate` does, over batches as in `train_batches`."""
+        self._build(pool)
+        return self._evaluate(batches, steps=_untold(batches, steps))
+
     def evaluate(self, pool: Pool, rows: np.ndarray) -> dict[str, float]:
         """Return the loss and the compiled metrics over some rows; nothing is trained, and no penalty on weights counts.
 
@@ -129,10 +150,7 @@ class Epoch:
             if report is not None:
                 return report
         self._build(pool)
-        logs = Logs()
-        with without_penalties(self.model), averaged(self.model):
-            report = self.model.evaluate(self._batches(pool, rows, EVALUATION_ROWS), verbose=0, return_dict=True, callbacks=self._listening(logs))
-        return self._figures(report, logs)
+        return self._evaluate(self._batches(pool, rows, EVALUATION_ROWS))
 
     def predict(self, x: Structure, rows: np.ndarray) -> Structure:
         """Return the network's outputs for some rows of the inputs, `(n, ...)` float32, in the order of `rows`; of several outputs a structure.
@@ -158,11 +176,17 @@ class Epoch:
         self._build(pool)
         return [*self.model.variables, *(variable for optimizer in optimizers_of(self.model) for variable in optimizer.variables)]
 
-    def _fit(self, batches: Any, **options: Any) -> dict[str, float]:
+    def _fit(self, batches: Any, *, shuffle: bool = False, **options: Any) -> dict[str, float]:
         logs = Logs()
         with not_finished(self.model):
-            history = self.model.fit(batches, verbose=0, shuffle=False, callbacks=self._listening(logs), **options)
+            history = self.model.fit(batches, verbose=0, shuffle=shuffle, callbacks=self._listening(logs), **options)
         return self._figures({name: values[-1] for name, values in history.history.items()}, logs)
+
+    def _evaluate(self, batches: Any, **options: Any) -> dict[str, float]:
+        logs = Logs()
+        with without_penalties(self.model), averaged(self.model):
+            report = self.model.evaluate(batches, verbose=0, return_dict=True, callbacks=self._listening(logs), **options)
+        return self._figures(report, logs)
 
     def _listening(self, logs: Logs) -> list[Any]:
         # To hear of every batch costs an epoch a good part of its time.
@@ -277,6 +301,16 @@ class Epoch:
             return keras.utils.pack_x_y_sample_weight(self._scaled(x), y, w)
 
         return tf.data.Dataset.from_tensor_slices(tf.constant(rows, tf.int64)).batch(size).map(batch)
+
+
+def _untold(batches: Any, steps: int) -> int | None:
+    """Return how many batches there are where they do not tell it themselves; None where they do.
+
+    Keras 3.15 takes a step of the optimizer on nothing where it meets an end that it did not foresee. Where it was foreseen, to say the number again would
+    begin a pass through the data that nobody ends.
+    """
+    tells = hasattr(batches, "num_batches") or (hasattr(batches, "cardinality") and int(batches.cardinality()) >= 0)
+    return None if tells else steps
 
 
 def _copy(source: Sequence[Any], target: Sequence[Any]) -> None:

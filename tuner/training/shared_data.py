@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tuner.data.pipelines import Pipeline
 from tuner.data.pool import Pool
 from tuner.data.scaling import from_json
 from tuner.data.splits import Fold
@@ -31,12 +33,12 @@ class SharedData:
         arrays: dict[str, np.ndarray] = {}
         for number, fold in enumerate(folds):
             rows = {"train": fold.train, "validation": fold.validation}
-            stream = None
-            if isinstance(fold.train, Stream):
-                rows["train"], stream = None, fold.train.to_json()
-            described = {"stream": stream, "scaling": [None if scaling is None else scaling.to_json() for scaling in fold.scaling]}
+            described: dict[str, Any] = {"scaling": [None if scaling is None else scaling.to_json() for scaling in fold.scaling]}
+            for name, given in rows.items():
+                if isinstance(given, Stream | Pipeline):
+                    described[name] = {"kind": "stream" if isinstance(given, Stream) else "pipeline", **given.to_json()}
             arrays[f"{number}_told"] = np.frombuffer(json.dumps(described).encode(), np.uint8)
-            arrays |= {f"{number}_{name}": np.asarray(value, np.int64) for name, value in rows.items() if value is not None}
+            arrays |= {f"{number}_{name}": np.asarray(value, np.int64) for name, value in rows.items() if value is not None and name not in described}
         content = hashlib.sha256()
         for name, array in arrays.items():
             content.update(f"{name}{array.shape}".encode())
@@ -121,9 +123,17 @@ def read_folds(path: Path) -> list[Fold]:
     folds = []
     for number in range(sum(name.endswith("_told") for name in arrays)):
         described = json.loads(arrays[f"{number}_told"].tobytes())
-        train = arrays.get(f"{number}_train") if described["stream"] is None else Stream.from_json(described["stream"])
-        folds.append(Fold(train, arrays.get(f"{number}_validation"), from_json(described["scaling"])))
+        train, validation = (_rows(arrays.get(f"{number}_{name}"), described.get(name)) for name in ("train", "validation"))
+        folds.append(Fold(train, validation, from_json(described["scaling"])))
     return folds
+
+
+def _rows(numbers: np.ndarray | None, described: dict[str, Any] | None) -> Any:
+    """Return row numbers, or the stream or pipeline that gives the rows."""
+    if described is None:
+        return numbers
+    kind = described.pop("kind")
+    return Stream.from_json(described) if kind == "stream" else Pipeline.from_json(described)
 
 
 def write_structure(folder: Path, structure: Structure) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces.answers import answers_of
+from tuner.data.pipelines import Opened, Pipeline
 from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.data.stream import BATCH_ROWS, Stream
@@ -138,6 +139,7 @@ class Training:
         self.epoch = 0
         self.kind = ""
         self._folds = list(folds)
+        self._opened: dict[tuple[int, str], Opened] = {}
         self._pool = tensors_of(pool)
         self._batch_size = network.batch_size(config.configuration)
         self._problem = self._described()
@@ -184,16 +186,27 @@ class Training:
             if isinstance(train, Stream):
                 size = self._batch_size * max(1, BATCH_ROWS // self._batch_size)
                 report = runner.train_chunks(train.chunks(shuffle, size), len(train))
+            elif isinstance(train, Pipeline):
+                report = runner.train_batches(self._batches(train, number, "train"), train.steps, self._pool)
             else:
                 report = runner.train(self._pool, shuffle.permutation(train))
             self._check(report)
             if validation is not None and not runner.unscored:
-                validated = runner.evaluate(self._pool, validation)
+                if isinstance(validation, Pipeline):
+                    validated = runner.evaluate_batches(self._batches(validation, number, "validation"), validation.steps, self._pool)
+                else:
+                    validated = runner.evaluate(self._pool, validation)
                 self._check(validated, "val_")
                 report |= {f"val_{name}": value for name, value in validated.items()}
             reports.append(report)
         self.epoch += 1
         return {**_over_folds(reports), "seconds": time.perf_counter() - started}
+
+    def _batches(self, pipeline: Pipeline, number: int, name: str) -> Any:
+        """Return the batches of a fold's next epoch; its function is called once in this training."""
+        if (number, name) not in self._opened:
+            self._opened[number, name] = pipeline.open(self.epoch)
+        return self._opened[number, name].epoch()
 
     def evaluate(self) -> tuple[dict[str, float], Structure]:
         """Return the only network's loss and metrics on its validation rows, and its answers for them, `(rows, ...)` float32, in their order; see `predict`.
@@ -289,7 +302,7 @@ class Training:
         from search_spaces.problem import ArraySpec, Problem
 
         config, pool = self.config, self._pool
-        steps = max(1, math.ceil(min(len(fold.train) if fold.train is not None else 0 for fold in self._folds) / self._batch_size))
+        steps = max(1, min(_steps(fold.train, self._batch_size) for fold in self._folds))
         given = described((pool.x, pool.y))
         inputs, targets = rebuild(given["bones"], [ArraySpec(tuple(shape), dtype) for shape, dtype in given["leaves"]])
         scalings = iter(self._folds[0].scaling)
@@ -319,6 +332,12 @@ class Training:
         for name in losses_in(report):
             if not math.isfinite(report[name]):
                 raise TrialDiverged(f"{before}{name} is {report[name]} in epoch {self.epoch + 1}")
+
+
+def _steps(rows: Any, batch_size: int) -> int:
+    if isinstance(rows, Pipeline):
+        return rows.steps
+    return 0 if rows is None else math.ceil(len(rows) / batch_size)
 
 
 def described(structure: Structure) -> dict[str, Any]:
