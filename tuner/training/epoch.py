@@ -134,7 +134,13 @@ class Epoch:
         return self._fit(batches, shuffle=hasattr(batches, "num_batches"), steps_per_epoch=_untold(batches, steps))
 
     def evaluate_batches(self, batches: Any, steps: int, pool: Pool) -> dict[str, float]:
-        """Return what `evaluate` does, over batches as in `train_batches`."""
+        """Return what `evaluate` does, over batches of the user's own making.
+
+        Args:
+            batches: as in `train_batches`.
+            steps: how many.
+            pool: of tensors: a few rows of the same form.
+        """
         self._build(pool)
         return self._evaluate(batches, steps=_untold(batches, steps))
 
