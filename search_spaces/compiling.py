@@ -13,6 +13,12 @@ from search_spaces.errors import SearchSpaceError
 from search_spaces.metrics import RELATIVE_LOSSES, known_loss, metric_of
 from search_spaces.problem import ArraySpec, Problem
 
+# Keras's own losses that want a column for each class, by their names without case and underscores.
+_OF_COLUMNS = {
+    "categoricalcrossentropy", "categoricalfocalcrossentropy", "categoricalhinge", "kldivergence", "kullbackleiblerdivergence", "kld", "cosinesimilarity",
+    "binarycrossentropy", "bce", "binaryfocalcrossentropy", "meansquarederror", "mse", "meanabsoluteerror", "mae",
+}  # fmt: skip
+
 _USUAL_METRICS = {"classification": ("accuracy",), "multilabel": ("binary_accuracy",), "regression": ("mae",)}
 
 
@@ -47,6 +53,39 @@ def metrics_of(problem: Problem, named: Sequence[str] | None) -> list[Any]:
         named: by the spec; None: those of the task.
     """
     return [metric_of(name, problem) for name in (_USUAL_METRICS.get(problem.task, ()) if named is None else named)]
+
+
+def give_columns(model: Any, problem: Problem, outputs: Any) -> None:
+    """Let the loss that a builder has compiled its model with have a column for each class, where it is one of Keras's own that wants them and the data have
+    class numbers; its metrics are given what they want by `metrics.suit`. A loss of the user's own stays as it is.
+
+    Args:
+        model: compiled, and not trained yet; changed.
+        problem: what is learnt.
+        outputs: what the model makes of a few rows, or their shape alone.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    if compiled is None or problem.task != "classification" or not problem.simple or problem.one_hot or _last_length(outputs) != problem.outputs:
+        return
+    loss = model.loss
+    named = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    theirs = isinstance(loss, str) or getattr(loss, "__module__", "").startswith("keras.")
+    if theirs and named.replace("_", "").lower() in _OF_COLUMNS:
+        compiled._user_loss = _by_columns(loss, problem.outputs)
+
+
+def _by_columns(loss: Any, count: int) -> Any:
+    import keras
+
+    inner = keras.losses.get(loss)
+    of_pairs = inner.call if isinstance(inner, keras.losses.Loss) else inner
+
+    class ByColumns(keras.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            numbers = keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int32")
+            return of_pairs(keras.ops.one_hot(numbers, count, dtype=y_pred.dtype), y_pred)
+
+    return ByColumns(name=getattr(inner, "name", None) or inner.__name__, reduction=getattr(inner, "reduction", "sum_over_batch_size"))
 
 
 def _of_classes(key: str, problem: Problem, *, width: int, logits: bool) -> Any:

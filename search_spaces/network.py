@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.answers import is_graph
-from search_spaces.compiling import loss_of, metrics_of
+from search_spaces.compiling import give_columns, loss_of, metrics_of
 from search_spaces.define_by_run import building, styles
 from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.optimizers import optimizer_of
@@ -70,6 +70,7 @@ def build(
     if model.compiled:
         if named:
             raise SearchSpaceError(f"{builder}: compiles its model itself, and the spec has {named}; expected one of the two to say what it learns by")
+        give_columns(model, problem, outputs)
         return model
     in_units = bool(problem.spread) and problem.task == "regression" and problem.simple and type(model).__module__.startswith("keras.")
     try:

@@ -159,7 +159,9 @@ class Accounts:
         del self._running[number]
         self.study.finish(number, state, cause)
         self.study.set_fact("search_seconds", self.seconds)
-        if state == "failed" and (first := failures.broken(self.study.trials())) is not None:
+        if cause is not None and cause.kind == "fatal":
+            self.broken = f"trial {number} ended the search: {cause.message}; expected a builder that raises no FatalError\n{cause.details}".rstrip()
+        elif state == "failed" and (first := failures.broken(self.study.trials())) is not None:
             why = first.user_attrs["cause"]
             self.broken = f"all trials so far failed alike: {why['message']}; expected {failures.EXPECTED[why['kind']]}\n{why['details']}".rstrip()
 

@@ -56,6 +56,7 @@ CAUSES: dict[str, Rule] = {
     "diverged": Rule(0, "its loss is no number any more"),
     "undefined": Rule(0, "the objective's metric was no number in any of its epochs"),
     "error": Rule(0, "its code raised an exception"),
+    "fatal": Rule(0, "its code asked for the end of the search, by keras_tuner's FatalError"),
     "memory": Rule(0, "it needs more memory than a trial has"),
     "share": Rule(1, "it needs more memory than its share of a GPU; it is tried again with a larger one"),
     "crash": Rule(1, "its process was killed, or broke in native code"),

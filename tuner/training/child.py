@@ -231,7 +231,9 @@ def refusal(request: dict[str, Any], error: BaseException) -> dict[str, Any]:
         return {"kind": "storage", "message": error.strerror or str(error), "number": error.errno, "file": str(error.filename or "")}
     if isinstance(error, ValueError) and verb in ("restore", "load_weights", "evaluate", "predict", "export"):
         return {"kind": "value", "message": str(error)}
-    return {"kind": "error", "message": message, "details": _traceback(error)}
+    # A builder that knows KerasTuner says so that no other trial is worth trying either.
+    fatal = any(each.__name__ == "FatalError" and each.__module__.startswith("keras_tuner") for each in type(error).__mro__)
+    return {"kind": "fatal" if fatal else "error", "message": message, "details": _traceback(error)}
 
 
 def _traceback(error: BaseException) -> str:
