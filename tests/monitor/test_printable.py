@@ -82,7 +82,8 @@ def test_reader_of_progress_that_goes_away_does_not_end_a_search(tmp_path: Path,
 def test_terminal_that_goes_away_does_not_end_a_search(tmp_path: Path) -> None:
     # As where an ssh session is lost: SIGHUP first, then every write is refused.
     code = f"""
-import os, signal, sys, time
+import os, pathlib, signal, sys, time, traceback
+sys.excepthook = lambda *error: pathlib.Path({str(tmp_path / "raised")!r}).write_text("".join(traceback.format_exception(*error)))
 sys.argv = ["search", {str(tmp_path / "end")!r}]
 from tuner.cli.interruption import signals
 with signals() as interruption:
@@ -96,10 +97,12 @@ with signals() as interruption:
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", code])
-    while b"begun" not in os.read(terminal, 1024):
-        pass
+    seen = b""
+    while not seen.endswith(b"begun\r\n"):  # all of it: a terminal passes a line and its end on one after the other
+        seen += os.read(terminal, 1024)
     os.close(terminal)  # the kernel sends SIGHUP to whoever sits at it
     (tmp_path / "wait").unlink()
     _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    raised = tmp_path / "raised"  # nobody reads its standard error any more
+    assert os.waitstatus_to_exitcode(status) == 0, raised.read_text() if raised.exists() else "no exception"
     assert (tmp_path / "end").read_text() == "the search came to its end"

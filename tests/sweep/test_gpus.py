@@ -13,6 +13,7 @@ import pytest
 
 from cluster.errors import ClusterError
 from tests.heads import head
+from tests.stand_in import StandIn
 from tests.sweep.test_journey import Told, sweep
 from tuner.results.leaderboard import Leaderboard
 from tuner.training import trial as trials
@@ -22,11 +23,8 @@ from tuner.training.trial import Trial, own_limits
 CARD_MIB = 16_384
 
 
-class Recording:
+class Recording(StandIn):
     """In place of a trial's process: notes what it was allowed and when it ran, and learns nothing."""
-
-    parameters, path, reason, warnings = 1, "recorded", "", ()
-    trainings, limits = 10**9, Limits()  # no other trial gets it
 
     def __init__(self, folder: Path, number: int, epochs: int, limits: dict[str, Any]) -> None:
         self._file, self._number, self._epochs, self._limits, self._began = folder / f"{number}.json", number, epochs, limits, time.time()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.stand_in import StandIn
 from tuner.training.process import Limits, ProcessDied
 from tuner.training.trainer import TrainingConfig
 from tuner.training.trial import TRIALS_PER_PROCESS, Trial
@@ -12,11 +13,8 @@ from tuner.training.trial import TRIALS_PER_PROCESS, Trial
 RECIPE = TrainingConfig("tests.builders:network", {}, "classification", 3, 3, 1)
 
 
-class Process:
+class Process(StandIn):
     """Stands for a training's process."""
-
-    warnings = ()
-    printed = ""
 
     def __init__(self, *, limits: Limits | None = None, trainings: int = 1, dies: bool = False) -> None:
         self.limits, self.trainings, self.closed, self._dies = limits or Limits(), trainings, False, dies

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.stand_in import StandIn
 from tuner.data.pool import Pool
 from tuner.study.assignment import Assignment
 from tuner.study.epoch_report import EpochReport
@@ -23,17 +24,14 @@ def stepped(one: trial.Trial) -> EpochReport:
 
 
 @dataclass
-class Process:
+class Process(StandIn):
     """Stands for a TrainingProcess: counts epochs, and keeps its checkpoint in a file."""
 
     fate: dict[str, Any]
     epoch: int = 0
     parameters: int = 7
     path: str = "compiled epoch"
-    reason: str = ""
     warnings: list[str] = field(default_factory=list)
-    limits: Limits = field(default_factory=Limits)
-    trainings: int = trial.TRIALS_PER_PROCESS  # no other trial gets it
 
     def run_epoch(self, timeout_s: float | None) -> dict[str, float]:
         self.fate.setdefault("timeouts", []).append(timeout_s)
