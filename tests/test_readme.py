@@ -4,8 +4,10 @@ import importlib
 import importlib.util
 import re
 import shlex
+import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from tests import house
 from tests.test_architecture import ROOMS
 from tuner.cli.main import cli
+from tuner.cli.quick import spec_of
 from tuner.spec import sweep_spec as specs
 
 ROOT = Path(__file__).parent.parent
@@ -45,15 +48,58 @@ def test_own_network_builds_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyP
     from search_spaces.network import build
     from search_spaces.problem import Problem
 
-    (source,) = [text for _, language, text in BLOCKS if language == "python" and text.startswith("# my_module.py")]
+    (source,) = [text for page, language, text in BLOCKS if page == "README.md" and text.startswith("# my_module.py")]
     (spec,) = [text for _, text in SPECS if "my_module:build_model" in text]
     (tmp_path / "my_module.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_module", raising=False)  # that of another page
     problem = Problem(task="classification", input_shape=(8, 8), outputs=10, steps_per_epoch=5, epochs=2)
     space = specs.check(tomllib.loads(spec)).search_space()
     assert space.searched().keys() == {"units", "kind", "blocks", "learning_rate"}
     model = build(space.builder, {"units": 16, "kind": "residual", "blocks": 2, "learning_rate": 1e-3}, problem)
     assert model(np.zeros((1, 8, 8), "float32")).shape == (1, 10)
+
+
+def _quickly(program: str) -> str:
+    """Return a program with one trial of one epoch, in this process."""
+    program = re.sub(r"epochs=\d+", "epochs=1", re.sub(r"trials=\d+", "trials=1", program))
+    return re.sub(r"tuner\.run\((.*)\)$", r'tuner.run(\1, cluster={"target": "in-process"}, seeds=1, confirm=0, quiet=True)', program, flags=re.MULTILINE)
+
+
+def _run(program: str, **names: Any) -> dict[str, Any]:
+    exec(compile(_quickly(program), "README", "exec"), names)
+    return names
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # KerasTuner warns of its own old habits
+def test_a_project_of_kerastuner_works_before_and_after_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("keras_tuner")
+    module, before, after = [text for page, language, text in BLOCKS if page == "tuner/sweep/README.md" and language == "python"]
+    (tmp_path / "my_module.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_module", raising=False)  # that of another page
+    old, new = _run(before), _run(after)
+    asked = {"layers", "units_0", "lr"}
+    for names in (old, new):
+        assert names["model"].output_shape == (None, 10)
+        assert asked <= (names["best"] if names is new else names["best"].values).keys()
+    # The line of the shell means the same sweep.
+    (line,) = [words[1:] for words in commands() if words[:2] == ["run", "--builder"] and "--name" in words]
+    options = {word[2:].replace("-", "_"): int(value) if value.isdecimal() else value for word, value in zip(line[::2], line[1::2], strict=True)}
+    written = specs.load(spec_of(None, options))
+    assert (written.name, written.search.trials, written.training.max_epochs) == ("digits", 50, 20)
+    assert (written.space.builder, written.dataset.source) == (new["result"].facts["builder"], new["result"].facts["dataset"]["source"])
+
+
+def test_program_of_the_first_page_runs_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests import builders
+
+    (program,) = [text for page, language, text in BLOCKS if page == "README.md" and "tuner.run(" in text]
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+    names = _run(program, build_model=builders.network, x=x, y=np.arange(60) % 2, x_new=x[:3])
+    assert names["result"].folder == Path("sweeps/network")
 
 
 def test_script_that_writes_a_table_writes_the_one_that_the_spec_below_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

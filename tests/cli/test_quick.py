@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from tuner.cli.quick import spec_of
@@ -35,6 +36,8 @@ def given(**options: Any) -> dict[str, Any]:
 
 def test_the_spec_that_a_line_means_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "houses.csv").write_text("price,rooms\n1,2\n", encoding="utf-8")
     path = spec_of(None, given(builder="mine:build_model", data="mine:load", trials=7, max_epochs=3))
     assert tomllib.loads(path.read_text()) == {
         "name": "build_model",
@@ -45,8 +48,11 @@ def test_the_spec_that_a_line_means_is_written_once(tmp_path: Path, monkeypatch:
     }
     assert "build_model.toml: written" in capsys.readouterr().err
     assert spec_of(None, given(builder="mine:build_model", data="mine:load", trials=7, max_epochs=3)) == path
-    with pytest.raises(SpecError, match=r"build_model\.toml: is there already, and says otherwise"):
-        spec_of(None, given(builder="mine:build_model", data="mine:load", trials=8))
+    with pytest.raises(SpecError, match=r"build_model\.toml: is there already, and says otherwise \(search\.trials: 7 -> 8\); run it as it is by"):
+        spec_of(None, given(builder="mine:build_model", data="mine:load", trials=8, max_epochs=3))
+    (tmp_path / "sweeps" / "build_model").mkdir(parents=True)
+    with pytest.raises(SpecError, match=r"give its sweep more to spend by `tuner extend sweeps/build_model --trials N`"):
+        spec_of(None, given(builder="mine:build_model", data="mine:load", trials=8, max_epochs=3))
     table = spec_of(None, given(builder="mine:build_model", data="houses.csv", target="price", name="houses"))
     assert tomllib.loads(table.read_text())["dataset"] == {"source": "table", "path": "houses.csv", "target": "price"}
 
@@ -54,25 +60,36 @@ def test_the_spec_that_a_line_means_is_written_once(tmp_path: Path, monkeypatch:
 def test_a_module_may_be_named_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "build.py").write_text("")
-    path = spec_of(None, given(builder="code/build.py:build_model", data="mnist"))
+    (tmp_path / "code" / "build.py").write_text(SOURCE, encoding="utf-8")
+    path = spec_of(None, given(builder="code/build.py:build_model", data="code/build.py:load"))
     assert path == Path("code/build_model.toml")
     assert tomllib.loads(path.read_text())["space"] == {"builder": "build:build_model"}
+    assert tomllib.loads(path.read_text())["dataset"] == {"source": "build:load"}
+    (tmp_path / "elsewhere.py").write_text(SOURCE, encoding="utf-8")
+    with pytest.raises(SpecError, match=r"--data: got a file in .*; expected it beside the builder's, in .*code"):
+        spec_of(None, given(builder="code/build.py:build_model", data="elsewhere.py:load", name="other"))
 
 
 @pytest.mark.parametrize(
     ("spec", "options", "error", "message"),
     [
         (Path("a.toml"), {"trials": 3}, SpecError, r"--trials: got it beside a\.toml; expected a spec, or --builder"),
-        (None, {"builder": "mine"}, SpecError, "--builder: got 'mine'; expected MODULE:NAME"),
-        (None, {"builder": "no.py:build"}, SpecError, r"--builder: there is no file no\.py"),
-        (None, {"builder": "mine:build", "data": "minst"}, DatasetError, "data: got 'minst'; expected arrays"),
+        (None, {"builder": "mine", "data": "mnist"}, SpecError, "--builder: got 'mine'; expected MODULE:NAME"),
+        (None, {"builder": "no.py:build", "data": "mnist"}, SpecError, r"--builder: there is no file no\.py"),
+        (None, {"builder": "mine:build_model", "data": "minst"}, DatasetError, "data: got 'minst'; expected arrays"),
+        (None, {"builder": "mine:build_model"}, click.UsageError, "--data is missing; expected it beside --builder"),
+        (None, {"builder": "mine:build_model", "data": "rows.npz"}, SpecError, r"--data: there is no file rows\.npz; expected one below"),
+        (None, {"builder": "mine:build_model", "data": "no.py:load"}, SpecError, r"--data: there is no file no\.py; expected MODULE:NAME"),
+        (None, {"builder": "mine:bild_model", "data": "mine:load"}, SpecError, "space.builder: mine:bild_model: .* did you mean 'build_model'"),
+        (None, {"builder": "mine:build_model", "data": "mine:laod"}, SpecError, "mine:laod: .* did you mean 'load'"),
+        (None, {"builder": "mine:build_model", "data": "mine:load", "name": "a/b"}, SpecError, 'name: got "a/b"; expected'),
     ],
 )
 def test_a_line_that_means_no_spec_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: Path | None, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(SOURCE, encoding="utf-8")
     with pytest.raises(error, match=message):
         spec_of(spec, given(**options))
     assert not list(tmp_path.glob("*.toml"))

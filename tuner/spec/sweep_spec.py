@@ -268,7 +268,22 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         raise SpecError(f"{path}: not TOML: {error}") from error
     for override in overrides:
         _override(values, override)
-    search_path = (str(path.resolve().parent),)
+    try:
+        return check_beside(values, (str(path.resolve().parent),))
+    except SpecError as error:
+        raise SpecError(f"{path}{' with --set' if overrides else ''}: {error}") from None
+
+
+def check_beside(values: dict[str, Any], search_path: Sequence[str]) -> SweepSpec:
+    """Return the spec made of these values, and check that the functions which it names are there.
+
+    Args:
+        values: as a file would hold them.
+        search_path: folders in which its modules are looked for.
+
+    Raises:
+        SpecError: see `load`.
+    """
     try:
         spec = check(styled(values, search_path))
         if spec.space.builder is not None:
@@ -276,11 +291,9 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         if spec.dataset.is_function:
             functions.check(spec.dataset.source, search_path)
     except DatasetError as error:
-        raise SpecError(f"{path}: {error}") from error
+        raise SpecError(str(error)) from error
     except SearchSpaceError as error:
-        raise SpecError(f"{path}: space.builder: {error}") from error
-    except SpecError as error:
-        raise SpecError(f"{path}{' with --set' if overrides else ''}: {error}") from None
+        raise SpecError(f"space.builder: {error}") from error
     return spec
 
 
