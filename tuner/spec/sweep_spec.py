@@ -28,6 +28,7 @@ from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
 from tuner.spec.builder_style import styled
 from tuner.spec.mistakes import one_line, shown
+from tuner.spec.overrides import override
 from tuner.study import storage
 from tuner.study.directions import direction_of
 from tuner.study.objective import Objective, unstated
@@ -266,8 +267,8 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
         raise SpecError(f"{path}: cannot be read ({_reason(error)}); expected a TOML file in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not TOML: {error}") from error
-    for override in overrides:
-        _override(values, override)
+    for asked in overrides:
+        override(values, asked)
     try:
         return check_beside(values, (str(path.resolve().parent),))
     except SpecError as error:
@@ -382,26 +383,6 @@ def _check_between(spec: SweepSpec) -> None:
     second = spec.search.also_minimize
     if second is not None and second not in SECOND:
         raise SpecError(f"search.also_minimize: got {second!r}, which no trial tells; {nearest(second, SECOND)}")
-
-
-# ---- overrides from the command line
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not separator or not all(parts):
-        raise SpecError(f"--set {override}: expected key=value, such as --set search.trials=50")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    target = values
-    for part in parts[:-1]:
-        target = target.setdefault(part, {})
-        if not isinstance(target, dict):
-            raise SpecError(f"--set {override}: {part} is a value, not a section")
-    target[parts[-1]] = value
 
 
 def _reason(error: Exception) -> str:
