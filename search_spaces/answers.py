@@ -124,6 +124,24 @@ def _activation(operation: Any) -> str | None:
     return name if type(operation).__module__.startswith("keras.") else (name if name in ("softmax", "sigmoid") else None)
 
 
+def reads_names(model: Any) -> str:
+    """Say by what a network of one input shows that it takes whole numbers that are names: `an Embedding`, or its input's type; empty where it does not."""
+    import keras
+
+    if not is_graph(model) or len(model.inputs) != 1:
+        return ""
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    kind = str(graph.inputs[0].dtype)
+    if kind.startswith(("int", "uint")):
+        return kind
+    tensor = graph.inputs[0]
+    for layer in graph.layers:
+        for node in layer._inbound_nodes:
+            if isinstance(layer, keras.layers.Embedding) and any(each is tensor for each in node.input_tensors):
+                return "an Embedding"
+    return ""
+
+
 def is_graph(model: Any) -> bool:
     """Say whether a model is a graph of layers, and called as such."""
     import keras

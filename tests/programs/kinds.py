@@ -39,6 +39,15 @@ KINDS: dict[str, Kind] = {
     "masks": Kind("a class for every pixel", "test_accuracy", 0.05, sections={"objective": {"metric": "val_accuracy"}, **_epochs(8)}),
     "autoencoder": Kind("a train_step of its own, no targets", "test_error", 1.0, CUSTOM, {"objective": LEAST_LOSS, **_epochs(8)}),
     "siamese": Kind("two inputs, one network, a contrastive loss", "test_loss", 0.1, CUSTOM, {"objective": LEAST_LOSS, **_epochs(6)}),
+    "tokens": Kind("whole numbers into an Embedding", "test_accuracy", 0.12, sections=_epochs(20)),
+    "windows": Kind("a forecast of several steps, split by time with a gap", "test_mae", 0.2, {"split": "time", "gap": 26}, _epochs(12)),
+    "two_heads": Kind(
+        "two outputs, weighted losses",
+        "test_digit_accuracy",
+        0.06,
+        {"task": "custom"},
+        {"objective": {"metric": "val_digit_accuracy"}, **_epochs(10)},
+    ),
     "pipeline": Kind(
         "a tf.data pipeline, confirmed on fresh seeds",
         "test_accuracy",

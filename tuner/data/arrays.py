@@ -11,8 +11,8 @@ from tuner.data.decisions import SCALED, Decision
 
 # Bytes beyond this are taken to reach 255, whatever the largest of these rows is.
 HALF = 127
-# An array of at least so many columns may be pixels, one after the other; or numbers of words, of which there are at least so many.
-LEAST_PIXELS, LEAST_WORDS, LEAST_LENGTH = 16, 100, 8
+# An array of at least so many columns may be pixels, one after the other; or numbers of words (or letters, of which four make a language).
+LEAST_PIXELS, LEAST_WORDS, LEAST_LENGTH = 16, 4, 8
 ROWS_LOOKED_AT = 2000
 # So many channels an image may have.
 CHANNELS = (1, 2, 3, 4)
@@ -45,8 +45,7 @@ def _decide(x: np.ndarray, asked: str, largest: float | None, name: str) -> tupl
     if asked != "auto":
         return asked, 255.0, Decision(name, "numbers", SCALED[asked])
     if whole is not None and _are_names(x, whole):
-        seen = f"whole numbers from {whole[0]} to {whole[1]} in any order, as the numbers of words are"
-        return "none", 255.0, Decision(name, "numbers", SCALED["none"], seen, KEY.format("standard"))
+        return "none", 255.0, _names(name, whole)
     if whole is None or whole[1] - whole[0] <= 1:
         return "standard", 255.0, Decision(name, "numbers", SCALED["standard"])
     seen = f"all are whole, from {whole[0]} to {whole[1]}; the numbers of words or classes, for an Embedding, want to be left as they are"
@@ -62,9 +61,17 @@ def _bytes(x: np.ndarray, asked: str, largest: float | None, name: str) -> tuple
         if most <= 1:
             return "none", reach, Decision(name, "bytes", SCALED["none"], "none is larger than 1", KEY.format("standard"))
         if x.ndim == 2 and not _are_pixels(x):
+            whole = (int(x.min(initial=255)), int(most))
+            if _are_names(x, whole):
+                return "none", reach, _names(name, whole)
             return "standard", reach, Decision(name, "bytes", SCALED["standard"], f"columns of bytes up to {most:g}", KEY.format("unit"))
     seen = "" if reach == 255 else f"the largest is {most:g}"
     return "unit", reach, Decision(name, "bytes", f"divided by {reach:g}", seen, KEY.format("standard") if seen else "")
+
+
+def _names(name: str, bounds: tuple[int, int]) -> Decision:
+    seen = f"whole numbers from {bounds[0]} to {bounds[1]} in any order, as the numbers of words are"
+    return Decision(name, "numbers", SCALED["none"], seen, KEY.format("standard"))
 
 
 def _are_pixels(x: np.ndarray) -> bool:
@@ -87,12 +94,15 @@ def _whole_numbers(x: np.ndarray) -> tuple[int, int] | None:
 def _are_names(x: np.ndarray, bounds: tuple[int, int]) -> bool:
     """Say whether whole numbers are the numbers of words.
 
-    These are never negative and reach far; every place of an example takes them from the same list, and one says little about the next: neither holds for
-    measured numbers or pixels. 0 fills examples up, and is not looked at.
+    These are never negative; every place of an example takes them from the same list, and one says little about the next: neither holds for measured
+    numbers or pixels. 0 fills examples up, and is not looked at; where much of it lies between other numbers, these are counts. The
+    mistake to avoid is to scale words: an Embedding then sees none of them, and small counts hardly need it.
     """
-    if x.ndim != 2 or x.shape[1] < LEAST_LENGTH or bounds[0] < 0 or bounds[1] < LEAST_WORDS:
+    if x.ndim != 2 or x.shape[1] < LEAST_LENGTH or bounds[0] < 0 or bounds[1] - bounds[0] + 1 < LEAST_WORDS:
         return False
     part = x[:: max(1, len(x) // ROWS_LOOKED_AT)].astype(np.float64)
+    if _are_counts(part):
+        return False
     part[part == 0] = np.nan
     known = part[:, (~np.isnan(part)).sum(axis=0) >= 10]
     if known.shape[1] < LEAST_LENGTH:
@@ -106,3 +116,10 @@ def _are_names(x: np.ndarray, bounds: tuple[int, int]) -> bool:
         if both.sum() >= 10 and np.std(left[both]) > 0 and np.std(right[both]) > 0:
             alike.append(abs(float(np.corrcoef(left[both], right[both])[0, 1])))
     return bool(alike) and float(np.median(alike)) < 0.2 + 2 / np.sqrt(len(part))
+
+
+def _are_counts(rows: np.ndarray) -> bool:
+    """Say whether more than a third of what lies between the first and the last number above 0 is 0, which is more than any word is of a text."""
+    other = rows != 0
+    inside = np.logical_or.accumulate(other, axis=1) & np.logical_or.accumulate(other[:, ::-1], axis=1)[:, ::-1]
+    return bool(inside.any()) and float(1 - other[inside].mean()) > 1 / 3

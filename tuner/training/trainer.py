@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.answers import answers_of
+from search_spaces.answers import answers_of, reads_names
+from search_spaces.errors import SearchSpaceError
 from tuner.data.pipelines import Opened, Pipeline
 from tuner.data.pool import Pool
 from tuner.data.splits import Fold
@@ -295,7 +296,13 @@ class Training:
         keras.config.set_dtype_policy(precision)
         kinds, numbers = parts_of(self._folds[0].scaling)
         batch = scaled(self._pool.take(slice(FIRST_ROWS)).x, kinds, numbers)
-        return network.build(config.builder, config.configuration, self._problem, batch=batch, loss=config.loss, metrics=config.metrics)
+        model = network.build(config.builder, config.configuration, self._problem, batch=batch, loss=config.loss, metrics=config.metrics)
+        names = reads_names(model)
+        if names and any(kind is not None and (kind[0] or kind[1]) for kind in kinds):
+            raise SearchSpaceError(
+                f'{config.builder}: its network begins with {names}, for whole numbers, and these are scaled; expected dataset.scaling = "none"'
+            )
+        return model
 
     def _described(self) -> Any:
         """Return what a builder learns of the data."""
