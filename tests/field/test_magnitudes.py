@@ -39,6 +39,24 @@ def test_words_numbers_filled_up_with_zeros_and_often_the_same_are_still_left(tm
     assert np.array_equal(scaled(dataset), x[dataset.rows])
 
 
+@pytest.mark.parametrize(("low", "letters"), [(0, 4), (1, 28), (1, 99)])
+@pytest.mark.parametrize("type_", ["uint8", "int64", "float32"])
+def test_numbers_of_few_letters_are_left_whatever_their_type(low: int, letters: int, type_: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(letters)
+    x = random.integers(low, low + letters, (500, 12))
+    if low:
+        x[np.arange(12) >= random.integers(8, 13, 500)[:, None]] = 0
+    dataset = archive(tmp_path, x=x.astype(type_), y=random.integers(0, 2, 500))
+    assert np.array_equal(scaled(dataset), x[dataset.rows])
+    assert "in any order, as the numbers of words are" in told(dataset)
+
+
+def test_counts_of_words_are_no_words(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    dataset = archive(tmp_path, x=random.poisson(0.4, (500, 30)), y=random.integers(0, 2, 500))
+    assert dataset.scale == "standard"
+
+
 @pytest.mark.parametrize("kind", ["counts", "signal", "pixels"])
 def test_whole_numbers_that_are_measured_are_standardised_and_it_is_said(kind: str, tmp_path: Path) -> None:
     random, steps = np.random.default_rng(2), np.arange(40)

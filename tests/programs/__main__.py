@@ -24,7 +24,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             board = rig.run(name, Path(folder) / "s")
             seconds = time.monotonic() - began
-            ours, theirs = plain.compare(name, board)
+            ours, theirs = plain.compare(name, board, Path(folder) / "s")
         kind = KINDS[name]
         print(f"| [{name}]({name}.py) | {kind.what} | {kind.score} | {ours:.4f} | {theirs:.4f} | {seconds:.0f} |", flush=True)
 

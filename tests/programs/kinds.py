@@ -15,7 +15,7 @@ class Kind:
         what: it shows, in a few words.
         score: of the test split, as the report names it.
         near: how far Tuner's score and plain Keras's may lie apart: both are of one seed, and their seeds differ.
-        dataset: keys of `[dataset]` besides `source`.
+        dataset: keys of `[dataset]`; without `source`, that is the program's `load`; a path is of what its `write` writes beside the sweep's folder.
         sections: of sweep.toml, instead of the rig's.
         space: what is searched besides the builder; None: the rig's.
     """
@@ -47,6 +47,29 @@ KINDS: dict[str, Kind] = {
         0.06,
         {"task": "custom"},
         {"objective": {"metric": "val_digit_accuracy"}, **_epochs(10)},
+    ),
+    "pictures": Kind(
+        "pictures in folders, augmentation layers",
+        "test_accuracy",
+        0.15,
+        {"source": "images", "path": "pictures"},
+        _epochs(15),
+    ),
+    "columns": Kind(
+        "a table with words and holes, keras.utils.FeatureSpace",
+        "test_accuracy",
+        0.08,
+        {
+            "source": "table",
+            "path": "columns.csv",
+            "target": "sold",
+            "encode": False,
+            "missing": "mean",
+            "split": "column",
+            "split_column": "part",
+            "columns": {"age": "number"},
+        },
+        _epochs(10),
     ),
     "pipeline": Kind(
         "a tf.data pipeline, confirmed on fresh seeds",

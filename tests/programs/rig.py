@@ -1,5 +1,6 @@
 """Runs a program of this folder as a user would: a sweep, the sealed test, and predictions from the saved model alone."""
 
+import importlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,14 @@ def run(program: str, folder: Path, *, address: str | None = None) -> Leaderboar
         address: of a Ray head; None: all in this process.
     """
     kind = KINDS[program]
+    dataset = {"source": f"{program}:load", **kind.dataset}
+    if "path" in dataset:
+        importlib.import_module(f"tests.programs.{program}").write(folder.parent)
+        dataset["path"] = str(folder.parent / dataset["path"])
     values: dict[str, Any] = {
         "name": program,
         "folder": str(folder),
-        "dataset": {"source": f"{program}:load", **kind.dataset},
+        "dataset": dataset,
         "space": {"builder": f"{program}:build", **(kind.space or {"units": [8, 16], "learning_rate": 0.01, "batch_size": 16})},
         "search": {"sampler": "random", "trials": 2},
         "scheduler": {"name": "fifo"},

@@ -16,4 +16,4 @@ def test_network_with_steps_of_its_own_and_no_targets_is_judged_by_its_own_loss(
     assert board.facts["final"]["mean"]["test_error"] == pytest.approx(error, rel=1e-3)
     # Better than answering with the mean digit.
     assert error < float(((x - autoencoder.load()["train"]["x"].mean(axis=0)) ** 2).sum(axis=1).mean())
-    plain.compare("autoencoder", board)
+    plain.compare("autoencoder", board, tmp_path / "s")

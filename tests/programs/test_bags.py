@@ -14,4 +14,4 @@ def test_inputs_by_name_reach_their_branches_in_search_test_and_prediction(tmp_p
     right = float((p.argmax(axis=1) == test["y"]).mean())
     assert board.facts["final"]["mean"]["test_accuracy"] == pytest.approx(right)
     assert right > 0.85
-    plain.compare("bags", board)
+    plain.compare("bags", board, tmp_path / "s")

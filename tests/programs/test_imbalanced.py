@@ -18,4 +18,4 @@ def test_one_sigmoid_unit_is_chosen_by_auc_and_its_test_scores_are_those_of_its_
     assert scores["test_accuracy"] == pytest.approx(accuracy_score(y, p[:, 1] > 0.5))
     # What always answering with the common class scores stands beside it.
     assert board.facts["final"]["test"]["baseline"]["scores"]["accuracy"] == pytest.approx(1 - y.mean())
-    plain.compare("imbalanced", board)
+    plain.compare("imbalanced", board, tmp_path / "s")

@@ -16,4 +16,4 @@ def test_labels_are_predicted_each_by_itself_and_scored_as_their_predictions_are
     agree = sum(float((table[str(label)] == (y[:, label] == 1)).mean()) for label in range(4)) / 4
     assert board.facts["final"]["mean"]["test_binary_accuracy"] == pytest.approx(agree)
     assert agree > max(y.mean(), 1 - y.mean())
-    plain.compare("labels", board)
+    plain.compare("labels", board, tmp_path / "s")

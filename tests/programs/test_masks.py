@@ -16,4 +16,4 @@ def test_masks_are_predicted_pixel_by_pixel_in_their_own_shape(tmp_path: Path) -
     right = float(((p > 0.5) == y).mean())
     assert board.facts["final"]["mean"]["test_accuracy"] == pytest.approx(right)
     assert right > 1 - y.mean()
-    plain.compare("masks", board)
+    plain.compare("masks", board, tmp_path / "s")

@@ -16,4 +16,4 @@ def test_a_pipeline_is_trained_on_confirmed_retrained_and_tested_as_arrays_are(t
     p = rig.predictions(tmp_path / "s", x)["predicted"]
     right = float((p.argmax(axis=1) == y).mean())
     assert board.facts["final"]["mean"]["test_accuracy"] == pytest.approx(right)
-    plain.compare("pipeline", board)
+    plain.compare("pipeline", board, tmp_path / "s")

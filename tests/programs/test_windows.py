@@ -23,4 +23,4 @@ def test_windows_are_forecast_in_the_order_of_time_and_none_overlaps_another_spl
     # Better than that the next hours are as those a day ago.
     assert scores["test_mae"] < float(np.abs(x[:, :3, 0] - y).mean()) * 1.2
     assert len(board.facts["final"]["test"]["targets"]) == 3
-    plain.compare("windows", board, {name: (given["x"][part], given["y"][part]) for name, part in rows.items()})
+    plain.compare("windows", board, tmp_path / "s")

@@ -31,7 +31,15 @@ def test_losses_of_keras_are_minimised(metric: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "metric", ["val_auc_pr", "val_dice", "val_mcc", "val_f1", "val_mean", "inaccuracy", "val_accuracy_spread", "val_tversky", "recall_ratio"]
+    ("metric", "mode"),
+    [("val_digit_accuracy", "max"), ("val_sex_auc_1", "max"), ("val_left_eye_mean_absolute_error", "min"), ("val_age_mae", "min"), ("val_age_r2_score", "max")],
+)
+def test_metrics_of_one_of_several_outputs_have_the_direction_of_their_class(metric: str, mode: str) -> None:
+    assert Objective.of(metric).mode == mode
+
+
+@pytest.mark.parametrize(
+    "metric", ["val_auc_pr", "val_dice", "val_mcc", "val_f1", "val_mean", "inaccuracy", "val_accuracy_spread", "val_tversky", "recall_ratio", "val_neg_mae"]
 )
 def test_direction_that_a_name_does_not_tell_has_to_be_stated(metric: str) -> None:
     with pytest.raises(SpecError, match=rf"objective\.mode: missing; expected 'max' or 'min': '{metric}' is none of Keras's own metrics"):

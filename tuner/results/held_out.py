@@ -10,8 +10,10 @@ import numpy as np
 
 from tuner.data import baseline
 from tuner.data.dataset import Dataset
-from tuner.results import figures, intervals
+from tuner.data.structure import leaves, paths
+from tuner.results import figures, heads, intervals
 from tuner.results.evaluate import MODEL, Retrained, Score
+from tuner.results.heads import Head
 
 MISTAKES_SHOWN = 24
 
@@ -46,6 +48,8 @@ def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Seque
     final["test"] = described(dataset.task, y, predictions, dataset.classes)
     if dataset.task == "classification" and "no_probabilities" not in final["test"]:
         final["test"]["mistakes"] = _mistakes(dataset, x, y, columns(predictions))
+    if dataset.task == "custom":
+        final["test"] |= _heads(dataset, y, predictions)
     measured = _errors(dataset, y, predictions, results[0].metrics)
     final["test"]["intervals"] = {name: interval for name, each in measured.items() if (interval := intervals.of_mean(each)) is not None}
     if (nothing := _doing_nothing(dataset, y, measured, final["test"].get("errors") or {})) is not None:
@@ -73,6 +77,29 @@ def described(task: str, y: np.ndarray, predictions: np.ndarray, names: Sequence
     if task == "multilabel":
         return {"multi_label": figures.multi_label(y, predictions, names)}
     return figures.regression(y, predictions, names=names) if task == "regression" else {}
+
+
+def _heads(dataset: Dataset, y: Any, predictions: Any) -> dict[str, Any]:
+    """Return what can be said of each of several targets, and what one answer for all rows scores there; nothing where there is one, or none."""
+    trained = dict(zip(paths(dataset.y), leaves(dataset.y), strict=True))
+    said = {}
+    for path, head in heads.heads_of(y, predictions, dataset.heads).items():
+        said[path] = described(head.task, head.y, head.predictions, head.names)
+        if dataset.pipeline is None:
+            said[path]["baseline"] = _answering_alike(head, trained[path])
+    return {"heads": said} if said else {}
+
+
+def _answering_alike(head: Head, trained: np.ndarray) -> dict[str, Any]:
+    """Return the baseline of a head, learned from all rows that the networks were trained on; its loss is the builder's own business."""
+    if head.task == "classification":
+        labels = trained.argmax(axis=1) if trained.ndim == 2 and trained.shape[1] > 1 else trained.reshape(-1)
+        nothing = baseline.of_classes(np.bincount(labels.astype(np.int64), minlength=len(head.names)), head.y, head.names)
+    elif head.task == "multilabel":
+        nothing = baseline.of_labels(trained.mean(axis=0, dtype=np.float64), head.y)
+    else:
+        nothing = baseline.of_targets(trained.reshape(len(trained), -1).mean(axis=0, dtype=np.float64), head.y, ())
+    return {**nothing, "scores": {name: value for name, value in nothing["scores"].items() if name != "loss"}}
 
 
 def classes_of(outputs: np.ndarray) -> np.ndarray:

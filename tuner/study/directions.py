@@ -1,7 +1,8 @@
 """Which direction is better, for every metric and loss that Keras brings: the one table of it.
 
-A name in an epoch report is a class's own ("AUC"), its alias in snake case ("mean_io_u"), or one of the short names below, with "val_" before it and
-Keras's "_1", "_2" behind a name that is there twice. Any other name may be anything, and its direction has to be stated.
+A name in an epoch report is a class's own ("AUC"), its alias in snake case ("mean_io_u"), or one of the short names below, with "val_" before it, the name
+of an output where there are several ("val_digit_accuracy"), and Keras's "_1", "_2" behind a name that is there twice. Any other name may be anything, and
+its direction has to be stated.
 
 Source: the classes of `keras.metrics` and `keras.losses`, Keras 3.15.1; a test holds the table against those of the installed Keras.
 """
@@ -86,6 +87,8 @@ SHORT: dict[str, Mode] = {
     "mse": "min",
     "msle": "min",
 }
+# A name that begins so may be that of a metric turned round, or of something about it, and not that of an output.
+TURNED = ("anti", "delta", "diff", "gap", "inverse", "minus", "neg", "negated", "negative", "no", "non", "not", "one", "std", "var", "worst")
 
 
 def direction_of(metric: str) -> Mode | None:
@@ -93,7 +96,12 @@ def direction_of(metric: str) -> Mode | None:
     name = re.sub(r"_\d+$", "", metric.removeprefix("val_"))
     if name.endswith("_loss"):  # of one of several outputs
         return "min"
-    return _BY_KEY.get(_key(name))
+    mode = _BY_KEY.get(_key(name))
+    words = name.split("_")
+    if mode is not None or words[0].lower() in TURNED:
+        return mode
+    # Of one of several outputs: its name, then that of the metric.
+    return next((_BY_KEY[_key("_".join(words[at:]))] for at in range(1, len(words)) if _key("_".join(words[at:])) in _BY_KEY), None)
 
 
 def _key(name: str) -> str:
