@@ -48,10 +48,14 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     import importlib
+    import warnings
 
     if name not in _PLACES:
         raise AttributeError(f"module 'tuner' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    with warnings.catch_warnings():
+        # Optuna 5.0 imports tqdm, which says in every kernel that packages for widgets are missing; nothing here uses them.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        return getattr(importlib.import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -194,7 +193,6 @@ def _view(quiet: bool) -> Iterator[View]:
     if in_notebook():
         # Ray 2.60 says in every kernel that its own widgets, which are not used here, miss packages.
         logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
-        warnings.filterwarnings("ignore", message="IProgress not found")
         view = NotebookView()
     else:
         view = view_for()
