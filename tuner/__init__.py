@@ -54,7 +54,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tuner' has no attribute {name!r}")
     with warnings.catch_warnings():
         # Optuna 5.0 imports tqdm, which says in every kernel that packages for widgets are missing; nothing here uses them.
-        warnings.filterwarnings("ignore", message="IProgress not found")
+        warnings.filterwarnings("ignore", message="IProgress")
         return getattr(importlib.import_module(_PLACES[name]), name)
 
 
