@@ -33,8 +33,8 @@ def network(units: list[int], dropout: bool, rate: float) -> Any:
     """Return the compiled network that all kinds build."""
     import keras
 
-    layers = [keras.layers.Dense(count, activation="relu") for count in units]
-    model = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), *layers, *([keras.layers.Dropout(0.2)] * dropout), keras.layers.Dense(10, activation="softmax")])
+    hidden = [*(keras.layers.Dense(count, activation="relu") for count in units), *([keras.layers.Dropout(0.2)] * dropout)]
+    model = keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), *hidden, keras.layers.Dense(10, activation="softmax")])
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
