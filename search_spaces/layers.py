@@ -89,11 +89,26 @@ def activated(x: Any, activation: str, *, normalized: bool, name: str) -> Any:
     import keras
 
     if normalized:
-        x = keras.layers.BatchNormalization(name=f"normalization_{name}")(x)
+        x = normalization(f"normalization_{name}")(x)
     if activation == "glu":
         # Keras 3.15's Activation layer declares as many outputs as inputs, though glu halves them; the operation alone is right.
         return keras.ops.glu(x)
     return keras.layers.Activation(activation, name=f"activation_{name}")(x)
+
+
+def normalization(name: str, *, scaled: bool = True) -> "keras.Layer":
+    """Return a normalisation over the batch.
+
+    Keras's own momentum, 0.99, needs some five hundred steps until the averages that a score is made with are those of the data: a small table is trained for
+    fewer, and scores by chance. At 0.9 it takes fifty.
+
+    Args:
+        name: of the layer.
+        scaled: whether it learns a factor and a shift for each unit.
+    """
+    import keras
+
+    return keras.layers.BatchNormalization(momentum=0.9, center=scaled, scale=scaled, name=name)
 
 
 def units_before(activation: str, units: int) -> int:

@@ -162,6 +162,8 @@ BASELINES: dict[str, Baseline] = {
             "padding": "valid",
             "pooling": "max",
             "pool_size": 2,
+            "convolutions": 1,
+            "augmentation": "none",
             "activation": "relu",
             "dropout_convolution": 0.5,
             "width": 320,

@@ -16,10 +16,12 @@ class ArraySpec:
     Attributes:
         shape: of one example, without the batch axis.
         dtype: Keras's name for what a network gets of it: `float32`, `int32`, `string`, ...
+        names: where its numbers are names, for an Embedding: how many there are, from 0 on; 0: they are none, or nobody knows.
     """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
+    names: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,27 @@ def check_simple(space: str, problem: Problem) -> None:
     Raises:
         SearchSpaceError: there are several inputs or targets, targets with axes of their own, or words.
     """
-    if not problem.simple:
-        what = "several inputs" if not isinstance(problem.inputs, ArraySpec) else f"targets of the task {problem.task!r}, {_described(problem.targets)}"
-        raise SearchSpaceError(f"{space}: got {what}; expected one array in, and a class, labels or numbers out; name a builder of your own")
+    if not isinstance(problem.inputs, ArraySpec):
+        raise SearchSpaceError(f"{space}: got several inputs; expected one array in, and a class, labels or numbers out; name a builder of your own")
+    check_targets(space, problem)
     if problem.inputs.dtype == "string":
         raise SearchSpaceError(f"{space}: got words; expected numbers; name a builder of your own that looks words up")
+
+
+def check_targets(space: str, problem: Problem) -> None:
+    """Refuse targets that a built-in network is not made for, whatever goes in.
+
+    Args:
+        space: the network's name, for the message.
+        problem: what it would have to fit.
+
+    Raises:
+        SearchSpaceError: there are several targets, none, or some with axes of their own.
+    """
+    one = isinstance(problem.targets, ArraySpec) and len(problem.targets.shape) <= 1
+    if problem.task == "custom" or not one:
+        what = f"targets of the task {problem.task!r}, {_described(problem.targets)}"
+        raise SearchSpaceError(f"{space}: got {what}; expected one array in, and a class, labels or numbers out; name a builder of your own")
 
 
 def _described(targets: Any) -> str:

@@ -90,7 +90,7 @@ def test_tuner_never_names_a_hyperparameter() -> None:
 
     # Words that mean something else too, in drawings, training and prose, say nothing.
     innocent = {"width", "height", "layers", "optimizer", "schedule", "batch_size", "l1", "l2", "regularizer"}
-    innocent |= {"filters", "pool", "warmup", "blocks", "padding", "decay"}
+    innocent |= {"filters", "pool", "warmup", "blocks", "padding", "decay", "convolutions"}
     named = {space.key_of(name) for space in SPACES.values() for name in space.parameters} - innocent
     assert {"depth", "dropout", "activation", "learning_rate", "momentum"} <= named
     for path in sorted((ROOT / "tuner").rglob("*.py")):

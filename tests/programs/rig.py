@@ -19,13 +19,14 @@ from tuner.sweep.journey import run_sweep
 HERE = str(Path(__file__).parent)
 
 
-def run(program: str, folder: Path, *, address: str | None = None) -> Leaderboard:
+def run(program: str, folder: Path, *, address: str | None = None, space: dict[str, Any] | None = None) -> Leaderboard:
     """Run the sweep of a program, whose `load` gives the data and whose `build` gives the network, to its end.
 
     Args:
         program: the module's name, a row of `KINDS`.
         folder: of the sweep.
         address: of a Ray head; None: all in this process.
+        space: instead of the program's own network.
     """
     kind = KINDS[program]
     dataset = {"source": f"{program}:load", **kind.dataset}
@@ -36,7 +37,7 @@ def run(program: str, folder: Path, *, address: str | None = None) -> Leaderboar
         "name": program,
         "folder": str(folder),
         "dataset": dataset,
-        "space": {"builder": f"{program}:build", **(kind.space or {"units": [8, 16], "learning_rate": 0.01, "batch_size": 16})},
+        "space": space or {"builder": f"{program}:build", **(kind.space or {"units": [8, 16], "learning_rate": 0.01, "batch_size": 16})},
         "search": {"sampler": "random", "trials": 2},
         "scheduler": {"name": "fifo"},
         "training": {"max_epochs": 3},

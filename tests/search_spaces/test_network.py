@@ -214,7 +214,8 @@ def test_an_mlp_learns_what_is_easy(keras: Any) -> None:
 
 
 def test_the_cnn_halves_the_image_and_multiplies_the_filters_block_by_block(keras: Any) -> None:
-    choices = {"blocks": 2, "filters": 3, "kernel_size": 3, "width": 5, "batch_normalization": True, "dropout_convolution": 0.2, "dropout": 0.3}
+    choices = {"blocks": 2, "convolutions": 1, "residual_connections": False}
+    choices |= {"filters": 3, "kernel_size": 3, "width": 5, "batch_normalization": True, "dropout_convolution": 0.2, "dropout": 0.3}
     model = build(CNN.builder, configuration(CNN, regularizer="none", **choices), IMAGES)
     block = ["convolution_{0}", "normalization_{0}", "activation_{0}"]
     first, second = ([name.format(number) for name in block] for number in (1, 2))
@@ -243,7 +244,7 @@ def test_the_cnn_refuses_what_is_no_image_and_images_too_small(keras: Any) -> No
     with pytest.raises(SearchSpaceError, match=r"cnn: got examples of shape \(4,\); expected images"):
         build(CNN.builder, configuration(CNN), TABLE)
     with pytest.raises(SearchSpaceError, match="block 2 gets images of 2 x 2 and needs 6 x 6; use fewer blocks or padding = 'same'"):
-        build(CNN.builder, configuration(CNN, blocks=2, padding="valid", kernel_size=5), IMAGES)
+        build(CNN.builder, configuration(CNN, blocks=2, convolutions=1, padding="valid", kernel_size=5), IMAGES)
 
 
 # ---- a user's own builder

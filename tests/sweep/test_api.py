@@ -172,7 +172,7 @@ def test_a_keyword_that_is_none_is_told_with_the_nearest(keywords: dict[str, Any
 @pytest.mark.parametrize(
     ("builder", "message"),
     [
-        (3, "build_model: got int; expected a function, a HyperModel, or the name of a space: mlp, cnn"),
+        (3, "build_model: got int; expected a function, a HyperModel, or the name of a space: mlp, tabular, cnn, sequence"),
         ("mpl", "build_model: got 'mpl'; did you mean 'mlp'? or 'module:function'"),
         (
             lambda width: width,

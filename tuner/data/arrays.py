@@ -41,7 +41,7 @@ def decide(x: np.ndarray, asked: str, largest: float | None, name: str = "x") ->
 def _decide(x: np.ndarray, asked: str, largest: float | None, name: str) -> tuple[str, float, Decision]:
     if x.dtype == np.uint8:
         return _bytes(x, asked, largest, name)
-    whole = _whole_numbers(x)
+    whole = whole_numbers(x)
     if asked != "auto":
         return asked, 255.0, Decision(name, "numbers", SCALED[asked])
     if whole is not None and _are_names(x, whole):
@@ -79,8 +79,12 @@ def _are_pixels(x: np.ndarray) -> bool:
     return x.shape[1] >= LEAST_PIXELS and float(np.median(x.max(axis=0, initial=0))) > HALF
 
 
-def _whole_numbers(x: np.ndarray) -> tuple[int, int] | None:
-    """Return the bounds of an array of whole numbers; None where one is none, or missing."""
+def whole_numbers(x: np.ndarray) -> tuple[int, int] | None:
+    """Return the bounds of an array of whole numbers; None where one is none, or missing, or all are alike.
+
+    Args:
+        x: (n, ...) numbers of any type.
+    """
     step = max(1, 2**22 // max(1, int(np.prod(x.shape[1:]))))
     low, high = np.inf, -np.inf
     for start in range(0, len(x), step):

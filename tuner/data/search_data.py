@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.data import arrays
 from tuner.data import scaling as scaling_room
 from tuner.data.features import Features
 from tuner.data.inputs import Inputs
@@ -19,6 +20,9 @@ from tuner.data.splits import Fold
 from tuner.data.structure import Structure, described, leaves, paths, rebuild, row_count, skeleton
 from tuner.data.survey import Survey
 from tuner.data.tasks import TASKS
+
+# Numbers beyond are of customers or the like: an embedding with a row for each below would fill the memory.
+MOST_NAMES = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +124,14 @@ class Dataset:
         return [{**each, **({"classes": list(self.heads[each["path"]])} if each["path"] in self.heads else {})} for each in described(self.y)]
 
     @property
+    def names(self) -> tuple[int, ...]:
+        """How many names the numbers of each input are (see `ArraySpec`): whole numbers from 0 on, several in a row, left as they are; 0: they are none."""
+        methods = [method for method, _ in self.methods] or [self.scale]
+        if self.pipeline is not None or self.survey is not None:
+            return (0,) * len(methods)
+        return tuple(_names_in(leaf) if method in (None, "none") else 0 for leaf, method in zip(leaves(self.x), methods, strict=True))
+
+    @property
     def units(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The mean and the standard deviation of each target over `y`: what losses are measured in, the same for every trial and fold. For regression alone."""
         if self.task != "regression" or self.pipeline is not None:
@@ -172,6 +184,11 @@ class Dataset:
                     found[f"{name}{suffix}"] = self.rows[rows]
         found["test"] = self.test_rows
         return found
+
+
+def _names_in(x: np.ndarray) -> int:
+    bounds = arrays.whole_numbers(x) if x.ndim == 2 and x.shape[1] > 1 and x.dtype.kind in "iuf" else None
+    return bounds[1] + 1 if bounds is not None and bounds[0] >= 0 and bounds[1] < MOST_NAMES else 0
 
 
 def _kinds(structure: Structure) -> str:

@@ -200,6 +200,7 @@ class SweepSpec(BaseModel):
             spread=spread,
             classes=dataset.classes,
             targets=described(dataset.pool.y),
+            names=dataset.names,
         )
 
     @property

@@ -40,7 +40,7 @@ def run(
 
     Args:
         build_model: a function `build(hp)` with KerasTuner's hyperparameters, `build(trial)` with Optuna's, or `build(configuration, problem)`; a
-            `HyperModel`; `"module:function"`; or the name of a built-in space (`"mlp"`, `"cnn"`).
+            `HyperModel`; `"module:function"`; or the name of a built-in space (`"mlp"`, `"tabular"`, `"cnn"`, `"sequence"`).
         data: arrays `(x, y)`, `tuner.Data(train=..., validation=..., test=...)`, a function that returns them, a file, or the name of a source.
         spec: a sweep.toml, or what one would hold.
         quiet: show no progress.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search_spaces.space import SearchSpace, described_space
+from search_spaces.spaces import as_recorded
 from tuner.errors import SpecError, SweepError
 from tuner.monitor.console import View
 from tuner.spec import sweep_spec as specs
@@ -39,7 +40,8 @@ def space_of(spec: specs.SweepSpec, study: Study | None, given: Given, *, view: 
         SweepError: the builder crashed its process, or the user asked to stop.
     """
     if not spec.space.define_by_run:
-        return spec.search_space()
+        space = spec.search_space()
+        return space if study is None else as_recorded(space, study.facts.get("space") or {})
     recorded = None if study is None else study.facts.get(FOUND)
     source = _source(spec, given)
     if recorded is None or recorded["source"] != source:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from search_spaces.spaces import as_recorded
 from tuner.search.replay import Replay, replay
 from tuner.spec import sweep_spec as specs
 from tuner.study.backends import read_study
@@ -44,7 +45,7 @@ def replayed(
     spec = specs.check(values)
     outcome = replay(
         study,
-        spec.search_space(space_of_record(study)),
+        as_recorded(spec.search_space(space_of_record(study)), study.facts.get("space") or {}),
         search=None if sampler is None else spec.search,
         scheduler=spec.scheduler,
         max_epochs=spec.training.max_epochs,

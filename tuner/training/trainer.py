@@ -34,7 +34,7 @@ from tuner.training.scoring import averaged
 FIRST_ROWS = 32
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What of a recipe are tuples, and lists in JSON.
-_LISTS = ("search_path", "center", "spread", "classes")
+_LISTS = ("search_path", "center", "spread", "classes", "names")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class TrainingConfig:
         center, spread: for regression the mean and the standard deviation of each target, see `search_spaces.problem.Problem`.
         classes: the names of classes or labels, in the order of their numbers.
         targets: what is predicted, as `described` tells it, for where no targets are at hand; None: what task and outputs say.
+        names: of each input, how many names its numbers are, see `search_spaces.problem.ArraySpec`; empty: nobody has looked.
         loss, metrics: by name, for builders that do not compile their models; None: those of the task.
 
     Raises:
@@ -73,6 +74,7 @@ class TrainingConfig:
     spread: tuple[float, ...] = ()
     classes: tuple[str, ...] = ()
     targets: Any = None
+    names: tuple[int, ...] = ()
     loss: str | None = None
     metrics: tuple[str, ...] | None = None
 
@@ -312,8 +314,8 @@ class Training:
         steps = max(1, min(_steps(fold.train, self._batch_size) for fold in self._folds))
         given = described((pool.x, pool.y))
         inputs, targets = rebuild(given["bones"], [ArraySpec(tuple(shape), dtype) for shape, dtype in given["leaves"]])
-        scalings = iter(self._folds[0].scaling)
-        inputs = map_leaves(lambda spec: spec if next(scalings, None) is None else ArraySpec(spec.shape), inputs)
+        scalings, names = iter(self._folds[0].scaling), iter(config.names)
+        inputs = map_leaves(lambda spec: ArraySpec(spec.shape, spec.dtype if next(scalings, None) is None else "float32", next(names, 0)), inputs)
         if targets is None and config.targets is not None:
             targets = rebuild(config.targets["bones"], [ArraySpec(tuple(shape), dtype) for shape, dtype in config.targets["leaves"]])
         shapes = map_leaves(lambda spec: spec.shape, inputs)
