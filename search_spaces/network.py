@@ -101,7 +101,7 @@ def _in_units(model: "keras.Model", problem: Problem) -> "keras.Model":
 LOADED = {
     "tuner", "cluster", "search_spaces", "keras", "tensorflow", "numpy", "scipy", "sklearn", "pandas", "pyarrow", "optuna", "PIL", "h5py", "rich",
     "requests", "absl", "astunparse", "certifi", "cloudpickle", "dateutil", "flatbuffers", "gast", "google", "idna", "joblib", "ml_dtypes", "namex",
-    "opt_einsum", "optree", "packaging", "six", "termcolor", "threadpoolctl", "tqdm", "typing_extensions", "urllib3", "wrapt",
+    "keras_tuner", "opt_einsum", "optree", "packaging", "six", "termcolor", "threadpoolctl", "tqdm", "typing_extensions", "urllib3", "wrapt",
 }
 
 

@@ -7,7 +7,7 @@ predictions are written.
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,13 @@ from search_spaces.code import IN_MEMORY
 from search_spaces.errors import nearest
 from tuner.data.dataset import Features, read_for_prediction
 from tuner.data.dialect import dialect_in
-from tuner.data.inputs import inputs_from_json
+from tuner.data.inputs import Inputs, inputs_from_json
 from tuner.data.pool import Pool
 from tuner.data.returned import arrays_in
 from tuner.data.scaling import from_json
 from tuner.data.splits import Fold
 from tuner.data.structure import Structure, leaves, paths, row_count
-from tuner.errors import SweepError
+from tuner.errors import DatasetError, SweepError
 from tuner.results.card import CARD, no_card, read_card
 from tuner.study import builder_copy
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
@@ -80,19 +80,20 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
     return table
 
 
-def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: bytes = b"", search_path: Sequence[str] = ()) -> np.ndarray:
-    """Predict rows in memory.
+def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: bytes = b"", search_path: Sequence[str] = ()) -> Structure:
+    """Predict rows in memory, or those of a file.
 
     Args:
         folder: of a sweep that has ended.
-        x: `(rows, ...)`, or a structure of arrays, as the sweep's own inputs before any scaling.
+        x: `(rows, ...)`, or a structure of arrays, as the sweep's own inputs before any scaling; for a network that was trained on a table a data frame, an
+            Arrow table or a dictionary of columns (further columns are ignored); or the path of a file, as `predict` reads it.
         probabilities: of each class, instead of the likeliest.
         code: the builder itself, packed, where it is in no module.
         search_path: folders in which its module is looked for.
 
     Returns:
         `(rows,)` class names, strings or int64 where all of them are whole numbers; `(rows, labels)` 0 or 1, int64; `(rows, classes)` probabilities, float32;
-        or `(rows,)` or `(rows, targets)` targets, float32.
+        `(rows,)` or `(rows, targets)` targets, float32; or of several outputs a structure of what the network gives, float32.
 
     Raises:
         SweepError: there is no model.
@@ -100,19 +101,11 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
     """
     card = read_card(folder)
     features, classes = inputs_from_json(card["features"]), list(card["classes"])
-    if features.columns:
-        raise SweepError(f"{folder}: its network was trained on a table; expected `tuner predict {folder} TABLE`, which knows its columns")
     places = (*builder_copy.kept(card, folder), *search_path)
     config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": places}), from_json(card["scaling"])
-    rows: Structure
-    if isinstance(features, Features):
-        array = np.asarray(x)
-        rows = features.encode(array if array.dtype == np.uint8 else array.astype(np.float32))
-    else:
-        rows = features.encode(arrays_in(x, "x"))
-    outputs, kind = _answers(folder / card["model"], config, scaling, rows, code=code)
+    outputs, kind = _answers(folder / card["model"], config, scaling, _rows(x, features, card["dataset"]), code=code)
     if not isinstance(outputs, np.ndarray):
-        raise SweepError(f"{folder}: its network has several outputs; expected one, or `tuner predict {folder} FILE -o FILE.npz`")
+        return outputs
     if not classes or kind == "values":
         return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
     if probabilities:
@@ -123,6 +116,36 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
         return (outputs >= 0.5).astype(np.int64)
     names = np.array(classes)[outputs.argmax(axis=1)]
     return names.astype(np.int64) if all(name.lstrip("-").isdecimal() for name in classes) else names
+
+
+def _rows(x: Any, features: Features | Inputs, dataset: Mapping[str, Any]) -> Structure:
+    """Return rows as a network's inputs are stored, not yet scaled."""
+    asked: dict[str, Any] = {"target": tuple(dataset.get("target") or ()), "told": _tell}
+    if isinstance(x, str | Path):
+        return read_for_prediction(str(x), features, dialect=dialect_in(dict(dataset)), **asked)
+    if features.columns:
+        with leftovers.folder() as scratch:
+            # By way of a file, so that columns in memory are read by the very rules of those that it was trained on.
+            pa.parquet.write_table(_table(x), f"{scratch}/rows.parquet")
+            return read_for_prediction(f"{scratch}/rows.parquet", features, **asked)
+    if isinstance(features, Features):
+        array = np.asarray(x)
+        return features.encode(array if array.dtype == np.uint8 else array.astype(np.float32))
+    return features.encode(arrays_in(x, "x"))
+
+
+def _table(x: Any) -> pa.Table:
+    try:
+        if isinstance(x, Mapping):
+            return pa.table({name: pa.array(_column(values), from_pandas=True) for name, values in x.items()})
+        return x if isinstance(x, pa.Table) else pa.Table.from_pandas(x, preserve_index=False)
+    except (AttributeError, TypeError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"x: got {type(x).__name__} ({error}); expected a data frame, an Arrow table or a dictionary of the table's columns") from error
+
+
+def _column(values: Any) -> np.ndarray:
+    column = np.ravel(values)
+    return np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column
 
 
 def _tell(line: str) -> None:

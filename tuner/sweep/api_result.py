@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from search_spaces.errors import nearest
 from tuner.errors import SpecError, SweepError
 from tuner.report import compare as report_compare
@@ -84,16 +82,17 @@ class Result:
 
         return load_model(self.folder, code=self._code, search_path=self._search_path)
 
-    def predict(self, x: Any, *, probabilities: bool = False) -> np.ndarray:
+    def predict(self, x: Any, *, probabilities: bool = False) -> Any:
         """Predict new rows, in a process beside this one.
 
         Args:
-            x: rows as the sweep's own inputs, before any scaling: `(rows, ...)`.
+            x: rows as the sweep's own inputs, before any scaling: `(rows, ...)`, or a structure of arrays; after a table a data frame, an Arrow table or a
+                dictionary of columns; or the path of a file, as `tuner predict` reads it.
             probabilities: of each class, instead of the likeliest.
 
         Returns:
-            `(rows,)` class names, strings or int64 where they are whole numbers; `(rows, classes)` probabilities, float32; or targets as the sweep's own,
-            `(rows,)` or `(rows, targets)` float32.
+            `(rows,)` class names, strings or int64 where they are whole numbers; `(rows, classes)` probabilities, float32; targets as the sweep's own,
+            `(rows,)` or `(rows, targets)` float32; or of several outputs a structure of arrays.
 
         Raises:
             SweepError: there is no model.
