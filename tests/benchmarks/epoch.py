@@ -4,7 +4,8 @@ One thread, batch 128, 60,000 rows of 784 (MNIST where its file is given, noise 
 float32 in memory, as users give them; the compiled epoch maps bytes. Both ways take turns in one process. Seconds are wall-clock; ratios are medians over the
 rounds with their range, of wall-clock and of processor time, which other work on the machine disturbs less. `limit` is the multiplications of the dense
 layers alone, at the rate that products of these shapes reach here. `accuracy` is on the 10,000 rows after all rounds, ours and fit's: the two shuffle
-differently, and noise of about 0.002 is to be expected. The last rows are the same network in mixed_bfloat16.
+differently, and noise of about 0.002 is to be expected. The last rows are the same network in mixed_bfloat16, and the same rows as a tf.data pipeline,
+shuffled, which both ways get as it is.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.data.pipelines import Part, Pipeline
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
 from tuner.data.splits import Fold
@@ -72,6 +74,38 @@ def limit(widths: list[int]) -> float:
     return seconds
 
 
+def batches(split: str, path: str | None = None) -> Any:
+    """Return the rows of a split as a tf.data pipeline."""
+    import tensorflow as tf
+
+    x, y = rows(path)
+    part = slice(60000) if split == "train" else slice(60000, None)
+    data = tf.data.Dataset.from_tensor_slices((x[part].astype(np.float32) / np.float32(255), y[part]))
+    return (data.shuffle(10000) if split == "train" else data).batch(128).prefetch(2)
+
+
+def compare_pipeline(name: str, path: str | None, rounds: int) -> None:
+    """Measure a network on a pipeline both ways, in turns, and print a line."""
+    builder, configuration = CASES[name]
+    config = TrainingConfig(f"tests.benchmarks.networks:{builder}", configuration, "classification", 10, 10, 0)
+    parts = (Part("train", 469, 60000), Part("validation", 79, 10000))
+    train, validation = (Pipeline("tests.benchmarks.epoch:batches", {"path": path}, (part,), "dataset", True) for part in parts)
+    x, y = rows(path)
+    shown = Pool(x[:32].astype(np.float32), y[:32])
+    ours, theirs = (Training(config, shown, [Fold(train, validation, (None,))]) for _ in range(2))
+    model, data = theirs._runners[0].model, {split: batches(split, path) for split in ("train", "validation")}
+    accuracies = [0.0, 0.0]
+
+    def run() -> None:
+        accuracies[0] = ours.run_epoch()["val_accuracy"]
+
+    def fit() -> None:
+        told = model.fit(data["train"], validation_data=data["validation"], shuffle=False, verbose=0)
+        accuracies[1] = told.history["val_accuracy"][-1]
+
+    _print_turns(f"{name}, tf.data", run, fit, rounds, " " * 8, accuracies)
+
+
 def compare(name: str, x: np.ndarray, y: np.ndarray, rounds: int, precision: str = "float32") -> None:
     """Measure one network both ways, in turns, and print a line."""
     builder, configuration = CASES[name]
@@ -90,13 +124,17 @@ def compare(name: str, x: np.ndarray, y: np.ndarray, rounds: int, precision: str
         told = model.fit(scaled[:60000], y[:60000], batch_size=128, validation_data=(scaled[60000:], y[60000:]), verbose=0)
         accuracies[1] = told.history["val_accuracy"][-1]
 
+    bound = f"{limit(configuration['widths']):8.2f}" if builder == "dense" and precision == "float32" else " " * 8
+    _print_turns(name + (" bfloat16" if precision != "float32" else ""), run, fit, rounds, bound, accuracies)
+
+
+def _print_turns(name: str, run: Callable[[], Any], fit: Callable[[], Any], rounds: int, bound: str, accuracies: list[float]) -> None:
     timed(run), timed(fit)
     measured = np.array([[timed(run), timed(fit)] for _ in range(rounds)])
     ratios = measured[:, 0] / measured[:, 1]
-    bound = f"{limit(configuration['widths']):8.2f}" if builder == "dense" and precision == "float32" else " " * 8
     (wall, processor), (low, high) = np.median(ratios, axis=0), (ratios[:, 0].min(), ratios[:, 0].max())
     print(
-        f"{name + (' bfloat16' if precision != 'float32' else ''):32} {np.median(measured[:, 0, 0]):8.2f} {np.median(measured[:, 1, 0]):8.2f} "
+        f"{name:32} {np.median(measured[:, 0, 0]):8.2f} {np.median(measured[:, 1, 0]):8.2f} "
         f"{wall:8.2f} ({low:.2f}-{high:.2f}) {processor:8.2f} {bound}   {accuracies[0]:.4f} {accuracies[1]:.4f}",
         flush=True,
     )
@@ -126,6 +164,9 @@ def main() -> None:
         for name in ("64-64", "256-256"):
             if given.only in name:
                 compare(name, mapped, y, given.rounds, "mixed_bfloat16")
+        for name in ("64-64", "small convolutional"):
+            if given.only in f"{name}, tf.data":
+                compare_pipeline(name, given.data, given.rounds)
 
 
 if __name__ == "__main__":
