@@ -245,7 +245,9 @@ def _check_shapes(builder: str, model: "keras.Model", problem: Problem, outputs:
     if _fits(found, ins) and (_fits(shape, out) or (one_unit and _fits(shape, (None, 1)))):
         return
     expected = f"{ins} to {out}{f' (softmax), or to {(None, 1)} (one sigmoid unit)' if one_unit else ''}"
-    raise SearchSpaceError(f"{builder}: the model maps {found} to {shape}; expected {expected}")
+    # What it is compiled with may mean something by it: a last layer that is wider than there are classes, say.
+    alone = '; or dataset.task = "custom", where the builder alone knows what its outputs mean' if model.compiled else ""
+    raise SearchSpaceError(f"{builder}: the model maps {found} to {shape}; expected {expected}{alone}")
 
 
 def _fits(found: Any, expected: tuple[int | None, ...]) -> bool:

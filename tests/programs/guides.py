@@ -51,6 +51,16 @@ def of_existing_code(hp):
     return existing_code(units, activation, hp.Boolean("dropout"), hp.Float("lr", 1e-4, 1e-2, sampling="log"))
 
 
+def without_a_last_layer(hp):
+    """A network whose last layer is as wide as a hyperparameter says, not as there are classes: to Keras that is a loss like any other."""
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(hp.Int("units", min_value=32, max_value=128, step=32, default=64))])
+    if hp.Boolean("dropout"):
+        model.add(keras.layers.Dropout(rate=0.25))
+    rate = hp.Choice("learning_rate", values=[1e-2, 1e-3, 1e-4])
+    model.compile(keras.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
 class OwnError(keras.metrics.Metric):
     """A metric of one's own, with a count of whole numbers and the old name of `reset_state`."""
 

@@ -61,6 +61,16 @@ def test_a_loss_that_wants_columns_has_them_as_if_the_data_had_kept_theirs(tmp_p
     assert numbered.test["test_loss"] == pytest.approx(float(-(smoothed * np.log(p)).sum(axis=1).mean()), rel=1e-4)
 
 
+def test_outputs_that_only_the_builder_understands_are_told_and_trained_as_a_task_of_its_own(tmp_path: Path) -> None:
+    asked = {**ONCE, "data": guides.images(), "evaluation": {"enabled": False}, "metric": "val_accuracy"}
+    with pytest.raises(tuner.NothingToRank):
+        tuner.run(guides.without_a_last_layer, folder=str(tmp_path / "s"), **asked)
+    (record,) = tuner.load(tmp_path / "s").leaderboard.records
+    assert record.cause["message"].endswith('; or dataset.task = "custom", where the builder alone knows what its outputs mean')
+    result = tuner.run(guides.without_a_last_layer, folder=str(tmp_path / "own"), task="custom", **asked)
+    assert result.leaderboard.records[0].state == "complete"
+
+
 def test_some_hyperparameters_are_searched_and_the_rest_are_fixed_without_a_change_of_the_builder(tmp_path: Path) -> None:
     narrowed = {"units_0": 16, "num_layers": 1, "dropout": False, "activation": "tanh"}
     several = {**ONCE, "trials": 3, "evaluation": {"enabled": False}}
