@@ -81,7 +81,7 @@ class JobServer:
         guarded = _check(self.url)
         self.warnings = () if guarded else (tokens.UNGUARDED.format(address=self.url),)
         held = tokens.token() if guarded else None
-        with _without("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"), self._told():  # either would replace the URL
+        with _without("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"), self._explained():  # either would replace the URL
             from ray.job_submission import JobSubmissionClient
 
             for chatty in ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
@@ -100,7 +100,7 @@ class JobServer:
         # An id is part of addresses.
         identifier = f"{re.sub('[^A-Za-z0-9._-]+', '-', name).strip('-') or 'job'}-{datetime.now(UTC):%m%d-%H%M%S}-{os.urandom(2).hex()}"
         # Without `exec` the signal to stop would reach a shell first.
-        with self._told():
+        with self._explained():
             self._client.submit_job(
                 submission_id=identifier,
                 entrypoint=f"exec {shlex.join(command)}",
@@ -119,14 +119,14 @@ class JobServer:
 
     def jobs(self) -> list[Job]:
         """Return all jobs that were submitted through the server, the newest first."""
-        with self._told():
+        with self._explained():
             found = [_job(details) for details in self._client.list_jobs() if details.submission_id]
         return sorted(found, key=lambda job: job.began or datetime.max.replace(tzinfo=UTC), reverse=True)
 
     def logs(self, identifier: str) -> str:
         """Return what a job has written so far."""
         self.job(identifier)
-        with self._told():
+        with self._explained():
             return self._client.get_job_logs(identifier)
 
     def follow(self, identifier: str) -> Iterator[str]:
@@ -147,7 +147,7 @@ class JobServer:
         """Ask a job to stop, so that it can be continued, and wait until it has."""
         if self.job(identifier).is_over:
             return
-        with self._told():
+        with self._explained():
             self._client.stop_job(identifier)
         self.wait(identifier, float(STOPPING["RAY_JOB_STOP_WAIT_TIME_S"]) + 30)
 
@@ -191,7 +191,7 @@ class JobServer:
             identifier = self.submit("tuner-fetch", shipped, command=["python", "courier.py", "wanted.json"], facts={})
         job = self.wait(identifier, START_S)
         log = self.logs(identifier)
-        with suppress(ClusterError), self._told():
+        with suppress(ClusterError), self._explained():
             self._client.delete_job(identifier)
         said = [line.removeprefix(courier.REFUSED) for line in log.splitlines() if line.startswith(courier.REFUSED)]
         if said:
@@ -207,7 +207,7 @@ class JobServer:
         return [target / name for name in files]
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         """Turn what Ray's client raises into one line."""
         try:
             yield

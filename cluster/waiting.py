@@ -22,19 +22,19 @@ YOUNG_S = 20.0
 MOST_ASKED_FOR = 256
 
 
-def place(section: ResourcesSection, wait_s: float | None, *, told: Callable[[str], object], interrupted: threading.Event) -> tuple[Allotment, Capacity]:
+def place(section: ResourcesSection, wait_s: float | None, *, tell: Callable[[str], object], interrupted: threading.Event) -> tuple[Allotment, Capacity]:
     """Return what each trial is given on the connected cluster, and what it offers, as soon as one trial fits.
 
     Args:
         section: what is asked for.
         wait_s: how long to wait until something fits; None: not at all, and ten minutes where the cluster has an autoscaler.
-        told: is told that there is something to wait for.
+        tell: takes a line where there is something to wait for.
         interrupted: ends the waiting.
 
     Raises:
         ClusterError: nothing fits, or not in time; or the user asked to stop.
     """
-    began, limit_s, told_of = time.monotonic(), 0.0, 0.0
+    began, limit_s, said_s = time.monotonic(), 0.0, 0.0
     scales: bool | None = None
     asked = False
     try:
@@ -49,9 +49,9 @@ def place(section: ResourcesSection, wait_s: float | None, *, told: Callable[[st
                     limit_s = wait_s if wait_s is not None else YOUNG_S if scales is None else AUTOSCALER_S if scales else 0.0
                 if time.monotonic() - began >= limit_s:
                     raise ClusterError(f"{error}{f'; waited {limit_s:g} s for other nodes' if limit_s else ''}") from None
-                if limit_s != told_of:
-                    told(f"{error}; waiting {limit_s:g} s at most for nodes on which it fits")
-                    told_of = limit_s
+                if limit_s != said_s:
+                    tell(f"{error}; waiting {limit_s:g} s at most for nodes on which it fits")
+                    said_s = limit_s
                 if scales and not asked:
                     ask_for(allotment.every)
                     asked = True
@@ -70,8 +70,8 @@ def autoscales() -> bool | None:
     from ray.experimental.internal_kv import _internal_kv_get
 
     with suppress(Exception):  # what the head says of itself differs between versions of Ray, and none of it is promised
-        told = _internal_kv_get("__autoscaling_status")
-        types = (json.loads(told or b"{}").get("autoscaler_report") or {}).get("node_type_mapping")
+        reported = _internal_kv_get("__autoscaling_status")
+        types = (json.loads(reported or b"{}").get("autoscaler_report") or {}).get("node_type_mapping")
         if types is None:
             from ray.autoscaler.v2.sdk import get_cluster_status
 
@@ -79,7 +79,7 @@ def autoscales() -> bool | None:
             types = {node.node_id: node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)}
         # A head without an autoscaler names each node's type by the node's id.
         named = any(name and name != f"node_{node}" for node, name in types.items())
-        return named or (False if told else None)
+        return named or (False if reported else None)
     return None
 
 

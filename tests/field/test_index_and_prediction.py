@@ -94,7 +94,7 @@ def predicted(dataset: Dataset, path: Path, lines: list[str] | None = None) -> n
         Features.from_json(card["features"]),
         dialect=dialect_in(card["dataset"]),
         target=tuple(card["dataset"]["target"]),
-        told=(lines if lines is not None else []).append,
+        warn=(lines if lines is not None else []).append,
     )
 
 

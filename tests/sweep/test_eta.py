@@ -23,8 +23,8 @@ class Told:
     def __init__(self) -> None:
         self.forecasts: list[dict[str, Any]] = []
 
-    def forecast(self, found: Mapping[str, Any]) -> None:
-        self.forecasts.append(dict(found))
+    def forecast(self, expected: Mapping[str, Any]) -> None:
+        self.forecasts.append(dict(expected))
 
 
 def begun(folder: Path, trials: int, first: Mapping[str, Any] | None = None) -> Study:

@@ -37,7 +37,7 @@ class Told:
     def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
         self.states.append((number, state))
 
-    def forecast(self, found: Any) -> None:
+    def forecast(self, expected: Any) -> None:
         pass
 
     def note(self, text: str) -> None:

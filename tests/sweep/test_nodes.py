@@ -182,7 +182,7 @@ def test_cluster_that_has_just_begun_is_asked_again_whether_it_has_an_autoscaler
     monkeypatch.setattr(waiting, "capacity_now", lambda: nodes.pop(0))
     monkeypatch.setattr(waiting, "autoscales", lambda: answers.pop(0))
     monkeypatch.setattr(waiting, "ask_for", lambda every: asked.append(len(every)))
-    _, capacity = waiting.place(ResourcesSection(cpus=2), None, told=told.append, interrupted=threading.Event())
+    _, capacity = waiting.place(ResourcesSection(cpus=2), None, tell=told.append, interrupted=threading.Event())
     assert (capacity, nodes, answers) == (large, [], [])
     assert ["waiting 20 s" in told[0], "waiting 600 s" in told[1], len(told)] == [True, True, 2]
     assert asked == [1, 0]

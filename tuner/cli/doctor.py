@@ -103,13 +103,13 @@ def _unread(path: str) -> list[str]:
 
     expected = fingerprint(path)
     names = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
-    found = []
+    faults = []
     for node, answer in on_every_node(fingerprint, path, timeout_s=120.0).items():
         if isinstance(answer, Exception):
-            found.append(f"{names[node]}: dataset.path: {path} cannot be read there ({one_line(answer, 120)})")
+            faults.append(f"{names[node]}: dataset.path: {path} cannot be read there ({one_line(answer, 120)})")
         elif answer != expected:
-            found.append(f"{names[node]}: dataset.path: {path} is another table than the driver's; expected one that all nodes share")
-    return found
+            faults.append(f"{names[node]}: dataset.path: {path} is another table than the driver's; expected one that all nodes share")
+    return faults
 
 
 def fingerprint(path: str) -> str:

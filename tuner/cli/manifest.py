@@ -185,8 +185,8 @@ def _pairs(option: str, texts: tuple[str, ...], separator: str) -> dict[str, str
 
     pairs = {}
     for text in texts:
-        key, found, value = text.partition(separator)
-        if not (key and found and value):
+        key, sign, value = text.partition(separator)
+        if not (key and sign and value):
             raise SpecError(f"{option}: got {text!r}; expected KEY{separator}VALUE")
         pairs[key] = value
     return pairs

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from search_spaces.errors import nearest
-from tuner.data.files import is_url, locate, one_line
+from tuner.data.files import first_line, is_url, locate
 from tuner.data.structure import Structure, nested
 from tuner.errors import DatasetError
 
@@ -61,7 +61,7 @@ def read(path: str, needed: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
         if "allow_pickle" in str(error):
             held = f"the array {name!r} holds Python objects, and unpickling them runs whatever their author wrote"
             raise DatasetError(f"{path}: {held}; save numbers or fixed-length strings") from error
-        raise DatasetError(f"{path}: cannot be read ({one_line(error)}); is it damaged?") from error
+        raise DatasetError(f"{path}: cannot be read ({first_line(error)}); is it damaged?") from error
     for name in needed:
         if name not in arrays:
             raise DatasetError(f"{path}: no array {name!r}; {nearest(name, arrays)}")
@@ -80,7 +80,7 @@ def read_examples(path: str) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except Exception as error:  # as in `read`
-        raise DatasetError(f"{path}: cannot be read ({one_line(error)}); expected numbers as np.save writes them") from error
+        raise DatasetError(f"{path}: cannot be read ({first_line(error)}); expected numbers as np.save writes them") from error
 
 
 def read_inputs(path: str) -> Structure:
@@ -89,11 +89,11 @@ def read_inputs(path: str) -> Structure:
     Raises:
         DatasetError: see `read`.
     """
-    found = {name.partition("/")[2]: array for name, array in read(path).items() if name.partition("/")[0] == "x"}
-    if not found:
+    inputs = {name.partition("/")[2]: array for name, array in read(path).items() if name.partition("/")[0] == "x"}
+    if not inputs:
         raise DatasetError(f"{path}: no array 'x' or 'x/<name>'; expected the inputs that the network was trained on")
     try:
-        return nested(found)
+        return nested(inputs)
     except ValueError as error:
         raise DatasetError(f"{path}: x: {error}") from error
 
@@ -126,7 +126,7 @@ def _fetch(name: str, path: Path) -> str | None:
     except subprocess.TimeoutExpired:
         return f"no end after {FETCH_TIMEOUT_S} s"
     except OSError as error:
-        return one_line(error)
+        return first_line(error)
     if child.returncode != 0:
         lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
         return lines[-1].removeprefix("Exception: ") if lines else f"exit code {child.returncode}"

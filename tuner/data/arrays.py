@@ -29,7 +29,7 @@ def decide(x: np.ndarray, asked: str, largest: float | None, name: str = "x") ->
         name: what the array is called.
 
     Returns:
-        The method (`none`, `unit`, `standard` or `minmax`), the largest value for `unit`, and what is told.
+        The method (`none`, `unit`, `standard` or `minmax`), the largest value for `unit`, and what people read of it.
     """
     method, reach, decision = _decide(x, asked, largest, name)
     if x.ndim == 4 and x.shape[1] in CHANNELS and x.shape[3] not in CHANNELS:
@@ -108,14 +108,14 @@ def _are_names(x: np.ndarray, bounds: tuple[int, int]) -> bool:
     if _are_counts(part):
         return False
     part[part == 0] = np.nan
-    known = part[:, (~np.isnan(part)).sum(axis=0) >= 10]
-    if known.shape[1] < LEAST_LENGTH:
+    filled = part[:, (~np.isnan(part)).sum(axis=0) >= 10]
+    if filled.shape[1] < LEAST_LENGTH:
         return False
-    spread = float(np.nanstd(known))
-    if spread == 0 or float(np.median(np.abs(np.nanmean(known, axis=0) - np.nanmean(known)))) > 0.25 * spread:
+    spread = float(np.nanstd(filled))
+    if spread == 0 or float(np.median(np.abs(np.nanmean(filled, axis=0) - np.nanmean(filled)))) > 0.25 * spread:
         return False
     alike = []
-    for left, right in zip(known.T[:-1], known.T[1:], strict=True):
+    for left, right in zip(filled.T[:-1], filled.T[1:], strict=True):
         both = ~np.isnan(left) & ~np.isnan(right)
         if both.sum() >= 10 and np.std(left[both]) > 0 and np.std(right[both]) > 0:
             alike.append(abs(float(np.corrcoef(left[both], right[both])[0, 1])))

@@ -18,7 +18,7 @@ def of_classes(counts: np.ndarray, y: np.ndarray, classes: Sequence[str]) -> dic
         classes: k names.
 
     Returns:
-        `name`, what is answered in words, and `scores`: `accuracy`, `auc`, `loss` (cross-entropy) and what else is known of it, by plain names.
+        `name`, what is answered in words, and `scores`: `accuracy`, `auc`, `loss` (cross-entropy) and what else measures it, by plain names.
     """
     shares = np.clip(counts / counts.sum(), 1e-7, 1.0)
     largest = int(np.argmax(counts))

@@ -86,16 +86,16 @@ def normalise(table: "pa.Table", readings: Mapping[str, Reading]) -> "pa.Table":
         readings: column -> how it is read.
 
     Raises:
-        DatasetError: values of a column are of another kind; several columns are told at once.
+        DatasetError: values of a column are of another kind; several columns are named at once.
     """
     import pyarrow as pa
 
-    problems, found = Problems(), {}
+    problems, converted = Problems(), {}
     for name, reading in readings.items():
         with problems.gathered():
-            found[name] = convert(name, table.column(name), reading)
+            converted[name] = convert(name, table.column(name), reading)
     problems.check()
-    return pa.table(list(found.values()), names=list(found))
+    return pa.table(list(converted.values()), names=list(converted))
 
 
 def fit(
@@ -118,7 +118,7 @@ def fit(
         unscaled: numbers that are not to be scaled.
 
     Raises:
-        DatasetError: a column is empty, has too many categories, or cannot be told in float32; several columns are told at once.
+        DatasetError: a column is empty, has too many categories, or loses its differences in float32; several columns are named at once.
     """
     columns, problems = [], Problems()
     for name, values in zip(table.column_names, table.columns, strict=True):
@@ -166,9 +166,9 @@ def encode(table: "pa.Table", columns: Sequence[Column], missing: str) -> np.nda
     for column, values in zip(columns, table.columns, strict=True):
         holes = values.is_null().to_numpy()
         if column.kind == "category":
-            found = pc.fill_null(pc.index_in(values, value_set=pa.array(column.categories, pa.large_string())), -1).to_numpy()
-            known = np.flatnonzero(found >= 0)
-            x[known, at + found[known]] = 1
+            indices = pc.fill_null(pc.index_in(values, value_set=pa.array(column.categories, pa.large_string())), -1).to_numpy()
+            rows = np.flatnonzero(indices >= 0)
+            x[rows, at + indices[rows]] = 1
         elif column.kind == "date":
             x[:, at : at + len(column.values)] = dates.encode(values.to_numpy(), column.base, column.parts)
         else:
@@ -190,7 +190,7 @@ def unknown_words(table: "pa.Table", columns: Sequence[Column]) -> list[str]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    told = []
+    lines = []
     for column in columns:
         if column.kind != "category":
             continue
@@ -198,17 +198,17 @@ def unknown_words(table: "pa.Table", columns: Sequence[Column]) -> list[str]:
         odd = pc.and_(values.is_valid(), pc.invert(pc.is_in(values, value_set=pa.array(column.categories, pa.large_string()))))
         if not pc.any(odd).as_py():
             if values.null_count and not column.missing:
-                told.append(
+                lines.append(
                     f"column {column.name!r}: {values.null_count} of {len(values)} rows have no value, as no row to train on had; they are of no category"
                 )
             continue
         words = sorted(values.filter(odd).unique().to_pylist())
         shown = ", ".join(map(repr, words[:5])) + (f", ... ({len(words)} words)" if len(words) > 5 else "")
-        told.append(
+        lines.append(
             f"column {column.name!r}: {pc.sum(odd).as_py()} of {len(values)} rows hold {shown}, which no row to train on had; "
             "the network sees none of the column's categories there"
         )
-    return told
+    return lines
 
 
 def check_no_holes(table: "pa.Table", missing: str, notes: Mapping[str, tuple[str, str]] | None = None) -> None:
@@ -222,16 +222,16 @@ def check_no_holes(table: "pa.Table", missing: str, notes: Mapping[str, tuple[st
     Raises:
         DatasetError: names every column with a hole, and the first of them.
     """
-    found = []
+    faults = []
     for name, values in zip(table.column_names, table.columns, strict=True):
         if values.null_count:
             first = int(np.argmax(values.is_null().to_numpy()))
             why, _ = (notes or {}).get(name, ("", ""))
             seen = f" ({why})" if "read as missing" in why else ""
-            found.append(f"column {name!r}: {values.null_count} of {len(values)} values are missing{seen}, the first in row {first}")
-    if found:
+            faults.append(f"column {name!r}: {values.null_count} of {len(values)} values are missing{seen}, the first in row {first}")
+    if faults:
         mend = f'expected none (dataset.missing = {missing!r}; "mean", "median" and "zero" fill, "drop" leaves such rows out of training)'
-        raise DatasetError(f"{'; '.join(found)}; {mend}")
+        raise DatasetError(f"{'; '.join(faults)}; {mend}")
 
 
 def check_values(table: "pa.Table") -> None:
@@ -299,18 +299,18 @@ def read_targets(table: "pa.Table", readings: Mapping[str, Reading]) -> "pa.Tabl
     """
     import pyarrow as pa
 
-    found = {}
+    answers = {}
     for name, reading in readings.items():
         values = table.column(name)
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         if reading.marks or (is_text(values.type) and reading.kind != "category"):
             converted = convert(name, values, reading)
-            # A conversion gives decimals; labels that are whole numbers are told apart by their type.
+            # A conversion gives decimals; labels that are whole numbers keep their type.
             whole = pa.types.is_integer(values.type) and not converted.null_count
             values = converted.cast(values.type) if whole else converted
-        found[name] = values
-    return pa.table(list(found.values()), names=list(found))
+        answers[name] = values
+    return pa.table(list(answers.values()), names=list(answers))
 
 
 def targets(table: "pa.Table", names: Sequence[str]) -> np.ndarray:
@@ -358,5 +358,5 @@ def _check_precision(name: str, values: "pa.ChunkedArray") -> None:
     spread = float(np.std(numbers))
     # Equal values have a deviation too, of rounding.
     if np.ptp(numbers) > 0 and lost > 0.01 * spread:
-        found = f"values near {numbers[0]:g} with a deviation of {spread:.3g} lose their differences in float32"
-        raise DatasetError(f"column {name!r}: {found}; subtract a constant first, or exclude = [{name!r}]")
+        fault = f"values near {numbers[0]:g} with a deviation of {spread:.3g} lose their differences in float32"
+        raise DatasetError(f"column {name!r}: {fault}; subtract a constant first, or exclude = [{name!r}]")

@@ -201,20 +201,31 @@ def _streamed(section: DatasetSection, seed: int) -> tuple[Dataset, SealedTest]:
     table, features = table_of(section)
     if table.format not in ("parquet", "feather", "arrow"):
         raise DatasetError(f"{table.path}: is {table.format}; expected Parquet, Feather or Arrow for stream = true, which can be read in parts")
-    found = survey(section, table, features, seed)
-    x, y, rows, content_hash = found.x[TEST], found.y[TEST], found.rows[TEST], found.content_hash
+    first_pass = survey(section, table, features, seed)
+    x, y, rows, content_hash = first_pass.x[TEST], first_pass.y[TEST], first_pass.rows[TEST], first_pass.content_hash
     if section.test_path is not None:
-        test, test_hash = read_test(section, found.columns)
-        x, y, rows = found.features.encode(test.x), found.targets.encode(test.y, "test labels"), test.rows
+        test, test_hash = read_test(section, first_pass.columns)
+        x, y, rows = first_pass.features.encode(test.x), first_pass.targets.encode(test.y, "test labels"), test.rows
         content_hash = hashes.of_parts((content_hash, test_hash))
-    fold = Fold(found.train, np.arange(len(found.y[VALIDATION])))
-    pool = found.x[VALIDATION], found.y[VALIDATION]
+    fold = Fold(first_pass.train, np.arange(len(first_pass.y[VALIDATION])))
+    pool = first_pass.x[VALIDATION], first_pass.y[VALIDATION]
     dataset = Dataset(
-        section.source, found.targets.task, *pool, (fold,), found.targets.classes, found.features, {}, found.method, 255.0, found.rows[VALIDATION], rows, found
+        section.source,
+        first_pass.targets.task,
+        *pool,
+        (fold,),
+        first_pass.targets.classes,
+        first_pass.features,
+        {},
+        first_pass.method,
+        255.0,
+        first_pass.rows[VALIDATION],
+        rows,
+        first_pass,
     )
     facts = facts_of(dataset, content_hash, section, seed)
     if facts["task"] == "classification":
-        facts["classes"] = dict(found.counts)
-    facts |= {"streamed": True, "pool_rows": len(found.whole), "rows": len(found.whole) + len(rows), "shuffle_buffer": section.shuffle_buffer}
-    facts["decisions"] = [each.to_json() for each in (found.answer, *of_columns(found.features.columns, found.method, found.columns))]
+        facts["classes"] = dict(first_pass.counts)
+    facts |= {"streamed": True, "pool_rows": len(first_pass.whole), "rows": len(first_pass.whole) + len(rows), "shuffle_buffer": section.shuffle_buffer}
+    facts["decisions"] = [each.to_json() for each in (first_pass.answer, *of_columns(first_pass.features.columns, first_pass.method, first_pass.columns))]
     return replace(dataset, facts=facts), SealedTest(Pool(x, y))

@@ -11,7 +11,7 @@ from tuner.data.section import DatasetSection
 
 
 def facts_of(dataset: Dataset, content_hash: str, section: DatasetSection, seed: int) -> dict[str, Any]:
-    """Return what is known of the data themselves; whoever read them adds what they decided.
+    """Return the facts of the data themselves; whoever read them adds what they decided.
 
     Args:
         dataset: as divided and encoded.
@@ -60,7 +60,7 @@ def facts_of(dataset: Dataset, content_hash: str, section: DatasetSection, seed:
 
 def _baseline(dataset: Dataset) -> dict[str, Any] | None:
     """Return what doing nothing scores on the validation rows; of a stream, whose training rows are not in memory, by the validation rows' own targets."""
-    found: list[dict[str, Any]] = []
+    per_fold: list[dict[str, Any]] = []
     if dataset.pipeline is not None or dataset.task == "custom":
         return None
     targets = dataset.y if dataset.labels is None else dataset.labels
@@ -69,12 +69,12 @@ def _baseline(dataset: Dataset) -> dict[str, Any] | None:
             continue
         learned, y = targets[fold.train if isinstance(fold.train, np.ndarray) else fold.validation], targets[fold.validation]
         if dataset.task == "multilabel":
-            found.append(baseline.of_labels(learned.mean(axis=0, dtype=np.float64), y))
+            per_fold.append(baseline.of_labels(learned.mean(axis=0, dtype=np.float64), y))
         elif dataset.task == "classification":
-            found.append(baseline.of_classes(np.bincount(learned, minlength=len(dataset.classes)), y, dataset.classes))
+            per_fold.append(baseline.of_classes(np.bincount(learned, minlength=len(dataset.classes)), y, dataset.classes))
         elif dataset.task == "regression":
-            found.append(baseline.of_targets(learned.reshape(len(learned), -1).mean(axis=0, dtype=np.float64), y, dataset.units[1]))
-    return baseline.of_folds(found) if found else None
+            per_fold.append(baseline.of_targets(learned.reshape(len(learned), -1).mean(axis=0, dtype=np.float64), y, dataset.units[1]))
+    return baseline.of_folds(per_fold) if per_fold else None
 
 
 def _scaling(dataset: Dataset) -> str:

@@ -43,9 +43,9 @@ def parse(words: "pa.Array | pa.ChunkedArray", format: str) -> "pa.Array | pa.Ch
         words = pc.replace_substring_regex(words, "^([0-9]{4})[-/]([0-9]{2})$", r"\1-\2-01")
         format = "%Y-%m-%d"
     if format:
-        found = pc.strptime(words, format=format, unit="us", error_is_null=True)
-        year = pc.year(found)
-        return pc.if_else(pc.and_(pc.greater_equal(year, _EARLIEST), pc.less_equal(year, _LATEST)), found, pa.scalar(None, pa.timestamp("us")))
+        parsed = pc.strptime(words, format=format, unit="us", error_is_null=True)
+        year = pc.year(parsed)
+        return pc.if_else(pc.and_(pc.greater_equal(year, _EARLIEST), pc.less_equal(year, _LATEST)), parsed, pa.scalar(None, pa.timestamp("us")))
     for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
         try:
             return words.cast(kind).cast(pa.timestamp("us"))
@@ -84,9 +84,9 @@ def formats_of(words: Sequence[str]) -> list[str]:
             if _is(format + time, words):
                 return [format + time]
         for pair in _EITHER:
-            found = [format + time for format in pair if _is(format + time, words)]
-            if found:
-                return found
+            fitting = [format + time for format in pair if _is(format + time, words)]
+            if fitting:
+                return fitting
     return []
 
 
@@ -165,10 +165,10 @@ def encode(when: np.ndarray, base: int, parts: Sequence[str]) -> np.ndarray:
     missing = np.isnat(when)
     safe = np.where(missing, np.datetime64(0, "us"), when)
     exact = safe.astype(np.int64) / _DAY_US
-    found = []
+    outputs = []
     for part in parts:
         if part == "days":
-            found.append(np.where(missing, np.nan, exact - base))
+            outputs.append(np.where(missing, np.nan, exact - base))
             continue
         if part == "year":
             year = safe.astype("datetime64[Y]")
@@ -176,5 +176,5 @@ def encode(when: np.ndarray, base: int, parts: Sequence[str]) -> np.ndarray:
             share = (exact - begins) / (ends - begins)
         else:
             share = exact % 1.0 if part == "day" else (exact + 3) % 7 / 7  # 1970-01-01 was a Thursday, the fourth day
-        found += [np.where(missing, 0.0, wave(2 * np.pi * share)) for wave in (np.sin, np.cos)]
-    return np.stack(found, axis=1) if found else np.zeros((len(when), 0))
+        outputs += [np.where(missing, 0.0, wave(2 * np.pi * share)) for wave in (np.sin, np.cos)]
+    return np.stack(outputs, axis=1) if outputs else np.zeros((len(when), 0))

@@ -1,4 +1,4 @@
-"""What was decided about each column or array and the target, and how it is told before a search, in a few lines.
+"""What was decided about each column or array and the target, and how it is shown before a search, in a few lines.
 
 Owns the words. Must not decide anything.
 """
@@ -63,24 +63,24 @@ def lines(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     Args:
         decisions: as a sweep's facts hold them.
     """
-    told = [f"  {each['name']}: {each['treatment']}{_reason(each)}" for each in decisions if each["target"]]
+    lines = [f"  {each['name']}: {each['treatment']}{_reason(each)}" for each in decisions if each["target"]]
     codes = [each for each in decisions if each["why"].startswith(CODES) and not each["target"]]
     alike: dict[tuple[str, str], list[str]] = {}
     for each in decisions:
         if not each["target"] and (not each["why"] or each in codes):
             alike.setdefault((each["kind"], each["treatment"]), []).append(each["name"])
     for (kind, treatment), names in alike.items():
-        told.append(f"  {_listed(names)}: {PLURAL.get(kind, kind) if len(names) > 1 else kind}, {treatment}")
+        lines.append(f"  {_listed(names)}: {PLURAL.get(kind, kind) if len(names) > 1 else kind}, {treatment}")
     apart = [each for each in decisions if not each["target"] and each["why"] and each not in codes]
     for each in sorted(apart, key=lambda each: each["treatment"] != LEFT_OUT):
         kind = "" if each["treatment"] == LEFT_OUT else f"{each['kind']}, "
-        told.append(f"  {each['name']}: {kind}{each['treatment']}{_reason(each)}")
+        lines.append(f"  {each['name']}: {kind}{each['treatment']}{_reason(each)}")
     if codes:
         spans = _listed([f"{each['name']} ({each['why'].removeprefix(f'{CODES}, ')})" for each in codes])
-        told.append(f"  if these are codes for something else, say so: {spans}; as {codes[0]['key']}")
-    if len(told) > SHOWN_LINES:
-        told = [*told[: SHOWN_LINES - 1], f"  and {len(told) - SHOWN_LINES + 1} more, in the record of the sweep"]
-    return told
+        lines.append(f"  if these are codes for something else, say so: {spans}; as {codes[0]['key']}")
+    if len(lines) > SHOWN_LINES:
+        lines = [*lines[: SHOWN_LINES - 1], f"  and {len(lines) - SHOWN_LINES + 1} more, in the record of the sweep"]
+    return lines
 
 
 def _reason(decision: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """How a text table is written: what separates its columns, whether its first line names them, and which words stand for a missing value.
 
-Owns what is found out from the first lines of a file. Must not know what a column means.
+Owns what the first lines of a file show. Must not know what a column means.
 """
 
 import csv
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Where several would do, the first: a comma is often within a value, the others seldom are.
 SEPARATORS = ("\t", ";", "|", ",", " ")
 SAMPLE_BYTES, SAMPLE_ROWS = 1 << 18, 200
-# What pyarrow takes for a missing value unless it is told otherwise (pyarrow 26, `ConvertOptions().null_values`).
+# What pyarrow takes for a missing value by default (pyarrow 26, `ConvertOptions().null_values`).
 MISSING_WORDS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null"),
 )
@@ -34,7 +34,7 @@ class Dialect:
 
     Attributes:
         separator: what stands between columns.
-        header: whether the first line names the columns; None: it is found out.
+        header: whether the first line names the columns; None: its values decide.
         names: of the columns, where the file has none: all of them, in their order.
         missing: the words that stand for a missing value, besides the empty field; None: those that are usual.
     """
@@ -60,9 +60,9 @@ class Dialect:
 
 
 def dialect_in(facts: Mapping[str, Any]) -> Dialect:
-    """Return how the data of a sweep are written, by its facts; what an older record does not tell is found out."""
-    told = facts.get("dialect")
-    return Dialect() if told is None else Dialect.from_json(told)
+    """Return how the data of a sweep are written, by its facts; what an older record lacks is detected."""
+    recorded = facts.get("dialect")
+    return Dialect() if recorded is None else Dialect.from_json(recorded)
 
 
 def find_out(dialect: Dialect, system: "FileSystem", file: str, path: str) -> tuple[Dialect, tuple[str, ...], tuple[str, ...] | None]:
@@ -147,16 +147,16 @@ def _head(system: "FileSystem", file: str) -> tuple[str, bool]:
 
 def _rows(text: str, separator: str) -> list[list[str]]:
     """Return the first rows; blank lines are none."""
-    found = []
+    rows = []
     try:
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True):
             if row:
-                found.append(row)
-            if len(found) > SAMPLE_ROWS:
+                rows.append(row)
+            if len(rows) > SAMPLE_ROWS:
                 break
     except csv.Error:  # a field without end, or a null byte: pyarrow has the words for it
         pass
-    return found
+    return rows
 
 
 def _separator(text: str, whole: bool, path: str) -> str:
@@ -173,8 +173,8 @@ def _separator(text: str, whole: bool, path: str) -> str:
             return separator
     rows = [line.split() for line in text.splitlines() if line.strip()]
     if len(rows) > 2 and "," not in text and len(rows[0]) > 1 and len({len(row) for row in rows[: -1 if not whole else None]}) == 1:
-        found = f"its columns are {len(rows[0])} with a varying number of blanks between them"
-        raise DatasetError(f"{path}: {found}; expected one sign between columns, such as a comma or a tab (pandas.read_csv with sep=r'\\s+' reads such a file)")
+        fault = f"its columns are {len(rows[0])} with a varying number of blanks between them"
+        raise DatasetError(f"{path}: {fault}; expected one sign between columns, such as a comma or a tab (pandas.read_csv with sep=r'\\s+' reads such a file)")
     return ","
 
 

@@ -68,10 +68,10 @@ def _reaching(path: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DatasetError(f"{path}: out of reach ({one_line(error)}); expected a path, or an s3:// or gs:// URL that this machine may read") from error
+        raise DatasetError(f"{path}: out of reach ({first_line(error)}); expected a path, or an s3:// or gs:// URL that this machine may read") from error
 
 
-def one_line(error: BaseException, *, frame: re.Pattern[str] | None = None) -> str:
+def first_line(error: BaseException, *, frame: re.Pattern[str] | None = None) -> str:
     """Return the first line of an error's message, without its frame and cut where it goes on and on, or its type where it has none."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = lines[0] if lines else type(error).__name__
@@ -91,7 +91,7 @@ def _what_is_there(path: str) -> str:
         names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         return f"its folder cannot be listed ({error.strerror})"
-    found = nearest(wanted.name, names) if names else ""
-    if found.startswith("did you mean"):
-        return found
+    suggestion = nearest(wanted.name, names) if names else ""
+    if suggestion.startswith("did you mean"):
+        return suggestion
     return f"{folder} holds {', '.join(names[:SHOWN_NAMES])}{', ...' if len(names) > SHOWN_NAMES else ''}" if names else f"{folder} is empty"

@@ -124,27 +124,27 @@ def read_table(section: DatasetSection) -> TableData:
         section: `[dataset]`.
 
     Raises:
-        DatasetError: it is missing or damaged, or its columns cannot be used; what is wrong with several columns is told at once.
+        DatasetError: it is missing or damaged, or its columns cannot be used; the faults of several columns are in one message.
     """
     table, features = table_of(section)
     raw = pool = table.read((*features, *section.targets))
     problems = Problems()
     rules = rules_of(section, table)
-    found = interpret(pool, features, section.targets, rules=rules, holes=_holes_in(table, pool), problems=problems)
-    pool, found = _with_points(table, pool, found, rules)
-    if not found.features and not problems.told:
-        left = "; ".join(f"{each.name}: {each.why}" for each in found.left_out)
+    interpretation = interpret(pool, features, section.targets, rules=rules, holes=_holes_in(table, pool), problems=problems)
+    pool, interpretation = _with_points(table, pool, interpretation, rules)
+    if not interpretation.features and not problems.messages:
+        left = "; ".join(f"{each.name}: {each.why}" for each in interpretation.left_out)
         raise DatasetError(f"dataset.features: no column is left to predict from ({left})")
-    rows = _rows_of(pool, section, found, problems)
+    rows = _rows_of(pool, section, interpretation, problems)
     content_hash = hashes.of_table(raw)
     dialect = table.dialect if table.format == "csv" else None
     if dialect is not None and not dialect.header and not dialect.names:
         dialect = replace(dialect, names=table.columns)
     if section.test_path is None:
-        return TableData(rows, None, content_hash, found, dialect)
+        return TableData(rows, None, content_hash, interpretation, dialect)
     # A CSV file has no types of its own: a test file without decimals, or without words, must be read as the other was.
-    test, test_hash = read_test(section, found, types={field.name: field.type for field in pool.schema}, dialect=dialect)
-    return TableData(rows, test, hashes.of_parts((content_hash, test_hash)), found, dialect)
+    test, test_hash = read_test(section, interpretation, types={field.name: field.type for field in pool.schema}, dialect=dialect)
+    return TableData(rows, test, hashes.of_parts((content_hash, test_hash)), interpretation, dialect)
 
 
 def read_test(
@@ -184,7 +184,7 @@ def read_rows_to_predict(
         features: fitted when the network was trained.
         dialect: how the table that it was trained on is written.
         target: the columns that were predicted, which a file without a header may lack.
-        format: of the table; none: told by the ending.
+        format: of the table; none: the ending decides.
 
     Raises:
         DatasetError: it is missing or damaged, or lacks a column.
@@ -222,15 +222,15 @@ def _holes_in(table: Table, pool: "pa.Table") -> Any:
     return holes
 
 
-def _with_points(table: Table, pool: "pa.Table", found: Interpretation, rules: Rules) -> "tuple[pa.Table, Interpretation]":
+def _with_points(table: Table, pool: "pa.Table", interpretation: Interpretation, rules: Rules) -> "tuple[pa.Table, Interpretation]":
     """Where other columns have decimal commas, read points anew: 1.234 is a number of thousands there, if all of a column's are like that."""
     import pyarrow as pa
 
-    readings = {**found.features, **found.targets}
+    readings = {**interpretation.features, **interpretation.targets}
     if rules.conventions or not any(reading.decimal == "," for reading in readings.values()):
-        return pool, found
+        return pool, interpretation
     decimals = [name for name in readings if pa.types.is_floating(pool.schema.field(name).type)]
-    notes = dict(found.notes)
+    notes = dict(interpretation.notes)
     for name in decimals:
         words = table.read_words([name]).column(0)
         pointed = [word for word in words.unique().to_pylist() if "." in word]
@@ -240,7 +240,10 @@ def _with_points(table: Table, pool: "pa.Table", found: Interpretation, rules: R
         notes[name] = ("'.' between thousands, as other columns have decimal commas", 'dataset.decimal = "."')
         pool = pool.set_column(pool.schema.get_field_index(name), name, words)
     return pool, replace(
-        found, features={name: readings[name] for name in found.features}, targets={name: readings[name] for name in found.targets}, notes=notes
+        interpretation,
+        features={name: readings[name] for name in interpretation.features},
+        targets={name: readings[name] for name in interpretation.targets},
+        notes=notes,
     )
 
 
@@ -255,28 +258,28 @@ def are_apart(section: DatasetSection, targets: "pa.Table") -> bool:
     return len(targets.column_names) > 1 and (section.task == "custom" or (section.task is None and mixed))
 
 
-def _rows_of(table: "pa.Table", section: DatasetSection, found: Interpretation, problems: Problems) -> Rows:
+def _rows_of(table: "pa.Table", section: DatasetSection, interpretation: Interpretation, problems: Problems) -> Rows:
     """Return the rows of a table that `missing` leaves.
 
     Raises:
-        DatasetError: all that has been gathered, and what is found here.
+        DatasetError: all that has been gathered, and what is wrong here.
     """
     x = y = table.select([])
     labels: Structure = np.zeros(0)
     rows = np.arange(table.num_rows, dtype=np.int64)
     with problems.gathered():
-        x = columns.normalise(table, found.features)
+        x = columns.normalise(table, interpretation.features)
     with problems.gathered():
         columns.check_values(x)
     with problems.gathered():
         if section.missing == "error":
-            columns.check_no_holes(x, section.missing, found.notes)
+            columns.check_no_holes(x, section.missing, interpretation.notes)
     with problems.gathered():
-        y = columns.read_targets(table, found.targets)
+        y = columns.read_targets(table, interpretation.targets)
         apart = are_apart(section, y)
         if not apart:
             columns.check_targets(y)
-        if section.missing == "drop" and not problems.told:
+        if section.missing == "drop" and not problems.messages:
             rows = rows[columns.whole_rows(x, y)]
             x, y = x.take(rows), y.take(rows)
         labels = plain_columns.target_arrays(y) if apart else columns.targets(y, y.column_names) if y.column_names else labels

@@ -21,7 +21,7 @@ from search_spaces import network
 from search_spaces.code import code_in
 from search_spaces.errors import SearchSpaceError
 from tuner.data import hashes
-from tuner.data.files import one_line
+from tuner.data.files import first_line
 from tuner.data.pipelines import Part, Pipeline
 from tuner.data.returned import Arrays
 from tuner.data.structure import leaves, paths, rebuild
@@ -180,7 +180,7 @@ def _checked(function: str, folder: Path, code: int) -> dict[str, Any]:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         memory = "; is there memory for the data?" if code == -9 else ""
         raise DatasetError(
-            f"{function}: its process ended {how}{memory}{f' ({one_line(RuntimeError(lines[-1]))})' if lines else ''}; expected it to return the data"
+            f"{function}: its process ended {how}{memory}{f' ({first_line(RuntimeError(lines[-1]))})' if lines else ''}; expected it to return the data"
         )
     answer = json.loads(path.read_text(encoding="utf-8"))
     if "mistake" in answer:

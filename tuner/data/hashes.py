@@ -1,4 +1,4 @@
-"""Hashes by which data and splits are told apart in the record.
+"""Hashes that tell data and splits apart in the record.
 
 Owns what counts as the same data: the values, not how a file holds them. Must not know where they come from.
 """

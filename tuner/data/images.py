@@ -13,7 +13,7 @@ import numpy as np
 
 from cluster.quota import cpus, free_bytes
 from search_spaces.errors import nearest
-from tuner.data.files import is_url, locate, one_line
+from tuner.data.files import first_line, is_url, locate
 from tuner.errors import DatasetError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp")
@@ -228,7 +228,7 @@ def _decode(file: Path, into: np.ndarray, exact: bool) -> str | None:
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
             into[:] = np.asarray(image).reshape(into.shape)
     except Exception as error:  # each format's decoder raises its own
-        return one_line(error).replace(f"'{file}'", "it").replace(str(file), "it")
+        return first_line(error).replace(f"'{file}'", "it").replace(str(file), "it")
     return None
 
 

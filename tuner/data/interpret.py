@@ -39,8 +39,8 @@ class Rules:
 
     Attributes:
         columns: column -> what it is, by the user's word.
-        decimal: the sign before decimals; None: it is found out.
-        thousands: the sign between thousands; None: it is found out.
+        decimal: the sign before decimals; None: the column's values decide.
+        thousands: the sign between thousands; None: the column's values decide.
         marks: words that stand for a missing value; None: the usual ones, in a text file.
         is_text: whether the file is text, whose columns have no types of their own.
         comma: whether the comma separates the columns, so that one within a number stands between thousands.
@@ -117,26 +117,26 @@ def interpret(table: "pa.Table", features: Iterable[str], targets: Iterable[str]
         holes: gives the words at a text column's missing places.
         problems: takes in what is wrong with a column.
     """
-    found: dict[str, Reading] = {}
+    readings: dict[str, Reading] = {}
     notes: dict[str, tuple[str, str]] = {}
     left: list[Decision] = []
     points = any(_has_decimals(column) for column in table.columns)
     for name in features:
         with problems.gathered():
             try:
-                found[name] = _feature(name, table.column(name), rules, notes=notes, points=points)
+                readings[name] = _feature(name, table.column(name), rules, notes=notes, points=points)
             except _Left as out:
                 kind, why, key = out.decision
                 left.append(Decision(name, kind, LEFT_OUT, why, key))
                 continue
-            if found[name].kind == "category" and rules.is_text and table.column(name).null_count:
+            if readings[name].kind == "category" and rules.is_text and table.column(name).null_count:
                 _note_holes(name, holes(name), notes)
     answers = {}
     for name in targets:
         with problems.gathered():
             answers[name] = _target(name, table.column(name), rules, points=points, holes=holes)
-    unscaled = frozenset(name for name, asked in rules.columns.items() if asked == "unscaled" and name in found)
-    return Interpretation(found, answers, unscaled, tuple(left), notes)
+    unscaled = frozenset(name for name, asked in rules.columns.items() if asked == "unscaled" and name in readings)
+    return Interpretation(readings, answers, unscaled, tuple(left), notes)
 
 
 def _feature(name: str, values: "pa.ChunkedArray", rules: Rules, *, notes: dict[str, tuple[str, str]], points: bool) -> Reading:
@@ -263,13 +263,13 @@ def _target(name: str, values: "pa.ChunkedArray", rules: Rules, *, points: bool,
 
 def _check_class_names(name: str, values: "pa.ChunkedArray", every: list[str], *, rules: Rules, holes: Holes) -> None:
     """Check that no class is taken for a missing value: a word such as NA among the names of classes may be one."""
-    found = holes(name) if values.null_count else Counter()
-    found.update({mark: _count(values, mark) for mark in text.marks_among(every, rules.marks_for(text.WORD_MARKS))})
-    told = [(word, count) for word, count in found.items() if word]
-    if told and rules.marks is None:
-        word, count = max(told, key=lambda each: each[1])
+    counts = holes(name) if values.null_count else Counter()
+    counts.update({mark: _count(values, mark) for mark in text.marks_among(every, rules.marks_for(text.WORD_MARKS))})
+    candidates = [(word, count) for word, count in counts.items() if word]
+    if candidates and rules.marks is None:
+        word, count = max(candidates, key=lambda each: each[1])
         # The list of the spec takes the place of the usual one.
-        others, all_ = (", ".join(quoted(mark) for mark, _ in told if mark not in left) for left in ((word,), ()))
+        others, all_ = (", ".join(quoted(mark) for mark, _ in candidates if mark not in left) for left in ((word,), ()))
         raise DatasetError(
             f"target {name!r}: {word!r}, in {count} of {len(values)} rows, may be a class or a missing value; missing_values = [{others}] "
             f'makes it a class, missing_values = [{all_}] with missing = "drop" leaves such rows out'
@@ -311,8 +311,8 @@ def _has_decimals(values: "pa.ChunkedArray") -> bool:
 def _check_count(name: str, distinct: list[str], rules: Rules) -> None:
     if len(distinct) > rules.max_categories:
         mend = f"exclude = [{name!r}], or raise dataset.max_categories"
-        found = f"{len(distinct)} distinct words, each of which becomes a feature"
-        raise DatasetError(f"column {name!r}: {found}; expected at most {rules.max_categories}; {mend}")
+        fault = f"{len(distinct)} distinct words, each of which becomes a feature"
+        raise DatasetError(f"column {name!r}: {fault}; expected at most {rules.max_categories}; {mend}")
 
 
 def _note_codes(name: str, values: "pa.ChunkedArray", notes: dict[str, tuple[str, str]]) -> None:
@@ -321,9 +321,9 @@ def _note_codes(name: str, values: "pa.ChunkedArray", notes: dict[str, tuple[str
 
     if not pa.types.is_integer(values.type):
         return
-    known = values.drop_null().unique().to_numpy()
-    if 2 < len(known) <= MOST_CODES and np.ptp(known) <= 100:
-        notes[name] = (f"{CODES}, {known.min()} to {known.max()}", key_for(name, "category"))
+    codes = values.drop_null().unique().to_numpy()
+    if 2 < len(codes) <= MOST_CODES and np.ptp(codes) <= 100:
+        notes[name] = (f"{CODES}, {codes.min()} to {codes.max()}", key_for(name, "category"))
 
 
 def _note_reading(name: str, reading: Reading, every: list[str], marks: tuple[str, ...], notes: dict[str, tuple[str, str]]) -> None:
@@ -339,29 +339,29 @@ def _note_reading(name: str, reading: Reading, every: list[str], marks: tuple[st
         seen.append(f"{reading.words[1]} is 1")
     if reading.kind == "date":
         seen.append(f"written as {reading.format or 'ISO 8601'}")
-    if found := text.marks_among(every, marks):
-        seen.append(f"{', '.join(map(repr, found))} read as missing")
+    if missing_words := text.marks_among(every, marks):
+        seen.append(f"{', '.join(map(repr, missing_words))} read as missing")
     if seen:
         notes[name] = (", ".join(seen), key_for(name, "category"))
 
 
-def _note_holes(name: str, found: Counter[str], notes: dict[str, tuple[str, str]]) -> None:
-    told = [f"{word!r} in {count} rows" for word, count in found.most_common(3) if word]
-    if told:
-        notes[name] = (f"{' and '.join(told)} read as missing", "missing_values = [] keeps it as a word")
+def _note_holes(name: str, counts: Counter[str], notes: dict[str, tuple[str, str]]) -> None:
+    shown = [f"{word!r} in {count} rows" for word, count in counts.most_common(3) if word]
+    if shown:
+        notes[name] = (f"{' and '.join(shown)} read as missing", "missing_values = [] keeps it as a word")
 
 
-def of_columns(columns: "Iterable[Column]", method: str, found: Interpretation) -> list[Decision]:
+def of_columns(columns: "Iterable[Column]", method: str, interpretation: Interpretation) -> list[Decision]:
     """Return what was decided about each column of a table, and why.
 
     Args:
         columns: as they were fitted.
         method: of scaling.
-        found: what the columns are.
+        interpretation: what the columns are.
     """
-    told = []
+    decisions = []
     for column in columns:
-        why, key = found.notes.get(column.name, ("", ""))
+        why, key = interpretation.notes.get(column.name, ("", ""))
         if column.kind == "category":
             count = len(column.categories)
             treatment = f"a feature for each of {count} words" if count > 1 else "the same word wherever there is one"
@@ -371,5 +371,5 @@ def of_columns(columns: "Iterable[Column]", method: str, found: Interpretation) 
             why = why or "dates"
         else:
             treatment = "0 and 1" if column.kind == "boolean" else SCALED["none" if column.unscaled else method]
-        told.append(Decision(column.name, column.kind, treatment, why, key))
-    return [*told, *found.left_out]
+        decisions.append(Decision(column.name, column.kind, treatment, why, key))
+    return [*decisions, *interpretation.left_out]

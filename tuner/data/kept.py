@@ -1,6 +1,6 @@
 """The rows of a streamed table that stay in memory: those of validation and of test.
 
-Owns how they are gathered and made numbers once the columns are known. Must not know how a table is read.
+Owns how they are gathered and made numbers once the columns are fitted. Must not know how a table is read.
 """
 
 from dataclasses import dataclass, field

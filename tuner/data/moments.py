@@ -22,8 +22,8 @@ class Moments:
         missing = np.isnan(values)
         part.holes = missing.sum(axis=0).astype(float)
         part.count = len(values) - part.holes
-        known = part.count > 0
-        part.mean = np.divide(np.where(missing, 0, values).sum(axis=0), part.count, out=np.zeros(len(known)), where=known)
+        has_values = part.count > 0
+        part.mean = np.divide(np.where(missing, 0, values).sum(axis=0), part.count, out=np.zeros(len(has_values)), where=has_values)
         part.squares = np.where(missing, 0, np.square(values - part.mean)).sum(axis=0)
         part.low = np.where(missing, np.inf, values).min(axis=0, initial=np.inf)
         part.high = np.where(missing, -np.inf, values).max(axis=0, initial=-np.inf)
@@ -55,7 +55,7 @@ class Moments:
         if how in FILLED:
             holes.count, holes.mean = self.holes, fill
             holes.low, holes.high = np.where(self.holes > 0, fill, np.inf), np.where(self.holes > 0, fill, -np.inf)
-        found = Moments(len(fill))
-        found.merge(self)
-        found.merge(holes)
-        return found, fill
+        whole = Moments(len(fill))
+        whole.merge(self)
+        whole.merge(holes)
+        return whole, fill

@@ -1,6 +1,6 @@
 """Data that are pipelines of the user's own: batches that are made while a network trains on them.
 
-Owns which keys of `[dataset]` mean nothing for them, and what is known of data that nobody holds. Must not know who trains on them.
+Owns which keys of `[dataset]` mean nothing for them, and what can be said of data that nobody holds. Must not know who trains on them.
 """
 
 from dataclasses import replace

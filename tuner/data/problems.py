@@ -1,4 +1,4 @@
-"""Several things that are wrong with one table, told at once.
+"""Several things that are wrong with one table, said at once.
 
 Owns how they are gathered. Must not know what they are.
 """
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 from tuner.errors import DatasetError
 
-MOST_TOLD = 12
+MOST_MESSAGES = 12
 
 
 class Problems:
     """Gathers the errors of a table's columns, so that its owner mends them in one go.
 
     Attributes:
-        told: the messages so far, in order; the same one is there once.
+        messages: the messages so far, in order; the same one is there once.
     """
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
@@ -27,8 +27,8 @@ class Problems:
         try:
             yield
         except DatasetError as error:
-            if str(error) not in self.told:
-                self.told.append(str(error))
+            if str(error) not in self.messages:
+                self.messages.append(str(error))
 
     def check(self) -> None:
         """Raise what has been gathered, if anything.
@@ -36,9 +36,9 @@ class Problems:
         Raises:
             DatasetError: one line; several problems are numbered in it.
         """
-        if len(self.told) == 1:
-            raise DatasetError(self.told[0])
-        if self.told:
-            shown = "; ".join(f"({number}) {text}" for number, text in enumerate(self.told[:MOST_TOLD], start=1))
-            rest = len(self.told) - MOST_TOLD
-            raise DatasetError(f"{len(self.told)} problems: {shown}{f'; and {rest} more' if rest > 0 else ''}")
+        if len(self.messages) == 1:
+            raise DatasetError(self.messages[0])
+        if self.messages:
+            shown = "; ".join(f"({number}) {text}" for number, text in enumerate(self.messages[:MOST_MESSAGES], start=1))
+            rest = len(self.messages) - MOST_MESSAGES
+            raise DatasetError(f"{len(self.messages)} problems: {shown}{f'; and {rest} more' if rest > 0 else ''}")

@@ -145,20 +145,20 @@ def _unmarked(values: "pa.ChunkedArray", marks: tuple[str, ...]) -> "pa.ChunkedA
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not marks or not pc.any(found := pc.is_in(values, value_set=pa.array(marks, values.type))).as_py():
+    if not marks or not pc.any(is_mark := pc.is_in(values, value_set=pa.array(marks, values.type))).as_py():
         return values
-    return pc.if_else(found, pa.scalar(None, values.type), values)
+    return pc.if_else(is_mark, pa.scalar(None, values.type), values)
 
 
 def _unmarked_numbers(values: "pa.ChunkedArray", marks: tuple[str, ...]) -> "pa.ChunkedArray":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = [float(mark) for mark in marks if re.fullmatch(number_pattern(".", ""), mark) and np.isfinite(float(mark))]
-    if not known or pa.types.is_duration(values.type):
+    numbers = [float(mark) for mark in marks if re.fullmatch(number_pattern(".", ""), mark) and np.isfinite(float(mark))]
+    if not numbers or pa.types.is_duration(values.type):
         return values
-    found = pc.is_in(values.cast(pa.float64(), safe=False), value_set=pa.array(known, pa.float64()))
-    return pc.if_else(found, pa.scalar(None, values.type), values) if pc.any(found).as_py() else values
+    is_mark = pc.is_in(values.cast(pa.float64(), safe=False), value_set=pa.array(numbers, pa.float64()))
+    return pc.if_else(is_mark, pa.scalar(None, values.type), values) if pc.any(is_mark).as_py() else values
 
 
 def _from_text(name: str, values: "pa.ChunkedArray", reading: Reading) -> "pa.ChunkedArray":
@@ -167,9 +167,9 @@ def _from_text(name: str, values: "pa.ChunkedArray", reading: Reading) -> "pa.Ch
 
     values = pc.utf8_trim_whitespace(values)
     if reading.kind == "date":
-        found = dates.parse(values, reading.format)
-        _check_read(name, values, pc.is_valid(found), f"a date like {reading.format}" if reading.format else "a date like 2026-01-31 or 2026-01-31 12:00")
-        return found
+        parsed = dates.parse(values, reading.format)
+        _check_read(name, values, pc.is_valid(parsed), f"a date like {reading.format}" if reading.format else "a date like 2026-01-31 or 2026-01-31 12:00")
+        return parsed
     if reading.kind == "boolean":
         false, true = reading.words or ("false", "true")
         lower = pc.utf8_lower(values)

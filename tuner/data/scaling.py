@@ -124,7 +124,7 @@ def from_statistics(method: str, *, mean: np.ndarray, deviation: np.ndarray, low
         center, spread = low, high - low
     elif method == "unit":
         spread = np.maximum(np.abs(low), np.abs(high))
-    # A constant column is told by its bounds: the deviation of equal values is rounding, not zero. And 1 / spread must not overflow float32.
+    # Its bounds show a constant column: the deviation of equal values is rounding, not zero. And 1 / spread must not overflow float32.
     constant = ((low == high) & (method != "unit")) | (spread < 1e-37)
     factor = 1 / np.where(constant, 1.0, spread)
     center, factor = np.where(plain, 0.0, center), np.where(plain, 1.0, factor)
@@ -157,8 +157,8 @@ class _Columns:
         medians = np.zeros(self.width)
         rows = self._x if self._rows is None else self._x[self._rows]
         for column, values in enumerate(rows.reshape(-1, self.width).T):
-            known = values[~np.isnan(values)]
-            medians[column] = np.median(known) if len(known) else 0.0
+            present = values[~np.isnan(values)]
+            medians[column] = np.median(present) if len(present) else 0.0
         return medians
 
     def bounds(self, filled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -120,7 +120,7 @@ class Dataset:
 
     @property
     def targets(self) -> list[dict[str, Any]]:
-        """Each target as JSON: `path`, `shape` of one row, `dtype`, and `classes`, where it is one of several and they are known."""
+        """Each target as JSON: `path`, `shape` of one row, `dtype`, and `classes`, where it is one of several and has classes."""
         return [{**each, **({"classes": list(self.heads[each["path"]])} if each["path"] in self.heads else {})} for each in described(self.y)]
 
     @property
@@ -176,14 +176,14 @@ class Dataset:
             `train` and (unless they are streamed) `validation`; or `train_1`, `validation_1`, `train_2`, ... for folds; and `test` (in its own file where the
             data bring it).
         """
-        found: dict[str, np.ndarray] = {}
+        indices: dict[str, np.ndarray] = {}
         for number, fold in enumerate(self.folds, start=1):
             suffix = "" if len(self.folds) == 1 else f"_{number}"
             for name, rows in (("train", fold.train), ("validation", fold.validation)):
                 if isinstance(rows, np.ndarray):  # the rows of a stream are all the others; those of a pipeline have no numbers
-                    found[f"{name}{suffix}"] = self.rows[rows]
-        found["test"] = self.test_rows
-        return found
+                    indices[f"{name}{suffix}"] = self.rows[rows]
+        indices["test"] = self.test_rows
+        return indices
 
 
 def _names_in(x: np.ndarray) -> int:

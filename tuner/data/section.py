@@ -41,7 +41,7 @@ class DatasetSection(BaseModel):
         "digits",
         description="Where the data come from: digits (needs no network), mnist, fashion_mnist, cifar10 (Keras's own loaders), npz (a NumPy archive), "
         'table (CSV, Parquet, Arrow, Feather), images (a folder for each class); or a function of your own, "my_module:load", '
-        "found beside the spec: it returns arrays, or pipelines of batches.",
+        "which lies beside the spec: it returns arrays, or pipelines of batches.",
     )
     arguments: dict[str, Any] = Field({}, description='What a function of your own is called with. Where it has a parameter "split", Tuner itself gives it.')
     version: str | None = Field(
@@ -61,7 +61,7 @@ class DatasetSection(BaseModel):
     color_mode: Literal["rgb", "grayscale", "rgba"] = Field("rgb", description="images: channels of each.")
     skip_broken: bool = Field(False, description="images: leaves files out that cannot be decoded, and says how many. false: they are an error.")
     test_path: str | None = Field(None, description="table: where the test split is; it is kept as it is. none: it is drawn from the rows at path.")
-    format: Literal["csv", "parquet", "feather", "arrow"] | None = Field(None, description="table: the files' format. none: told by the ending.")
+    format: Literal["csv", "parquet", "feather", "arrow"] | None = Field(None, description="table: the files' format. none: the ending decides.")
     separator: str = Field(
         ",",
         min_length=1,
@@ -73,9 +73,9 @@ class DatasetSection(BaseModel):
         description='table: whether the first line of a CSV file names its columns; false: they are called "1", "2", ...; a list: the file has no names, '
         "these are they. none: it does, unless it looks like data, which is refused.",
     )
-    decimal: Literal[".", ","] | None = Field(None, description="table: the sign before decimals in a CSV file. none: found out for each column.")
+    decimal: Literal[".", ","] | None = Field(None, description="table: the sign before decimals in a CSV file. none: each column's values decide.")
     thousands: Literal[",", ".", " ", "'"] | None = Field(
-        None, description="table: the sign between thousands in a CSV file, such as the comma of 12,000. none: found out by column."
+        None, description="table: the sign between thousands in a CSV file, such as the comma of 12,000. none: each column's values decide."
     )
     missing_values: Marks | None = Field(
         None,
@@ -88,8 +88,9 @@ class DatasetSection(BaseModel):
         "unscaled: a number that is left as it is.",
     )
     target: str | int | Names | None = Field(
-        None, description="table: the column to predict (without a header, its number); a list of numbers is a regression with several targets, one with words "
-        "in it several targets by name, as is any list with task = custom."
+        None,
+        description="table: the column to predict (without a header, its number); a list of numbers is a regression with several targets, one with words "
+        "in it several targets by name, as is any list with task = custom.",
     )
     task: Literal["classification", "multilabel", "regression", "custom"] | None = Field(
         None,
@@ -311,7 +312,7 @@ class DatasetSection(BaseModel):
 
     @property
     def _shares(self) -> tuple[float | int | None, ...]:
-        """The validation and the test share, as far as they are known before the data are: an archive may bring a test split."""
+        """The validation and the test share, as far as the spec fixes them before the data are read: an archive may bring a test split."""
         validation = None if self.folds else DEFAULT_SHARE if self.validation is None else self.validation
         drawn = self.source == "digits" or (self.source == "table" and self.test_path is None)
         return validation, DEFAULT_SHARE if self.test is None and drawn else self.test

@@ -121,7 +121,7 @@ def of_memory(given: Any, section: DatasetSection, name: str = "data") -> Raw:
     for split, part in splits.items():
         where = f"{name}{f' ({split})' if len(splits) > 1 else ''}"
         if not isinstance(part, Arrays):
-            raise DatasetError(f"{where}: is a pipeline, which cannot leave its process; expected a function that makes it, in a module: \"my_module:load\"")
+            raise DatasetError(f'{where}: is a pipeline, which cannot leave its process; expected a function that makes it, in a module: "my_module:load"')
         # Copies: what the program does to its arrays later is no part of the sweep.
         copies = [map_leaves(np.array, structure) for structure in (part.x, part.y, part.w, dict(part.aside))]
         parts[split] = Arrays(*copies), f"{where}: x"
@@ -185,7 +185,7 @@ def read_for_prediction(
     format: str | None = None,
     dialect: Dialect | None = None,
     target: tuple[str, ...] = (),
-    told: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Structure:
     """Read examples without labels and return them as rows of numbers, not yet scaled or filled.
 
@@ -193,10 +193,10 @@ def read_for_prediction(
         path: a table with the columns of the features (further ones are ignored), or an archive with the array x (x/<name> of several inputs), an
             .npy file, or an image or a folder of images.
         features: fitted when the network was trained.
-        format: of a table; none: told by the ending.
-        dialect: how the table that the network was trained on is written; none: it is found out.
+        format: of a table; none: the ending decides.
+        dialect: how the table that the network was trained on is written; none: its first lines decide.
         target: the columns that were predicted, which a file without a header may lack.
-        told: is given a line for each column with words that no row to train on had.
+        warn: is given a line for each column with words that no row to train on had.
 
     Returns:
         (n, *shape) uint8 or float32, as `Features.encode`; of several inputs a structure, as `Inputs.encode`.
@@ -215,9 +215,9 @@ def read_for_prediction(
         return features.encode(archives.read_examples(path))
     table = from_tables.read_rows_to_predict(path, features, dialect or Dialect(), target=target, format=format)
     x = features.encode(table)
-    if told is not None:
+    if warn is not None:
         for line in columns.unknown_words(table, features.columns):
-            told(line)
+            warn(line)
     return x
 
 

@@ -230,12 +230,12 @@ class Stream:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Stream":
-        told = values["targets"]
+        targets = values["targets"]
         return cls(
             **{name: values[name] for name in ("path", "format", "rows", "buffer_rows")},
             pieces=tuple(Piece(*piece) for piece in values["pieces"]),
             features=Features.from_json(values["features"]),
-            targets=Targets(told["task"], tuple(told["classes"]), np.array(told["labels"])),
+            targets=Targets(targets["task"], tuple(targets["classes"]), np.array(targets["labels"])),
             answers={name: Reading.from_json(reading) for name, reading in values["answers"].items()},
             draw=Draw(**values["draw"]),
             splits=tuple(values["splits"]),
@@ -269,14 +269,14 @@ def read(path: str, system: "FileSystem", format: str, file: str, number: int, w
             whole = pa.ipc.open_file(source, options=options).get_batch(number)
             rows = whole.num_rows
             batches = iter([whole.slice(start, BATCH_ROWS) for start in range(0, rows, BATCH_ROWS)])
-        found = 0
+        rows_read = 0
         for batch in batches:
             table = pa.Table.from_batches([batch])
             table.validate(full=True)
-            found += table.num_rows
+            rows_read += table.num_rows
             yield table.select(list(wanted))
-        if found != rows:
-            raise DatasetError(f"{path}: gave {found} of {rows} rows of part {number} of {file}; is it damaged?")
+        if rows_read != rows:
+            raise DatasetError(f"{path}: gave {rows_read} of {rows} rows of part {number} of {file}; is it damaged?")
 
 
 def count_pieces(path: str, system: "FileSystem", format: str, file: str) -> int:
@@ -288,9 +288,9 @@ def count_pieces(path: str, system: "FileSystem", format: str, file: str) -> int
         return pq.ParquetFile(source).metadata.num_row_groups if format == "parquet" else pa.ipc.open_file(source).num_record_batches
 
 
-def _check_columns(path: str, file: str, wanted: Sequence[str], found: Sequence[str]) -> None:
+def _check_columns(path: str, file: str, wanted: Sequence[str], columns: Sequence[str]) -> None:
     for name in wanted:
-        if name not in found:
+        if name not in columns:
             raise DatasetError(f"{path}: no column {name!r} in {file}; a table that is streamed needs every column in every file")
 
 

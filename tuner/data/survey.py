@@ -1,6 +1,6 @@
 """The first pass over a table that is streamed: what its columns hold, how they are scaled, and the rows that are kept apart.
 
-Owns what has to be known before an epoch can be read: kinds, categories, classes, means and deviations by split, the content's hash; and the rows of
+Owns what an epoch needs before it can be read: kinds, categories, classes, means and deviations by split, the content's hash; and the rows of
 validation and test, the only ones that stay in memory. One pass, a few thousand rows at a time. Must not know who asks, nor how rows are mixed later.
 """
 
@@ -41,7 +41,7 @@ MOST_CLASSES = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What the first pass found.
+    """What the first pass gathered.
 
     Attributes:
         features, targets: how rows and labels become numbers.
@@ -79,17 +79,17 @@ class Survey:
             gathered.merge(self.moments[split])
         # Days are counted from the first one of their column.
         bases = np.array([float(column.base) for column in self.features.columns if column.kind != "category"])
-        found, fill = gathered.filled(self.features.missing, bases)
-        deviation = np.sqrt(np.divide(found.squares, found.count, out=np.zeros(len(found.mean)), where=found.count > 0))
+        moments, fill = gathered.filled(self.features.missing, bases)
+        deviation = np.sqrt(np.divide(moments.squares, moments.count, out=np.zeros(len(moments.mean)), where=moments.count > 0))
         width, plain = self.features.shape[0], self.features.plain
-        numbers = {"mean": found.mean - bases, "deviation": deviation, "low": found.low - bases, "high": found.high - bases, "fill": fill - bases}
+        numbers = {"mean": moments.mean - bases, "deviation": deviation, "low": moments.low - bases, "high": moments.high - bases, "fill": fill - bases}
         spread = {name: np.zeros(width) for name in numbers}
         at, index = 0, 0
         for column in self.features.columns:
             if column.kind != "category":
-                known = found.count[index] > 0 and (column.kind != "date" or "days" in column.parts)
+                has_values = moments.count[index] > 0 and (column.kind != "date" or "days" in column.parts)
                 for name, values in numbers.items():
-                    spread[name][at] = values[index] if known else 0.0
+                    spread[name][at] = values[index] if has_values else 0.0
                 index += 1
             at += len(column.outputs)
         return scaling.from_statistics(self.method, plain=plain, **spread)
@@ -127,10 +127,10 @@ def _draw(section: DatasetSection, total: int, seed: int) -> Draw:
     def share(value: float | int | None, key: str) -> float:
         if value is None:
             return min(DEFAULT_SHARE, MOST_KEPT / total)
-        found = value if isinstance(value, float) else value / total
-        if not 0 < found < 1:
+        fraction = value if isinstance(value, float) else value / total
+        if not 0 < fraction < 1:
             raise DatasetError(f"dataset.{key}: got {value:g} of {total} rows; expected at least 1 row, and at least 1 left")
-        return found
+        return fraction
 
     test = 0.0 if section.test_path else share(section.test, "test")
     validation = share(section.validation, "validation")
@@ -229,11 +229,11 @@ class _Gatherer:
 
     def _answer(self, targets: Targets) -> Decision:
         """Return what was decided about the target."""
-        known = np.array(sorted(set().union(*self._labels.values()))) if targets.task == "classification" else np.array(self._bounds)
+        values = np.array(sorted(set().union(*self._labels.values()))) if targets.task == "classification" else np.array(self._bounds)
         if targets.task == "regression" and len(self._names) > 1:
-            known = np.repeat(known[:, None], len(self._names), axis=1)
-        answer = targets_room.decision(targets, known, ", ".join(self._names), asked=self._section.task)
-        # The bounds alone are known of numbers that are no classes.
+            values = np.repeat(values[:, None], len(self._names), axis=1)
+        answer = targets_room.decision(targets, values, ", ".join(self._names), asked=self._section.task)
+        # Of numbers that are no classes there are only the bounds.
         return answer if targets.task == "classification" else replace(answer, why="", key="")
 
     def _begin(self, part: "pa.Table") -> None:
@@ -276,20 +276,20 @@ class _Gatherer:
     def _numbers(self, x: "pa.Table", numbers: np.ndarray) -> np.ndarray:
         import pyarrow as pa
 
-        found = np.zeros((x.num_rows, len(self._kinds) - len(self._words)))
+        values = np.zeros((x.num_rows, len(self._kinds) - len(self._words)))
         names = [name for name, kind in self._kinds.items() if kind != "category"]
         for index, name in enumerate(names):
             column = x.column(name)
             if self._kinds[name] == "date":
-                found[:, index] = dates.encode(column.to_numpy(), 0, ("days",))[:, 0]
+                values[:, index] = dates.encode(column.to_numpy(), 0, ("days",))[:, 0]
             else:
-                found[:, index] = (column.cast(pa.uint8()) if self._kinds[name] == "boolean" else column).cast(pa.float64()).to_numpy()
+                values[:, index] = (column.cast(pa.uint8()) if self._kinds[name] == "boolean" else column).cast(pa.float64()).to_numpy()
         with np.errstate(over="ignore"):
-            infinite = np.argwhere(np.isinf(found.astype(np.float32)))
+            infinite = np.argwhere(np.isinf(values.astype(np.float32)))
         if len(infinite):
             row, index = infinite[0]
-            raise DatasetError(f"column {names[index]!r}: row {numbers[row]} holds {found[row, index]}; expected finite numbers within float32's range")
-        return found
+            raise DatasetError(f"column {names[index]!r}: row {numbers[row]} holds {values[row, index]}; expected finite numbers within float32's range")
+        return values
 
     def _check_no_holes(self, x: "pa.Table", first: int) -> None:
         for name, column in zip(x.column_names, x.columns, strict=True):
@@ -301,12 +301,12 @@ class _Gatherer:
                 )
 
     def _check_words(self, name: str) -> None:
-        found = len(self._words[name])
-        if found <= self._section.max_categories:
+        words = len(self._words[name])
+        if words <= self._section.max_categories:
             return
         seen = self._rows[TRAIN] + self._rows[VALIDATION] - self._holes[name]
-        if name not in self._rules.named and found > MOSTLY_DISTINCT * seen:
-            self._leave_out(name, found, seen)
+        if name not in self._rules.named and words > MOSTLY_DISTINCT * seen:
+            self._leave_out(name, words, seen)
             return
         raise DatasetError(
             f"column {name!r}: more than {self._section.max_categories} distinct words, each of which becomes a feature; exclude = [{name!r}], or raise "
@@ -333,7 +333,7 @@ class _Gatherer:
             raise DatasetError(f'dataset.target: more than {MOST_CLASSES} distinct labels; expected classes, or dataset.task = "regression"')
 
     def _fitted(self) -> Features:
-        found, index, problems = [], 0, Problems()
+        fitted, index, problems = [], 0, Problems()
         gathered = Moments(len(self._moments[TRAIN].mean))
         for moments in self._moments.values():
             gathered.merge(moments)
@@ -353,20 +353,20 @@ class _Gatherer:
                     if name not in self._rules.named and len(words) > max(FEW_WORDS, MOSTLY_DISTINCT * (rows - self._holes[name])):
                         self._leave_out(name, len(words), rows - self._holes[name])
                         continue
-                    found.append(Column(name, kind, tuple(words), holes, reading))
+                    fitted.append(Column(name, kind, tuple(words), holes, reading))
                     continue
                 if kind == "number":
                     _check_precision(name, gathered, at)
                 shown = holes and self._section.missing_indicators
                 if kind == "date":
                     calendar = self._calendars[name]
-                    found.append(Column(name, kind, (), shown, reading, base=calendar.base, parts=calendar.parts))
+                    fitted.append(Column(name, kind, (), shown, reading, base=calendar.base, parts=calendar.parts))
                 else:
-                    found.append(Column(name, kind, (), shown, reading, unscaled=name in self._found.unscaled))
+                    fitted.append(Column(name, kind, (), shown, reading, unscaled=name in self._found.unscaled))
         problems.check()
-        if not found:
+        if not fitted:
             raise DatasetError("dataset.features: no column is left to predict from")
-        return Features((sum(len(column.outputs) for column in found),), "float32", tuple(found), self._section.missing)
+        return Features((sum(len(column.outputs) for column in fitted),), "float32", tuple(fitted), self._section.missing)
 
     def _targets(self) -> Targets:
         labels = set().union(*self._labels.values())

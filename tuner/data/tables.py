@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tuner.data.dialect import Dialect, find_out
-from tuner.data.files import is_url, locate, one_line
+from tuner.data.files import first_line, is_url, locate
 from tuner.data.readings import is_text
 from tuner.data.values import unknown_column
 from tuner.errors import DatasetError
@@ -42,20 +42,20 @@ ENDINGS = {
 
 
 class Table:
-    """A table that has been found and whose columns are known, but not read yet.
+    """A table whose files and columns are listed, but not read yet.
 
     Args:
         path: a file, a folder or a URL.
-        format: `csv`, `parquet`, `feather` or `arrow`; none: told by the ending.
-        dialect: how a CSV file is written, as far as it is known; the rest is found out.
+        format: `csv`, `parquet`, `feather` or `arrow`; none: the ending decides.
+        dialect: how a CSV file is written, as far as the spec says; its first lines show the rest.
         types: column -> type for a CSV file, which has none; a column without an entry gets the one that its values show.
         as_words: every column of a CSV file is strings, whatever its values show.
 
     Attributes:
         columns: their names.
         files: of the table, in order, in `system`.
-        format: as given or told.
-        dialect: of a CSV file, as given or found out.
+        format: as given, or by the ending.
+        dialect: of a CSV file, as given or detected.
         index: columns that pandas wrote as the index of its rows.
         unnamed: columns that the file gives no name.
 
@@ -106,12 +106,12 @@ class Table:
             DatasetError: it is not; names the nearest one.
         """
         if name not in self.columns:
-            found, hint = unknown_column(name, list(self.columns)), ""
+            suggestion, hint = unknown_column(name, list(self.columns)), ""
             if self.format == "csv" and len(self.columns) == 1:
                 hint = f"; is the separator {self.dialect.separator!r} right?"
-            elif self.format == "csv" and self.dialect.header and not found.startswith("did you mean"):
+            elif self.format == "csv" and self.dialect.header and not suggestion.startswith("did you mean"):
                 hint = "; has it a header? header = false says that it has none"
-            raise DatasetError(f"{key}: no column {name!r} in {self.path}; {found}{hint}")
+            raise DatasetError(f"{key}: no column {name!r} in {self.path}; {suggestion}{hint}")
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
         """Read some columns of all rows, in the order of the files' names and of the rows in them. Words of a CSV file have no blanks around them.
@@ -129,7 +129,7 @@ class Table:
             try:
                 table = self._dataset.to_table(columns=own)
             except pa.ArrowInvalid as error:
-                # The types of a CSV file's columns are told from its first megabyte; a later row may hold a decimal or a word.
+                # The types of a CSV file's columns are guessed from its first megabyte; a later row may hold a decimal or a word.
                 if self.format != "csv" or self._as_words or "conversion error" not in str(error):
                     raise
                 table = self._open(self._words()).to_table(columns=own)
@@ -205,8 +205,8 @@ class Table:
 def _index(schema: "pa.Schema") -> frozenset[str]:
     """Return the columns that pandas' metadata call the index of its rows."""
     try:
-        told = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-        return frozenset(name for name in told.get("index_columns", ()) if isinstance(name, str))
+        metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        return frozenset(name for name in metadata.get("index_columns", ()) if isinstance(name, str))
     except (ValueError, AttributeError):  # another writer's word for something else
         return frozenset()
 
@@ -216,13 +216,13 @@ def _files(path: str, system: "FileSystem", inner: str, is_folder: bool, format:
     from pyarrow import fs
 
     if not is_folder:
-        told = format or _format_of(inner)
-        if told is None:
+        kind = format or _format_of(inner)
+        if kind is None:
             raise DatasetError(f"{path}: no known ending; expected one of {', '.join(ENDINGS)}, or dataset.format")
-        return [inner], told
+        return [inner], kind
     with reading(path):
-        found = system.get_file_info(fs.FileSelector(inner, recursive=True))
-    files = sorted(info.path for info in found if info.type == fs.FileType.File and not PurePosixPath(info.path).name.startswith((".", "_")))
+        entries = system.get_file_info(fs.FileSelector(inner, recursive=True))
+    files = sorted(info.path for info in entries if info.type == fs.FileType.File and not PurePosixPath(info.path).name.startswith((".", "_")))
     formats = {file: format or _format_of(file) for file in files}
     kinds = sorted({kind for kind in formats.values() if kind is not None})
     if len(kinds) != 1:
@@ -258,7 +258,7 @@ def _stripped(table: "pa.Table", null_values: Sequence[str]) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found = []
+    cleaned = []
     for column in table.columns:
         if is_text(column.type):
             stripped = pc.utf8_trim_whitespace(column)
@@ -266,8 +266,8 @@ def _stripped(table: "pa.Table", null_values: Sequence[str]) -> "pa.Table":
             if null_values:
                 missing = pc.or_(missing, pc.equal(stripped, ""))
             column = pc.if_else(missing, pa.scalar(None, column.type), stripped)
-        found.append(column)
-    return pa.table(found, names=table.column_names)
+        cleaned.append(column)
+    return pa.table(cleaned, names=table.column_names)
 
 
 def _typed(table: "pa.Table") -> "pa.Table":
@@ -302,5 +302,5 @@ class reading:
         import pyarrow as pa
 
         if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError) and not isinstance(error, MemoryError):
-            reason = one_line(error, frame=_FRAME).rstrip(".")
+            reason = first_line(error, frame=_FRAME).rstrip(".")
             raise DatasetError(f"{self._path}: cannot be read ({reason}); is it damaged, or of another format?") from error

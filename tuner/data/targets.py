@@ -88,8 +88,8 @@ def fit(y: np.ndarray, task: str | None, names: tuple[str, ...] = ()) -> Targets
     labels = np.unique(_plain(y))
     if len(labels) < 2:
         raise DatasetError(f"labels: every row has the class {_name(labels[0])!r}; expected at least two classes")
-    known = names if len(names) == len(labels) and np.array_equal(labels, np.arange(len(names))) else tuple(_name(label) for label in labels)
-    return Targets("classification", known, labels)
+    classes = names if len(names) == len(labels) and np.array_equal(labels, np.arange(len(names))) else tuple(_name(label) for label in labels)
+    return Targets("classification", classes, labels)
 
 
 def decision(targets: Targets, y: np.ndarray, name: str, *, asked: str | None) -> Decision:
@@ -102,9 +102,8 @@ def decision(targets: Targets, y: np.ndarray, name: str, *, asked: str | None) -
         asked: the task, where the spec or the source knows it.
     """
     if targets.task == "classification":
-        found = f"{len(targets.classes)} classes"
         seen, key = ("whole numbers", AS_NUMBER) if targets.are_numbers and asked is None else ("", "")
-        return Decision(name, "classes", f"{found} ({_some(targets.classes, 6)})", seen, key, target=True)
+        return Decision(name, "classes", f"{len(targets.classes)} classes ({_some(targets.classes, 6)})", seen, key, target=True)
     low, high = float(np.min(y)), float(np.max(y))
     whole = asked is None and y.ndim == 1 and y.dtype.kind in "iuf" and bool((y == np.round(y)).all())
     seen = f"whole numbers, {len(np.unique(y))} different ones" if whole else ""
@@ -143,8 +142,8 @@ def _check_present(y: np.ndarray, where: str) -> None:
         raise DatasetError(f"{where}: got {y.dtype} of shape {y.shape}; expected one number, boolean or word per row")
     if np.issubdtype(y.dtype, np.floating) and np.isnan(y).any():
         missing = np.isnan(y).reshape(len(y), -1).any(axis=1)
-        found = f"{int(missing.sum())} of {len(y)} are missing, the first in row {int(np.argmax(missing))}"
-        raise DatasetError(f'{where}: {found}; expected a value in every row, or dataset.missing = "drop"')
+        fault = f"{int(missing.sum())} of {len(y)} are missing, the first in row {int(np.argmax(missing))}"
+        raise DatasetError(f'{where}: {fault}; expected a value in every row, or dataset.missing = "drop"')
 
 
 def _plain(y: np.ndarray) -> np.ndarray:

@@ -29,9 +29,11 @@ def to_float32(values: np.ndarray, name: str) -> np.ndarray:
     return converted
 
 
-def unknown_column(name: str, known: list[str]) -> str:
+def unknown_column(name: str, columns: list[str]) -> str:
     """Return the tail of a message for a column that is not there."""
-    if not known:
+    if not columns:
         return "it has no columns at all"
-    found = nearest(name, known)
-    return found if len(known) <= 12 or found.startswith("did you mean") else f"it has {len(known)} columns, from {known[0]!r} to {known[-1]!r}"
+    suggestion = nearest(name, columns)
+    return (
+        suggestion if len(columns) <= 12 or suggestion.startswith("did you mean") else f"it has {len(columns)} columns, from {columns[0]!r} to {columns[-1]!r}"
+    )

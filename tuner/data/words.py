@@ -66,11 +66,11 @@ def date_of(name: str, words: Sequence[str]) -> str | None:
     Raises:
         DatasetError: day and month cannot be told apart.
     """
-    found = dates.formats_of(words)
-    if len(found) > 1 and any(dates.formats_of([word])[1:] and _differ(word, found) for word in words):
-        shown = " or ".join(key_for(name, format) for format in found)
+    formats = dates.formats_of(words)
+    if len(formats) > 1 and any(dates.formats_of([word])[1:] and _differ(word, formats) for word in words):
+        shown = " or ".join(key_for(name, format) for format in formats)
         raise DatasetError(f"column {name!r}: dates like {words[0]!r} have the day or the month first; say which: {shown}")
-    return found[0] if found else None
+    return formats[0] if formats else None
 
 
 def _differ(word: str, formats: Sequence[str]) -> bool:
@@ -87,10 +87,10 @@ def check_slips(name: str, words: Sequence[str]) -> None:
     """
     slips = [word for word in words if not is_number(word.strip())]
     if len(words) > SLIP_MIN_WORDS and 0 < len(slips) <= (1 - SLIP_SHARE) * len(words):
-        found = f"nearly all its values are numbers, but {slips[0]!r} is none" + (f" (nor {', '.join(map(repr, slips[1:4]))})" if slips[1:] else "")
+        fault = f"nearly all its values are numbers, but {slips[0]!r} is none" + (f" (nor {', '.join(map(repr, slips[1:4]))})" if slips[1:] else "")
         codes = key_for(name, "category")
         mend = f"missing_values = {_listed(slips)} takes such words as missing, {codes} all as codes; or mend these fields, or exclude = [{name!r}]"
-        raise DatasetError(f"column {name!r}: {found}; {mend}")
+        raise DatasetError(f"column {name!r}: {fault}; {mend}")
 
 
 def _listed(words: Sequence[str]) -> str:

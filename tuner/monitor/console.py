@@ -1,6 +1,6 @@
 """What people and machines see of a running sweep: a live view on a terminal, plain lines in a pipe, JSON lines, or nothing.
 
-Owns words and drawing only. Views are told what happened (`Event`s in the order in which they happened) and decide nothing.
+Owns words and drawing only. Views take what happened (`Event`s in the order in which they happened) and decide nothing.
 Progress goes to standard error and the result to standard output, so that output pipes; `--json` puts both on standard output, one object a line.
 """
 
@@ -22,7 +22,7 @@ from tuner.monitor.printable import leave, one, say, several
 
 
 class View(Protocol):
-    """What every view can be told."""
+    """What a view is handed while a sweep goes on."""
 
     def stage(self, name: str, **facts: Any) -> None:
         """A stage of the journey begins (`data`, `cluster`, `search`, `retrain`, `test`, `report`)."""
@@ -33,7 +33,7 @@ class View(Protocol):
     def note(self, text: str) -> None:
         """Something that the user should know."""
 
-    def forecast(self, found: Mapping[str, Any]) -> None:
+    def forecast(self, expected: Mapping[str, Any]) -> None:
         """What the sweep is expected to take: its `stages` and their `total`, as report/facts_schema.py describes them (`forecast`)."""
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Progression:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds until the sweep is over; None while too little is known.
+        """Seconds until the sweep is over; None while there is too little to go by.
 
         Of the search: as it has gone on so far, and as the forecast has it, which counts less and less. What follows the search is the forecast's alone.
         """
@@ -160,7 +160,7 @@ class PlainView:
     def __init__(self, progress: IO[str], output: IO[str]) -> None:
         self._progress, self._output = progress, output
         self._state = Progression()
-        self._told = 0.0
+        self._summed_up_at = 0.0
 
     def stage(self, name: str, **facts: Any) -> None:
         if name == "search":
@@ -173,15 +173,15 @@ class PlainView:
             self._line(one(f"trial {number} failed at epoch {epoch}: {cause}"))
         if new_best:
             self._line(one(f"trial {number} epoch {epoch}: {self._state.best_text()}"))
-        if time.monotonic() - self._told > 10:
-            self._told = time.monotonic()
+        if time.monotonic() - self._summed_up_at > 10:
+            self._summed_up_at = time.monotonic()
             self._line(self._state.summary())
 
     def note(self, text: str) -> None:
         self._line(text)
 
-    def forecast(self, found: Mapping[str, Any]) -> None:
-        self._line(self._state.expect(found))
+    def forecast(self, expected: Mapping[str, Any]) -> None:
+        self._line(self._state.expect(expected))
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         print(text, file=self._output, flush=True)
@@ -208,7 +208,7 @@ class QuietView:
     def note(self, text: str) -> None:
         pass
 
-    def forecast(self, found: Mapping[str, Any]) -> None:
+    def forecast(self, expected: Mapping[str, Any]) -> None:
         pass
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
@@ -233,8 +233,8 @@ class JsonView:
     def note(self, text: str) -> None:
         self._write("note", text=text)
 
-    def forecast(self, found: Mapping[str, Any]) -> None:
-        self._write("forecast", **found)
+    def forecast(self, expected: Mapping[str, Any]) -> None:
+        self._write("forecast", **expected)
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         self._write("result", **facts)
@@ -244,7 +244,7 @@ class JsonView:
 
     def _write(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, **values}, allow_nan=False)
-        if event == "result":  # whoever asked for it is to be told that it did not arrive
+        if event == "result":  # whoever asked for it must learn that it did not arrive
             print(line, file=self._output, flush=True)
         else:
             say(line, self._output)
@@ -300,8 +300,8 @@ class LiveView:
     def note(self, text: str) -> None:
         self._console.print(Text(several(text)))
 
-    def forecast(self, found: Mapping[str, Any]) -> None:
-        self._console.print(Text(self._state.expect(found)))
+    def forecast(self, expected: Mapping[str, Any]) -> None:
+        self._console.print(Text(self._state.expect(expected)))
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         self._stop_live()

@@ -38,7 +38,7 @@ def _nothing_ranked(leaderboard: Leaderboard) -> str | None:
 
 
 def _no_better_than_nothing(leaderboard: Leaderboard) -> str | None:
-    """The network cannot be told from one answer for every row: by its test score where there is one, else by its search score."""
+    """The network is no better than one answer for every row: by its test score where there is one, else by its search score."""
     nothing, test = doing_nothing(leaderboard), test_result(leaderboard)
     if nothing is None or not leaderboard.ranked:
         return None

@@ -45,5 +45,5 @@ class Clock:
         return max(0.0, seconds - self._lost[max(0, place)]) if self._lost else seconds
 
     def ended(self, record: TrialRecord) -> float | None:
-        """Return the seconds at work until a trial had ended, or None where its start is not known."""
+        """Return the seconds at work until a trial had ended, or None where its start is not recorded."""
         return None if record.started_at is None else self(record.started_at) + (record.seconds or 0.0)

@@ -1,4 +1,4 @@
-"""Several sweeps side by side: what each found, what it spent, and in what their specs differ.
+"""Several sweeps side by side: what each reached, what it spent, and in what their specs differ.
 
 A view of leaderboards, like every report. Owns what is compared and when a comparison would mislead: sweeps of different metrics are refused, and
 whatever makes scores less than comparable is said. Must not choose a best sweep: that would be one more choice by luck.

@@ -36,7 +36,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Importances:
-    """What the forest found.
+    """What the forest says.
 
     Attributes:
         standings: number of each trial that took part -> share of the others that it beats at equal epochs.

@@ -46,7 +46,7 @@ def mapping(values: Schema, description: str) -> Schema:
 
 
 def table(description: str, properties: dict[str, Schema], *, needs: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object with known keys.
+    """Return the schema of an object with these keys.
 
     Args:
         description: what it is.

@@ -12,7 +12,7 @@ from tuner.report.markup import Markup, element, join
 from tuner.report.numbers import count, number, percent, setting
 
 MOST_POINTS = 2000
-# Lines that can be told apart by colour.
+# As many lines as differ by colour.
 MOST_LABELS = 5
 # Classes whose sizes differ by less than this factor are about as large.
 EVEN = 1.2

@@ -82,7 +82,7 @@ def _known(warm_start: Mapping[str, Any] | None) -> str:
 
 
 def _earlier(finals: Sequence[Mapping[str, Any]]) -> Markup | None:
-    """Return what earlier winners had on the test split, before an extension of the search found another one."""
+    """Return what earlier winners had on the test split, before an extension of the search led to another one."""
     if not finals:
         return None
     metrics = list(finals[0].get("mean") or {})

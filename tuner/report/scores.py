@@ -32,7 +32,7 @@ def plain(metric: str) -> str:
 
 
 def doing_nothing(leaderboard: Leaderboard) -> dict[str, Any] | None:
-    """Return what one answer for every row scores, on validation and on test data, or None where that is not known.
+    """Return what one answer for every row scores, on validation and on test data, or None where nothing was recorded.
 
     The loss of a builder's own is its own business, and may be no cross-entropy at all: nothing stands beside it.
     """
@@ -64,7 +64,7 @@ def on_new_rows(leaderboard: Leaderboard, entry: Mapping[str, Any]) -> tuple[flo
         entry: of `confirmed`.
 
     Returns:
-        The ends, None where they are not known; and `seeds`, or `seeds and 359 validation rows`.
+        The ends, None where there are none; and `seeds`, or `seeds and 359 validation rows`.
     """
     low, high, mean = entry.get("low"), entry.get("high"), entry["mean"]
     if low is None or high is None:
@@ -99,7 +99,7 @@ def full_epochs(leaderboard: Leaderboard) -> int | None:
 
 
 def epochs_saved(leaderboard: Leaderboard) -> int | None:
-    """Return the epochs that the scheduler's stops left untrained, or None where a full training's length is not known."""
+    """Return the epochs that the scheduler's stops left untrained, or None where a full training has no set length."""
     full = full_epochs(leaderboard)
     if full is None:
         return None
@@ -126,7 +126,7 @@ def test_result(leaderboard: Leaderboard) -> dict[str, Any] | None:
 
 
 def interval(final: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
-    """Return the interval of the saved model's test score: as evaluated, else Wilson's where the metric is an accuracy and its counts are known.
+    """Return the interval of the saved model's test score: as evaluated, else Wilson's where the metric is an accuracy and its counts are recorded.
 
     Args:
         final: the fact of that name.

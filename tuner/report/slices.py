@@ -22,7 +22,7 @@ PERCENTILE = "rank in percent: 100 beats all trials"
 
 
 def slices(leaderboard: Leaderboard, importances: Importances) -> list[Markup]:
-    """Return one figure for each of the hyperparameters that mattered most; none where it is not known which.
+    """Return one figure for each of the hyperparameters that mattered most; none where nothing says which.
 
     Args:
         leaderboard: whose trials they are.

@@ -68,7 +68,7 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
         model, classes, dialect = folder / card["model"], card["classes"], dialect_in(told)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise no_card(folder / CARD) from error
-    x = read_for_prediction(str(source), features, dialect=dialect, target=tuple(told.get("target") or ()), told=_tell)
+    x = read_for_prediction(str(source), features, dialect=dialect, target=tuple(told.get("target") or ()), warn=_tell)
     answers, kind = _answers(model, config, scaling, x)
     table = table_of(answers, kind, classes)
     if target is None:
@@ -120,7 +120,7 @@ def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: byt
 
 def _rows(x: Any, features: Features | Inputs, dataset: Mapping[str, Any]) -> Structure:
     """Return rows as a network's inputs are stored, not yet scaled."""
-    asked: dict[str, Any] = {"target": tuple(dataset.get("target") or ()), "told": _tell}
+    asked: dict[str, Any] = {"target": tuple(dataset.get("target") or ()), "warn": _tell}
     if isinstance(x, str | Path):
         return read_for_prediction(str(x), features, dialect=dialect_in(dict(dataset)), **asked)
     if features.columns:

@@ -8,7 +8,7 @@ from search_spaces.errors import SearchSpaceError
 
 
 def styled(values: dict[str, Any], search_path: Sequence[str]) -> dict[str, Any]:
-    """Return a spec's values with `space.define_by_run` set where the source of its builder says so; mistakes in it are told by whoever checks it.
+    """Return a spec's values with `space.define_by_run` set where the source of its builder says so; whoever checks it reports the mistakes in it.
 
     Args:
         values: as a file holds them.

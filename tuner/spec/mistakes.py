@@ -29,7 +29,7 @@ _EXPECTED = {
 }
 
 
-def one_line(error: ValidationError, model: type[BaseModel]) -> str:
+def first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
     """Put the first mistake into one line; mistakes of one key (the branches of a union) count as one.
 
     Args:

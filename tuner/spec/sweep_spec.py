@@ -27,7 +27,7 @@ from tuner.search.first_trials import points_of
 from tuner.search.rules.named import SchedulerSection
 from tuner.search.samplers.named import SearchSection
 from tuner.spec.builder_style import styled
-from tuner.spec.mistakes import one_line, shown
+from tuner.spec.mistakes import first_mistake, shown
 from tuner.spec.overrides import override
 from tuner.study import storage
 from tuner.study.directions import direction_of
@@ -208,11 +208,11 @@ class SweepSpec(BaseModel):
         """Who builds the networks, as `module:function`."""
         return self.space.builder or SPACES[self.space.name or "mlp"].builder
 
-    def search_space(self, found: SearchSpace | None = None) -> SearchSpace:
+    def search_space(self, asked_for: SearchSpace | None = None) -> SearchSpace:
         """Return the space that `[space]` describes.
 
         Args:
-            found: what running the builder has shown, for one that asks for its hyperparameters itself.
+            asked_for: what running the builder has shown, for one that asks for its hyperparameters itself.
 
         Raises:
             SpecError: a hyperparameter is unknown, or its range impossible.
@@ -224,9 +224,9 @@ class SweepSpec(BaseModel):
                     raise SearchSpaceError(f"name: got {self.space.name!r} beside a builder; expected one of the two")
                 if not self.space.define_by_run:
                     return space_of(self.space.builder, narrowed)
-                if found is None:
-                    raise SearchSpaceError(f"builder: {self.space.builder} asks for its hyperparameters itself; its space is known once it has been run")
-                return found.narrow(narrowed)
+                if asked_for is None:
+                    raise SearchSpaceError(f"builder: {self.space.builder} asks for its hyperparameters itself; its space shows once it has been run")
+                return asked_for.narrow(narrowed)
             name = self.space.name or "mlp"
             if name not in SPACES:
                 raise SearchSpaceError(f"name: unknown space {name!r}; {nearest(name, SPACES)}")
@@ -308,7 +308,7 @@ def check(values: dict[str, Any]) -> SweepSpec:
     try:
         spec = SweepSpec.model_validate(values)
     except ValidationError as error:
-        raise SpecError(one_line(error, SweepSpec)) from None
+        raise SpecError(first_mistake(error, SweepSpec)) from None
     spec = _fitted(spec)
     _check_between(spec)
     if not spec.space.define_by_run:
@@ -319,7 +319,7 @@ def check(values: dict[str, Any]) -> SweepSpec:
 
 
 def check_space(spec: SweepSpec, space: SearchSpace) -> None:
-    """Check what a spec asks of its space: at once, or when the space has been found.
+    """Check what a spec asks of its space: at once, or once the builder has shown its space.
 
     Args:
         spec: checked.

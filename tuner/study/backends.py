@@ -68,7 +68,7 @@ def forget_unbegun(folder: str | Path, is_other: Callable[[Mapping[str, Any]], b
 
     Args:
         folder: of the sweep.
-        is_other: told the facts of the sweep, says whether it is to be begun otherwise.
+        is_other: given the facts of the sweep, says whether it is to be begun otherwise.
     """
     try:
         location = _location(folder)
@@ -100,7 +100,7 @@ def _location(folder: str | Path) -> str:
         return str(folder)
     if not place.exists():
         raise SweepError(f"{folder}: no sweep there ({JOURNAL} is missing); expected the folder of a sweep that `tuner run` has begun")
-    with _told(str(place), "expected a study with read permission", "; restore it from a copy"):
+    with _explained(str(place), "expected a study with read permission", "; restore it from a copy"):
         return str(json.loads(place.read_text(encoding="utf-8"))["url"])
 
 
@@ -135,17 +135,17 @@ def _is_database(location: str | Path) -> bool:
 def _place(location: str | Path, expected: str, remedy: str) -> Iterator[str]:
     """Tell in one line why the study at a location cannot be opened; the context is what the place is called."""
     if not _is_database(location):
-        with _told(str(Path(location) / JOURNAL), expected, remedy) as place:
+        with _explained(str(Path(location) / JOURNAL), expected, remedy) as place:
             yield place
         return
     from tuner.study import database  # with SQLAlchemy, for which no other sweep has to wait
 
-    with database.told(str(location)) as place, _told(place, expected, remedy):
+    with database.explained(str(location)) as place, _explained(place, expected, remedy):
         yield place
 
 
 @contextmanager
-def _told(place: str, expected: str, remedy: str) -> Iterator[str]:
+def _explained(place: str, expected: str, remedy: str) -> Iterator[str]:
     """Tell in one line why what is stored at a place is no study."""
     try:
         yield place

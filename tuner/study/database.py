@@ -139,7 +139,7 @@ def check(url: str) -> None:
 
 
 @contextmanager
-def told(url: str) -> Iterator[str]:
+def explained(url: str) -> Iterator[str]:
     """Tell in one line why a study in a database cannot be opened; the context is what the database is called.
 
     Raises:

@@ -49,7 +49,7 @@ class Eta:
         self._accounts = accounts
         self._view = view
         self._asked = {"spec": specs.to_json(spec), "slots": slots, "pool_share": pool_share, "networks": networks}
-        self._asked["found"] = accounts.study.facts.get(FOUND)
+        self._asked["space"] = accounts.study.facts.get(FOUND)
         self._asked["objective"] = asdict(accounts.study.objective)
         self._process: subprocess.Popen[str] | None = None
         self._made: dict[str, Any] = accounts.study.facts.get("forecast") or {}
@@ -131,7 +131,7 @@ def _forecast(asked: Mapping[str, Any]) -> dict[str, Any]:
     spec = specs.check(asked["spec"])
     sweep = CostInputs.of(
         spec,
-        spec.search_space(described_space(asked["found"]) if asked["found"] else None),
+        spec.search_space(described_space(asked["space"]) if asked["space"] else None),
         Objective(**asked["objective"]),
         slots=asked["slots"],
         pool_share=asked["pool_share"],

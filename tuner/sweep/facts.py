@@ -105,10 +105,10 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
 def record_place(study: Study, hardware: str, slots: int, allotment: Allotment) -> None:
     """Write down what the sweep runs on, and each change of it where it goes on elsewhere; and what all trials together hold of it."""
     study.set_fact("held", {"cpus": slots * allotment.usual.cpus, "gpus": slots * allotment.usual.gpus})
-    told = f"{hardware}; {slots} trial{'s' * (slots != 1)} at a time, {allotment} each"
+    place = f"{hardware}; {slots} trial{'s' * (slots != 1)} at a time, {allotment} each"
     before = study.facts.get("hardware")
-    if before is None or not before.endswith(told):
-        study.set_fact("hardware", told if before is None else f"{before}; then {told}")
+    if before is None or not before.endswith(place):
+        study.set_fact("hardware", place if before is None else f"{before}; then {place}")
 
 
 def record_ways(study: Study) -> None:

@@ -213,7 +213,7 @@ def _fit(spec: specs.SweepSpec, cluster: targets.Cluster, lock: Lock, view: View
     lock.note(scratch=cluster.scratch)
     for warning in cluster.warnings:
         view.note(warning)
-    allotment, capacity = waiting.place(spec.resources, spec.cluster.patience_s, told=view.note, interrupted=interrupted)
+    allotment, capacity = waiting.place(spec.resources, spec.cluster.patience_s, tell=view.note, interrupted=interrupted)
     slots = min(allotment.fits(capacity), spec.search.max_concurrent or ANY)
     for resources in allotment.every:
         check_share(resources.gpus)
@@ -295,6 +295,7 @@ def _search(sweep: _Sweep, slots: int) -> None:
     usual, rest = sweep.workers.allotment.usual, (spec.search.trials or ANY) - len(study.trials("complete", "pruned", "failed"))
     grows = spec.cluster.target == "address"
     most = min(rest, spec.search.max_concurrent or ANY) if grows else 0
+
     def learn_from(larger: SearchSpace) -> None:
         study.optuna.sampler = build_sampler(spec.search, larger, study=study, max_epochs=max_epochs, seed=spec.seed)
 

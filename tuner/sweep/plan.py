@@ -85,7 +85,7 @@ def make_plan(
     began = time.monotonic()
     # As a sweep does: TensorFlow is loaded on this machine while Ray starts.
     with starting.ahead() if spec.cluster.target == "local" else nullcontext(), targets.connect(spec.cluster) as cluster:
-        allotment, capacity = waiting.place(spec.resources, spec.cluster.patience_s, told=view.note, interrupted=interrupted)
+        allotment, capacity = waiting.place(spec.resources, spec.cluster.patience_s, tell=view.note, interrupted=interrupted)
         slots = min(allotment.fits(capacity), spec.search.max_concurrent or 10**6)
         for each in allotment.every:
             check_share(each.gpus)

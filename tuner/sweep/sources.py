@@ -1,6 +1,6 @@
 """The source files of a user's own builder: which they are, and the copy of them in a sweep's folder that says what its trials were built by.
 
-Owns what belongs to a builder (its module, and what that imports from the same folder) and how a difference is told. Nothing of it is run here.
+Owns what belongs to a builder (its module, and what that imports from the same folder) and how a difference is worded. Nothing of it is run here.
 """
 
 import ast
@@ -48,7 +48,7 @@ def modules(name: str, root: Path) -> list[Path]:
     Raises:
         SpecError: one of them is no Python.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     waiting = [name]
     seen = set()
     while waiting:
@@ -60,10 +60,10 @@ def modules(name: str, root: Path) -> list[Path]:
         for length in range(1, len(parts) + 1):
             stem = root.joinpath(*parts[:length])
             for path in (stem / "__init__.py", stem.with_suffix(".py")):
-                if path.is_file() and path not in found and path.resolve().is_relative_to(root.resolve()):
-                    found[path] = None
+                if path.is_file() and path not in files and path.resolve().is_relative_to(root.resolve()):
+                    files[path] = None
                     waiting += _imports(path, ".".join(parts[:length] if path.name == "__init__.py" else parts[: length - 1]))
-    return list(found)
+    return list(files)
 
 
 def record(study: Study, folder: Path, files: Mapping[str, str]) -> None:

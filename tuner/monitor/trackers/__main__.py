@@ -13,8 +13,8 @@ from tuner.monitor.trackers.tracker import Sweep, Tracker
 def feed(tracker: Tracker, lines: Iterable[str]) -> None:
     """Tell a tracker what the lines say."""
     for line in lines:
-        what, *told = json.loads(line)
-        getattr(tracker, what)(*told)
+        what, *arguments = json.loads(line)
+        getattr(tracker, what)(*arguments)
     tracker.close()
 
 

@@ -1,6 +1,6 @@
 """Tells trackers what a sweep does, from the driver: reads the study now and then, and writes what is new to one process per tracker.
 
-The driver never waits for a tracker while trials run: lines go through a thread and an unbounded queue. A tracker that fails is told once and dropped.
+The driver never waits for a tracker while trials run: lines go through a thread and an unbounded queue. A tracker that fails is reported once and dropped.
 Must not know any tracker.
 """
 
@@ -40,7 +40,7 @@ def following(names: Sequence[str], study: Study, *, folder: Path, began: float,
         study: the sweep's.
         folder: of the sweep.
         began: when the sweep began, in seconds since 1970.
-        view: is told of a tracker that is dropped.
+        view: shows which tracker is dropped.
     """
     followed = Following(names, study, folder=folder, began=began, view=view)
     try:
@@ -56,7 +56,7 @@ class Following:
         self._study = study
         self._began = began
         self._view = view
-        self._told: dict[int, int] = {}  # trial -> the last epoch that was told
+        self._sent_epochs: dict[int, int] = {}  # trial -> its last epoch that was handed on
         self._ended: set[int] = set()
         self._final: Any = None
         self._looked_at = -LOOK_EVERY_S
@@ -107,28 +107,28 @@ class Following:
     def _tell(self, trial: FrozenTrial) -> None:
         facts, number = trial.user_attrs, trial.number
         at = self._began + facts["started_at"] if "started_at" in facts else time.time()
-        if number not in self._told:
+        if number not in self._sent_epochs:
             if not trial.intermediate_values and STATES[trial.state] == "waiting":
                 return
-            self._told[number] = 0
-            known = {name: facts[name] for name in ("seed", "source", "baseline") if facts.get(name) is not None}
-            self._say("trial", number, facts.get("baseline") or f"trial {number}", facts["configuration"], known, at)
+            self._sent_epochs[number] = 0
+            origin = {name: facts[name] for name in ("seed", "source", "baseline") if facts.get(name) is not None}
+            self._say("trial", number, facts.get("baseline") or f"trial {number}", facts["configuration"], origin, at)
         for epoch in sorted(int(name[6:]) for name in facts if name.startswith("epoch_") and name[6:].isdecimal()):
             report = facts[f"epoch_{epoch}"]
             at += report.get("seconds") or 0.0
-            if epoch > self._told[number]:
-                self._told[number] = epoch
+            if epoch > self._sent_epochs[number]:
+                self._sent_epochs[number] = epoch
                 self._say("epoch", number, epoch, {name: value for name, value in report.items() if value is not None}, at)
         if (state := STATES[trial.state]) in ENDED:
             self._ended.add(number)
             history = trial.intermediate_values
             best = self._study.objective.best_epoch(history) if history else None
-            known = {"score": history[best] if best else None, "best_epoch": best, "epochs": self._told[number], "parameters": facts.get("parameters")}
-            known["cause"] = (facts.get("cause") or {}).get("message")
-            self._say("end", number, state, {name: value for name, value in known.items() if value is not None}, at)
+            outcome = {"score": history[best] if best else None, "best_epoch": best, "epochs": self._sent_epochs[number], "parameters": facts.get("parameters")}
+            outcome["cause"] = (facts.get("cause") or {}).get("message")
+            self._say("end", number, state, {name: value for name, value in outcome.items() if value is not None}, at)
 
-    def _say(self, what: str, *told: Any) -> None:
-        line = json.dumps([what, *told])
+    def _say(self, what: str, *arguments: Any) -> None:
+        line = json.dumps([what, *arguments])
         for feed in self._feeds:
             feed.put(line)
 

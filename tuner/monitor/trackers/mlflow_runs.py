@@ -28,17 +28,17 @@ class MlflowRuns:
     """The runs of one sweep."""
 
     def __init__(self, sweep: Sweep) -> None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is away is to be told while the sweep runs
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is away must show while the sweep runs
         from mlflow import MlflowClient
 
         self._sweep = sweep
         address = os.environ.get("MLFLOW_TRACKING_URI")
         self._client = MlflowClient(tracking_uri=address or f"sqlite:///{sweep.folder}/mlflow.db")
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", sweep.name)
-        found = self._client.get_experiment_by_name(name)
+        experiment = self._client.get_experiment_by_name(name)
         place = None if address else f"file://{sweep.folder}/mlflow"
-        self._experiment = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
-        self._runs = self._known()
+        self._experiment = experiment.experiment_id if experiment else self._client.create_experiment(name, artifact_location=place)
+        self._runs = self._earlier_runs()
         # The sweep itself stands among its trials as None.
         self._whole = self._runs.get(None) or self._create(None, sweep.name, None)
         self._client.update_run(self._whole.id, status="RUNNING")
@@ -81,12 +81,12 @@ class MlflowRuns:
 
     def final(self, trial: int, epochs: int, configuration: Mapping[str, Any], metrics: Mapping[str, float], at: float) -> None:
         """See `Tracker`."""
-        known = self._client.get_run(self._whole.id).data
-        told = {"tuner.winner": str(trial), "tuner.winner_epochs": str(epochs)}
-        if not told.items() <= known.tags.items():
+        recorded = self._client.get_run(self._whole.id).data
+        winner = {"tuner.winner": str(trial), "tuner.winner_epochs": str(epochs)}
+        if not winner.items() <= recorded.tags.items():
             self._log(self._whole, metrics, 0, at)
             # Tags, not parameters, which MLflow never changes: an extended sweep may have another winner.
-            for name, value in (told | {f"tuner.winner.{_key(name)}": str(value) for name, value in configuration.items()}).items():
+            for name, value in (winner | {f"tuner.winner.{_key(name)}": str(value) for name, value in configuration.items()}).items():
                 self._client.set_tag(self._whole.id, name, value[:PARAM_LENGTH])
         self._whole.ended = True
 
@@ -104,18 +104,18 @@ class MlflowRuns:
         else:
             self._client.update_run(self._whole.id, status="SCHEDULED")
 
-    def _known(self) -> dict[int | None, _Run]:
+    def _earlier_runs(self) -> dict[int | None, _Run]:
         """Return the runs that an earlier part of this sweep has left there."""
-        found: dict[int | None, _Run] = {}
+        runs: dict[int | None, _Run] = {}
         token = None
         while True:
             page = self._client.search_runs([self._experiment], f"tags.`{SWEEP}` = '{self._sweep.key}'", page_token=token)
             for run in page:
                 number = run.data.tags.get(TRIAL)
-                found[None if number is None else int(number)] = _Run(run.info.run_id, ended=number is not None and STATE in run.data.tags)
+                runs[None if number is None else int(number)] = _Run(run.info.run_id, ended=number is not None and STATE in run.data.tags)
             token = page.token
             if not token:
-                return found
+                return runs
 
     def _create(self, number: int | None, name: str, at: float | None) -> _Run:
         tags = {SWEEP: self._sweep.key}

@@ -112,9 +112,9 @@ class TensorboardFiles:
 
         started = SessionStartInfo(group_name=name, start_time_secs=at)
         for key, value in configuration.items():
-            told = self._as_hparam(key, value)
-            field = "bool_value" if isinstance(told, bool) else "string_value" if isinstance(told, str) else "number_value"
-            setattr(started.hparams[key], field, told)
+            converted = self._as_hparam(key, value)
+            field = "bool_value" if isinstance(converted, bool) else "string_value" if isinstance(converted, str) else "number_value"
+            setattr(started.hparams[key], field, converted)
         self._plugin(events, "session_start_info", started, at)
 
     def _stop(self, events: _Events, well: bool, at: float) -> None:

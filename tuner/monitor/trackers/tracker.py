@@ -1,6 +1,6 @@
-"""What every tracker can be told, and of what. Runs in the tracker's own process.
+"""What every tracker takes in, and of what sweep. Runs in the tracker's own process.
 
-The study is told anew from its beginning whenever a sweep goes on, so a tracker must know what it already has: telling it twice changes nothing.
+The study is handed on anew from its beginning whenever a sweep goes on, so a tracker must know what it already has: telling it twice changes nothing.
 """
 
 from collections.abc import Mapping
@@ -33,13 +33,13 @@ class Tracker(Protocol):
     """Takes what happens, in the order in which it happened. `at` is in seconds since 1970."""
 
     def trial(self, number: int, name: str, configuration: Mapping[str, Any], facts: Mapping[str, Any], at: float) -> None:
-        """A trial has begun. `facts`: `seed`, and `source` or `baseline` where known."""
+        """A trial has begun. `facts`: `seed`, and `source` or `baseline` where there is one."""
 
     def epoch(self, number: int, epoch: int, metrics: Mapping[str, float], at: float) -> None:
         """A trial has trained an epoch, counted from 1."""
 
     def end(self, number: int, state: str, facts: Mapping[str, Any], at: float) -> None:
-        """A trial is `complete`, `pruned` or `failed`. `facts`: `score`, `best_epoch`, `epochs`, `parameters` and `cause`, those that are known."""
+        """A trial is `complete`, `pruned` or `failed`. `facts`: `score`, `best_epoch`, `epochs`, `parameters` and `cause`, those that there are."""
 
     def final(self, trial: int, epochs: int, configuration: Mapping[str, Any], metrics: Mapping[str, float], at: float) -> None:
         """The winner, retrained, was scored on the test split: the mean of each metric, and `<metric>_spread`."""

@@ -33,14 +33,14 @@ class WandbRuns:
 
     def end(self, number: int, state: str, facts: Mapping[str, Any], at: float) -> None:
         """See `Tracker`."""
-        name, configuration, known = self._begun.pop(number)
+        name, configuration, first_facts = self._begun.pop(number)
         reports = self._epochs.pop(number)
-        self._write(str(number), name, "trial", {**configuration, **known}, reports, {"state": state, **facts}, failed=state == "failed")
+        self._write(str(number), name, "trial", {**configuration, **first_facts}, reports, {"state": state, **facts}, failed=state == "failed")
 
     def final(self, trial: int, epochs: int, configuration: Mapping[str, Any], metrics: Mapping[str, float], at: float) -> None:
         """See `Tracker`."""
-        known = {**configuration, "trial": trial, "epochs": epochs}
-        self._write(f"final-{trial}-{epochs}", f"final: trial {trial}", "final", known, [], dict(metrics))
+        config = {**configuration, "trial": trial, "epochs": epochs}
+        self._write(f"final-{trial}-{epochs}", f"final: trial {trial}", "final", config, [], dict(metrics))
 
     def over(self) -> None:
         """See `Tracker`. Runs of trials say nothing of it."""
