@@ -10,7 +10,7 @@ import numpy as np
 
 from search_spaces.answers import last_operation
 from search_spaces.errors import SearchSpaceError
-from search_spaces.metrics import RELATIVE_LOSSES, known_loss, metric_of
+from search_spaces.metrics import RELATIVE_LOSSES, loss_key, metric_of, usual
 from search_spaces.problem import ArraySpec, Problem
 
 # Keras's own losses that want a column for each class, by their names without case and underscores.
@@ -18,8 +18,6 @@ _OF_COLUMNS = {
     "categoricalcrossentropy", "categoricalfocalcrossentropy", "categoricalhinge", "kldivergence", "kullbackleiblerdivergence", "kld", "cosinesimilarity",
     "binarycrossentropy", "bce", "binaryfocalcrossentropy", "meansquarederror", "mse", "meanabsoluteerror", "mae",
 }  # fmt: skip
-
-_USUAL_METRICS = {"classification": ("accuracy",), "multilabel": ("binary_accuracy",), "regression": ("mae",)}
 
 
 def loss_of(model: Any, problem: Problem, *, named: str | None, outputs: Any, units: bool) -> Any:
@@ -38,8 +36,8 @@ def loss_of(model: Any, problem: Problem, *, named: str | None, outputs: Any, un
     if problem.task == "custom" or not isinstance(problem.targets, ArraySpec):
         if named is None:
             raise SearchSpaceError("the model is not compiled; expected a builder that compiles it, as it alone knows what is learnt; or training.loss")
-        return known_loss(named)
-    key = known_loss(named, problem.task) if named is not None else "mean_squared_error" if problem.task == "regression" else "crossentropy"
+        return loss_key(named)
+    key = loss_key(named, problem.task) if named is not None else "mean_squared_error" if problem.task == "regression" else "crossentropy"
     if problem.task == "regression":
         return _in_units(key, problem.spread) if units and key in RELATIVE_LOSSES else key
     return _of_classes(key, problem, width=_last_length(outputs) or problem.outputs, logits=_gives_logits(model, outputs))
@@ -52,7 +50,7 @@ def metrics_of(problem: Problem, named: Sequence[str] | None) -> list[Any]:
         problem: what is judged.
         named: by the spec; None: those of the task.
     """
-    return [metric_of(name, problem) for name in (_USUAL_METRICS.get(problem.task, ()) if named is None else named)]
+    return [metric_of(name, problem) for name in (usual(problem.task) if named is None else named)]
 
 
 def give_columns(model: Any, problem: Problem, outputs: Any) -> None:

@@ -66,6 +66,8 @@ _SHORT = {
     "mape": "mean_absolute_percentage_error",
     "msle": "mean_squared_logarithmic_error",
 }
+# What a network is judged by where nobody says.
+_USUAL = {_CLASSES: ("accuracy",), _LABELS: ("binary_accuracy",), _NUMBERS: ("mae",)}
 # What each loss is a loss of. Those of numbers that do not depend on the targets' unit alone are learnt in units of their spread, as the default is.
 LOSSES: dict[str, tuple[str, ...]] = {
     "crossentropy": (_CLASSES, _LABELS),
@@ -92,7 +94,7 @@ _OF_PROBABILITIES = ("BinaryAccuracy", "BinaryCrossentropy")
 _OF_NUMBERS = ("R2Score", "PearsonCorrelation", "ConcordanceCorrelation")
 
 
-def known(name: str, task: str | None = None) -> str:
+def metric_key(name: str, task: str | None = None) -> str:
     """Return the key of a metric in `METRICS`, however it is written: `AUC`, `auc`, `mse`, `RootMeanSquaredError`.
 
     Args:
@@ -105,7 +107,7 @@ def known(name: str, task: str | None = None) -> str:
     return _found(name, {key: metric.tasks for key, metric in METRICS.items()}, task, "metric")
 
 
-def known_loss(name: str, task: str | None = None) -> str:
+def loss_key(name: str, task: str | None = None) -> str:
     """Return the key of a loss in `LOSSES`.
 
     Args:
@@ -118,16 +120,25 @@ def known_loss(name: str, task: str | None = None) -> str:
     return _found(name, LOSSES, task, "loss")
 
 
+def usual(task: str) -> tuple[str, ...]:
+    """Return the metrics of a network whose builder and spec name none.
+
+    Args:
+        task: one of `search_spaces.problem.TASKS`.
+    """
+    return _USUAL.get(task, ())
+
+
 def metric_of(name: str, problem: Problem) -> Any:
     """Return the metric that a name stands for, as `compile` takes it; in the reports it stands under the name as written.
 
     Args:
-        name: see `known`.
+        name: see `metric_key`.
         problem: what is judged.
     """
     import keras
 
-    key = known(name, problem.task)
+    key = metric_key(name, problem.task)
     if key == "accuracy":
         return name if name in ("accuracy", "acc") else _accuracy(name, problem)
     row = METRICS[key]

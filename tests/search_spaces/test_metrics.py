@@ -8,7 +8,7 @@ from sklearn import metrics as sklearn
 
 from search_spaces.answers import Meaning
 from search_spaces.errors import SearchSpaceError
-from search_spaces.metrics import LOSSES, METRICS, known, known_loss, metric_of, suit
+from search_spaces.metrics import LOSSES, METRICS, loss_key, metric_key, metric_of, suit
 from search_spaces.problem import ArraySpec, Problem
 
 TWO = Problem("classification", (3,), 2, steps_per_epoch=1, epochs=1)
@@ -126,16 +126,16 @@ def test_the_tables_name_what_keras_has(keras: Any) -> None:
     ("name", "key"), [("AUC", "auc"), ("F1Score", "f1_score"), ("acc", "accuracy"), ("mse", "mean_squared_error"), ("CosineSimilarity", "cosine_similarity")]
 )
 def test_names_are_keras_own_however_they_are_written(name: str, key: str) -> None:
-    assert known(name) == key
+    assert metric_key(name) == key
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: known("prescision"), "unknown metric 'prescision'; did you mean 'precision'?"),
-        (lambda: known("auc", "regression"), "metric 'auc' is none of the task regression; expected one of mean_absolute_error, "),
-        (lambda: known_loss("huberr"), "unknown loss 'huberr'; did you mean 'huber'?"),
-        (lambda: known_loss("huber", "classification"), "loss 'huber' is none of the task classification; expected one of crossentropy, "),
+        (lambda: metric_key("prescision"), "unknown metric 'prescision'; did you mean 'precision'?"),
+        (lambda: metric_key("auc", "regression"), "metric 'auc' is none of the task regression; expected one of mean_absolute_error, "),
+        (lambda: loss_key("huberr"), "unknown loss 'huberr'; did you mean 'huber'?"),
+        (lambda: loss_key("huber", "classification"), "loss 'huber' is none of the task classification; expected one of crossentropy, "),
     ],
 )
 def test_unknown_and_unfitting_names_are_refused(call: Any, message: str) -> None:

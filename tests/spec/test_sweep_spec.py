@@ -160,3 +160,28 @@ def test_a_budget_below_the_usual_training_makes_trainings_shorter() -> None:
     assert specs.check(specs.to_json(spec)) == spec  # as it is recorded
     with pytest.raises(SpecError, match=r"search\.epochs: got 7; expected at least training\.max_epochs \(20\)"):
         specs.check({"name": "s", "search": {"epochs": 7}, "training": {"max_epochs": 20}})
+
+
+def test_metrics_named_in_the_spec_may_be_the_objective_and_their_direction_follows_from_their_class() -> None:
+    named = {"name": "s", "training": {"metrics": ["auc_pr", "MeanSquaredError"]}}
+    assert specs.check({**named, "objective": {"metric": "val_auc_pr"}}).objective_for("classification").mode == "max"
+    assert specs.check({**named, "objective": {"metric": "val_MeanSquaredError"}}).objective_for("regression").mode == "min"
+    with pytest.raises(SpecError, match=r"^objective\.mode: missing; expected 'max' or 'min': 'val_auc_pr' is none of Keras's own"):
+        specs.check({"name": "s", "objective": {"metric": "val_auc_pr"}})
+
+
+@pytest.mark.parametrize(
+    ("training", "objective", "task", "line"),
+    [
+        ({"metrics": ["acuracy"]}, {}, None, r"training\.metrics: unknown metric 'acuracy'; did you mean 'accuracy'\?"),
+        ({"metrics": ["mse", "mean_squared_error"]}, {}, None, r"training\.metrics: 'mse' stands there twice; expected each metric once"),
+        ({"loss": "hubert"}, {}, None, r"training\.loss: unknown loss 'hubert'; did you mean 'huber'\?"),
+        ({"metrics": ["auc"]}, {}, "regression", r"training\.metrics: metric 'auc' is none of the task regression"),
+        ({"loss": "huber"}, {}, "classification", r"training\.loss: loss 'huber' is none of the task classification"),
+        ({}, {"metric": "val_recall"}, "classification", r'got "val_recall", which no epoch will report; .*training\.metrics = \["recall"\] reports it'),
+        ({}, {"metric": "val_acuracy", "mode": "max"}, "classification", r"which no epoch will report; did you mean 'val_accuracy'\?$"),
+    ],
+)
+def test_metric_or_loss_that_will_not_be_there_is_refused(training: dict, objective: dict, task: str | None, line: str) -> None:
+    with pytest.raises(SpecError, match=line):
+        specs.check_reports(specs.check({"name": "s", "training": training, "objective": objective}), task or "classification")

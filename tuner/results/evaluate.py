@@ -7,7 +7,6 @@ the saved model is the one of the first seed, not of the luckiest.
 
 import contextlib
 import math
-import re
 import tempfile
 import threading
 import time
@@ -32,6 +31,7 @@ from tuner.study.seeds import seed_of
 from tuner.study.writing import write_whole
 from tuner.training.in_process import TrainingHere
 from tuner.training.process import ProcessDied, TrainingProcess
+from tuner.training.saved_model import weights_beside
 from tuner.training.trainer import TrainingConfig
 from tuner.training.trial import TrialContext, own_limits
 
@@ -59,7 +59,8 @@ class Retrained:
         job: what was asked for.
         seconds: training time.
         state: its checkpoint, file name -> bytes.
-        model: the saved model (a `.keras` file).
+        model: the saved model (a `.keras` file), or its weights (a `.weights.h5` file).
+        unsaved: why it is its weights alone; empty where it is the whole model.
         layers: what it consists of: name, type, shape, parameters.
         parameters: number of its weights.
     """
@@ -70,6 +71,12 @@ class Retrained:
     model: bytes
     layers: tuple[Mapping[str, Any], ...]
     parameters: int
+    unsaved: str = ""
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model's file."""
+        return weights_beside(Path(MODEL)).name if self.unsaved else MODEL
 
 
 @dataclass(frozen=True)
@@ -222,9 +229,11 @@ def final_seeds(seed: int, count: int) -> list[int]:
 
 
 def save_model(run: Retrained, folder: Path) -> Path:
-    """Write the model, whole or not at all."""
-    write_whole(folder / MODEL, run.model)
-    return folder / MODEL
+    """Write the model, whole or not at all; that of a winner before is gone."""
+    write_whole(folder / run.model_name, run.model)
+    for name in {MODEL, weights_beside(Path(MODEL)).name} - {run.model_name}:
+        (folder / name).unlink(missing_ok=True)
+    return folder / run.model_name
 
 
 # ---- on the workers
@@ -254,9 +263,10 @@ def _retrain(context: TrialContext, job: Job) -> Retrained:
         seconds = sum(report["seconds"] for report in _train(process, context, job.epochs))
         with tempfile.TemporaryDirectory(dir=context.scratch) as folder:
             process.save(Path(folder) / "state")
-            process.export(Path(folder) / MODEL)
+            unsaved = process.export(Path(folder) / MODEL)
             state = {file.name: file.read_bytes() for file in (Path(folder) / "state").iterdir()}
-            return Retrained(job, seconds, state, (Path(folder) / MODEL).read_bytes(), tuple(process.layers()), process.parameters)
+            model = weights_beside(Path(folder) / MODEL) if unsaved else Path(folder) / MODEL
+            return Retrained(job, seconds, state, model.read_bytes(), tuple(process.layers()), process.parameters, unsaved)
 
 
 def _test(context: TrialContext, job: Job, state: dict[str, bytes]) -> Score:
@@ -294,25 +304,19 @@ def _guarded(function: Callable, *arguments: Any) -> Any:
     """Call a worker's function, again where its process was lost; a training that failed comes back as the line that says why."""
     lost: list[str] = []
     while True:
-        details = ""
+        place = details = ""
         try:
             return function(*arguments)
         except TrialDiverged as diverged:
             return _Failed("diverged", f"diverged: {diverged}")
         except ProcessDied as died:
-            kind, message, details = died.kind, died.message, died.details
+            kind, message, place, details = died.kind, died.message, died.place, died.details
         except OSError as refused:
             kind, message = "storage", f"{refused.filename or 'a disk'}: {refused.strerror or refused}"
         if not failures.is_retried(kind, lost):
-            return _Failed(kind, f"{kind}: {message}{_place(details)}", details)
+            return _Failed(kind, f"{kind}: {message}{place}", details)
         lost.append(kind)
         time.sleep(failures.pause_s(len(lost)))
-
-
-def _place(details: str) -> str:
-    """Return where in the user's own code a traceback ends, ` (net.py, line 7)`; nothing where it says nothing of that."""
-    places = re.findall(r'^  File "([^"]+)", line (\d+)', details, flags=re.MULTILINE)
-    return f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
 
 
 def _succeeding(results: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:

@@ -12,7 +12,7 @@ from tuner.data import baseline
 from tuner.data.dataset import Dataset
 from tuner.data.structure import leaves, paths
 from tuner.results import figures, heads, intervals
-from tuner.results.evaluate import MODEL, Retrained, Score
+from tuner.results.evaluate import Retrained, Score
 from tuner.results.heads import Head
 
 MISTAKES_SHOWN = 24
@@ -40,7 +40,7 @@ def held_out_metrics(dataset: Dataset, x: np.ndarray, y: np.ndarray, runs: Seque
         "spread": {name: float(np.std(values[name], ddof=1)) if len(results) > 1 else None for name in names},
         "saved_seed": runs[0].job.config.seed,
         "saved": dict(results[0].metrics),
-        "model": MODEL,
+        "model": runs[0].model_name,
     }
     predictions = results[0].predictions
     if dataset.task == "classification" and y.ndim == 2:  # one-hot, or smoothed

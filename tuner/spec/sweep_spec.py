@@ -1,7 +1,7 @@
 """From sweep.toml to checked values: every name and number is checked here, before any process starts.
 
-Owns the top level of the spec, the sections that no single room owns, what must hold between sections, and how a mistake is put into one line.
-The sections themselves are declared in the rooms that use them. Must not start anything, read data or build a network.
+Owns the top level of the spec and what must hold between its sections, which are declared in the rooms that use them, or in sections.py.
+Must not start anything, read data or build a network.
 """
 
 import json
@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cluster.resources import ResourcesSection
 from cluster.targets import ClusterSection
 from search_spaces import network
 from search_spaces.errors import SearchSpaceError, nearest
+from search_spaces.metrics import METRICS, loss_key, metric_key, usual
 from search_spaces.space import SearchSpace, space_of
 from search_spaces.spaces import SPACES
 from tuner.data import functions
@@ -29,9 +30,10 @@ from tuner.search.samplers.named import SearchSection
 from tuner.spec.builder_style import styled
 from tuner.spec.mistakes import first_mistake, shown
 from tuner.spec.overrides import override
+from tuner.spec.sections import EvaluationSection, ObjectiveSection, SpaceSection, TrainingSection
 from tuner.study import storage
 from tuner.study.directions import direction_of
-from tuner.study.objective import Objective, unstated
+from tuner.study.objective import Objective
 from tuner.training.trainer import TrainingConfig, described
 
 # Folders, studies, jobs and pages are called by a sweep's name.
@@ -40,82 +42,6 @@ _NAME = re.compile(r"[^\W_](?:[\w .+,=()@&-]*)")
 EXAMPLE = Path(__file__).with_name("example.toml")
 # What trials tell of themselves besides their metrics, and what one may want to be small.
 SECOND = ("parameters",)
-
-
-class SpaceSection(BaseModel):
-    """`[space]`: what is searched. Every other key narrows a hyperparameter: a table is a range, a list a choice, a bare value fixed."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-    name: str | None = Field(None, description=f"A space that comes with Tuner: {', '.join(SPACES)}.")
-    builder: str | None = Field(None, description='Your own network instead: "my_module:build_model", beside the spec or among the installed packages.')
-    define_by_run: bool | None = Field(
-        None,
-        description="Whether the builder asks for its hyperparameters itself while it runs: build(hp) with KerasTuner's HyperParameters, or build(trial) with "
-        "Optuna's suggest. Its space is then found by running it; keys of this section narrow it. none: by the name of the builder's parameter.",
-    )
-
-
-class ObjectiveSection(BaseModel):
-    """`[objective]`: what trials are compared by."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    metric: str | None = Field(
-        None,
-        description="A metric of the epoch reports. none: val_accuracy for classification, val_loss for regression, where 1 is as good as always answering "
-        "with the mean.",
-    )
-    mode: Literal["max", "min"] | None = Field(None, description="Which direction is better. none: by the name of one of Keras's own metrics.")
-
-    @model_validator(mode="after")
-    def _comparable(self) -> "ObjectiveSection":
-        if self.metric is not None and self.mode is None and direction_of(self.metric) is None:
-            raise ValueError(unstated(self.metric))
-        return self
-
-
-class TrainingSection(BaseModel):
-    """`[training]`: how a trial trains."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    max_epochs: int = Field(20, ge=1, le=100_000, description="Epochs of a trial that is never stopped; learning-rate schedules span as many.")
-    deterministic: bool = Field(False, description="TensorFlow's deterministic operations: the same bits again for the same seed, 6-10 % slower on a CPU.")
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="Keras's dtype policy for the networks.")
-    epoch_timeout_s: float | None = Field(
-        None, gt=0, description="Seconds after which an epoch is hung and its process ended. none: 20 times the median epoch of the sweep, at least 60."
-    )
-
-    checkpoint_gb: float = Field(
-        20.0,
-        gt=0,
-        description="Disk for the states of trials, in GB. The 3 best and the trials that may go on keep theirs; where that is too much, those that rank worst "
-        "lose theirs first, and begin again if they are interrupted.",
-    )
-
-
-class EvaluationSection(BaseModel):
-    """`[evaluation]`: what happens to the best configuration after the search."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    seeds: int = Field(3, ge=1, le=100, description="How often the best is retrained, each time on a fresh seed, for the mean and spread of its test score.")
-    enabled: bool = Field(True, description="false: search only; the test split stays sealed.")
-    confirm: int = Field(
-        5,
-        ge=0,
-        le=100,
-        description="How many of the best are trained again on 2 to 5 fresh seeds each, on the training rows, before the winner is chosen by their "
-        "validation scores; of those within one standard error of the first, the smallest network wins. 0 or 1: the best of the search wins.",
-    )
-    confirm_budget: float = Field(
-        0.5,
-        gt=0,
-        le=100,
-        description="What confirming may cost at most, as a share of the epochs that the search trained. Where that is not 2 seeds for each of the best, "
-        "fewer are confirmed; where it is not 2 seeds for two of them, none is, and the sweep says so.",
-    )
 
 
 class SweepSpec(BaseModel):
@@ -201,6 +127,8 @@ class SweepSpec(BaseModel):
             classes=dataset.classes,
             targets=described(dataset.pool.y),
             names=dataset.names,
+            loss=self.training.loss,
+            metrics=None if self.training.metrics is None else tuple(self.training.metrics),
         )
 
     @property
@@ -237,7 +165,12 @@ class SweepSpec(BaseModel):
     def objective_for(self, task: str) -> Objective:
         """Return the objective for a task (`classification` or `regression`)."""
         default = "val_accuracy" if task == "classification" else "val_loss"
-        return Objective.of(self.objective.metric or default, self.objective.mode)
+        return Objective.of(self.objective.metric or default, self.objective.mode or self._mode())
+
+    def _mode(self) -> Literal["max", "min"] | None:
+        """Return the direction of the objective where it is a metric that `training.metrics` names: by its class in Keras, however it is written."""
+        metric = (self.objective.metric or "").removeprefix("val_")
+        return direction_of(METRICS[metric_key(metric)].keras_class) if metric in (self.training.metrics or ()) else None
 
     @property
     def sweep_folder(self) -> Path:
@@ -334,6 +267,41 @@ def check_space(spec: SweepSpec, space: SearchSpace) -> None:
         raise SpecError('search.sampler: "grid" needs a finite space; give every continuous hyperparameter a list of choices, or a range with a step')
 
 
+def check_reports(spec: SweepSpec, task: str) -> None:
+    """Check that the epochs of a sweep over a space of Tuner's own will report what it names: as soon as the data tell the task.
+
+    Args:
+        spec: checked.
+        task: of the data.
+
+    Raises:
+        SpecError: a metric or a loss is none of the task, or the objective is not reported.
+    """
+    section = spec.training
+    for key, names, check_name in (("metrics", section.metrics or (), metric_key), ("loss", [section.loss] if section.loss else (), loss_key)):
+        for name in names:
+            try:
+                check_name(name, task)
+            except SearchSpaceError as error:
+                raise SpecError(f"training.{key}: {error}") from error
+    metric = spec.objective.metric
+    if metric is None or spec.space.builder is not None:
+        return
+    names = ["loss", *(usual(task) if section.metrics is None else section.metrics)]
+    reported = [f"val_{name}" for name in names] + names
+    if metric not in reported:
+        hint = f'; training.metrics = ["{metric.removeprefix("val_")}"] reports it' if _is_metric(metric.removeprefix("val_"), task) else ""
+        raise SpecError(f"objective.metric: got {shown(metric)}, which no epoch will report; {nearest(metric, reported)}{hint}")
+
+
+def _is_metric(name: str, task: str) -> bool:
+    try:
+        metric_key(name, task)
+    except SearchSpaceError:
+        return False
+    return True
+
+
 def to_json(spec: SweepSpec) -> dict[str, Any]:
     """Return the spec as plain JSON values, every default written out."""
     return json.loads(spec.model_dump_json())
@@ -381,6 +349,8 @@ def _check_between(spec: SweepSpec) -> None:
         raise SpecError(f"scheduler.grace_period: got {spec.scheduler.grace_period}; expected at most training.max_epochs ({spec.training.max_epochs})")
     if spec.search.epochs is not None and spec.search.epochs < spec.training.max_epochs:
         raise SpecError(f"search.epochs: got {spec.search.epochs}; expected at least training.max_epochs ({spec.training.max_epochs}), one full training")
+    if spec.objective.metric is not None:
+        spec.objective_for("custom")  # its direction follows from its name, or is stated
     second = spec.search.also_minimize
     if second is not None and second not in SECOND:
         raise SpecError(f"search.also_minimize: got {second!r}, which no trial tells; {nearest(second, SECOND)}")

@@ -48,10 +48,11 @@ from tuner.study.retention import CheckpointRetention
 from tuner.study.writing import write_whole
 from tuner.sweep import facts, in_process, plan
 from tuner.sweep.eta import Eta
+from tuner.sweep.first_batch import try_first_batch
 from tuner.sweep.found_space import is_found, space_of, space_of_record
 from tuner.sweep.given import NOTHING, Given, Load
 from tuner.sweep.growth import Growth
-from tuner.sweep.reopen import begin_anew
+from tuner.sweep.reopen import begin_anew, has_trials
 from tuner.training import keras_settings, starting
 from tuner.training.trial import Trial, TrialContext
 
@@ -160,12 +161,22 @@ def _run(
     with ExitStack() as held:
         if spec.cluster.target == "local":
             held.enter_context(starting.ahead())
-        cluster = held.enter_context(targets.connect(spec.cluster, meanwhile=load, lost=lambda text: _gone(view, text)))
+        begun = has_trials(spec.sweep_folder)
+
+        def prepare() -> None:
+            dataset, _ = load()
+            specs.check_reports(spec, dataset.task)
+            if not spec.space.define_by_run:
+                try_first_batch(spec, dataset, spec.search_space(), given, view=view, interrupted=interrupted)
+
+        cluster = held.enter_context(targets.connect(spec.cluster, meanwhile=load if begun else prepare, lost=lambda text: _gone(view, text)))
         dataset, test = load()
         allotment, slots = _fit(spec, cluster, lock, view, interrupted)
         study = _open(spec, spec.objective_for(dataset.task), held, interrupted)
         spec = facts.same_sweep(study, spec)
         space = space_of(spec, study, given, view=view, interrupted=interrupted)
+        if spec.space.define_by_run and not begun:
+            try_first_batch(spec, dataset, space, given, view=view, interrupted=interrupted)
         facts.record_beginning(study, spec, space, dataset, given)
         machines = words(machine()) if spec.cluster.target == in_process.TARGET else hardware()
         facts.record_place(study, machines, slots, allotment)
@@ -372,6 +383,8 @@ def _final(sweep: _Sweep, board: Leaderboard, test: data.SealedTest) -> Leaderbo
     if study.facts.get("final"):
         view.note("the test score is of another winner than before: with each further look at the test split it promises a little too much")
     evaluate.save_model(runs[0], sweep.spec.sweep_folder)
+    if runs[0].unsaved:
+        view.note(f"{runs[0].model_name} holds the weights alone, for Keras cannot write this network down: {runs[0].unsaved}")
     metrics = held_out.held_out_metrics(dataset, rows.x, rows.y, runs, results)
     final = {"trial": winner.number, "configuration": winner.configuration, "epochs": epochs, **metrics}
     write_card(sweep.spec.sweep_folder, final, sweep.context.config, dataset, study.facts)

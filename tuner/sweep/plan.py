@@ -32,6 +32,7 @@ from tuner.results import evaluate
 from tuner.spec import sweep_spec as specs
 from tuner.study.seeds import seed_of
 from tuner.sweep.costs import LEVEL, CostInputs, Measured, expect
+from tuner.sweep.first_batch import try_first_batch
 from tuner.sweep.found_space import space_lines, space_of
 from tuner.sweep.given import NOTHING, Given
 from tuner.training import starting
@@ -82,6 +83,7 @@ def make_plan(
     dataset, _ = given.load() if given.load else data.load(spec.dataset, spec.seed, given.search_path)
     for line in lines(dataset.facts.get("decisions", ())):
         view.note(line)
+    specs.check_reports(spec, dataset.task)
     began = time.monotonic()
     # As a sweep does: TensorFlow is loaded on this machine while Ray starts.
     with starting.ahead() if spec.cluster.target == "local" else nullcontext(), targets.connect(spec.cluster) as cluster:
@@ -100,6 +102,7 @@ def make_plan(
         workers = evaluate.Workers(allotment, interrupted)
 
         space = space_of(spec, None, given, view=view, interrupted=interrupted)
+        try_first_batch(spec, dataset, space, given, view=view, interrupted=interrupted)
         every = branches(space)
         view.stage("build", text=f"{count(len(every), 'branch').replace('branchs', 'branches')} of {space.name}")
         waiting_since = time.monotonic()

@@ -106,6 +106,14 @@ def begin_anew(spec: specs.SweepSpec, given: Given) -> str | None:
     return f"{folder}: the sweep there never finished an epoch; it is begun anew under the spec and the builder of today"
 
 
+def has_trials(folder: Path) -> bool:
+    """Say whether a sweep in this folder has begun a trial."""
+    try:
+        return bool(read_study(folder).trials())
+    except SweepError:  # there is none; where it is damaged, opening it says so
+        return False
+
+
 def check_builder(folder: Path, changed_builder: bool = False) -> None:
     """Refuse to go on with a sweep whose builder has changed since it began, before anything is done with it.
 

@@ -152,7 +152,7 @@ def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:
     elif verb == "restore":
         training.restore(request["folder"])
     elif verb == "export":
-        training.export(request["path"])
+        return {"unsaved": training.export(request["path"])}
     elif verb == "load_weights":
         training.load_weights(request["path"])
     elif verb == "evaluate":

@@ -108,10 +108,10 @@ class TrainingHere:
         with _told("restore"):
             self._training.restore(folder)
 
-    def export(self, path: str | Path) -> None:
-        """Write the network as a Keras file for inference."""
+    def export(self, path: str | Path) -> str:
+        """Write the network as a Keras file for inference, or its weights beside it; see `Training.export`."""
         with _told("export"):
-            self._training.export(path)
+            return self._training.export(path)
 
     def layers(self) -> list[dict[str, Any]]:
         """Return what `Training.layers` returns."""

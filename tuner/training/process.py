@@ -7,6 +7,7 @@ answer to one request; arrays lie in files that every child of a node maps. Must
 import contextlib
 import json
 import os
+import re
 import signal
 import tempfile
 import time
@@ -69,6 +70,12 @@ class ProcessDied(RuntimeError):
         self.kind = kind
         self.message = message
         self.details = details
+
+    @property
+    def place(self) -> str:
+        """Where in the user's own code it happened, ` (net.py, line 7)`; empty where nothing says so."""
+        places = re.findall(r'^  File "([^"]+)", line (\d+)', self.details, flags=re.MULTILINE)
+        return f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
 
 
 class ChildProcess:
@@ -280,9 +287,9 @@ class TrainingProcess(ChildProcess):
         """Continue from a checkpoint. Raises OSError where there is none, ValueError where it is damaged or of another network."""
         self.ask({"do": "restore", "folder": os.path.abspath(folder)})
 
-    def export(self, path: str | Path) -> None:
-        """Write the network as a Keras file for inference."""
-        self.ask({"do": "export", "path": os.path.abspath(path)})
+    def export(self, path: str | Path) -> str:
+        """Write the network as a Keras file for inference, or its weights beside it; see `Training.export`."""
+        return self.ask({"do": "export", "path": os.path.abspath(path)})["unsaved"]
 
     def load_weights(self, path: str | Path) -> None:
         """Take the weights of a network that `export` wrote. Raises OSError where there is none, ValueError where it is of another network."""

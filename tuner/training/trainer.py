@@ -5,10 +5,8 @@ Every random draw follows from the recipe's seed: the shuffle of an epoch from (
 """
 
 import math
-import os
 import sys
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from tuner.training import checkpoint
 from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations
 from tuner.training.inputs import parts_of, scaled, tensors_of
 from tuner.training.own_steps import losses_in, naming_anew
+from tuner.training.saved_model import write_model
 from tuner.training.scoring import averaged
 
 # Rows that build a model which has no shapes of its own, and show what it gives out.
@@ -244,8 +243,15 @@ class Training:
         """Return the network layer by layer: `name`, `type` (its class), `shape` (of an output, without batch axis) and `parameters`."""
         return [_layer(layer) for layer in self._runners[0].model.layers]
 
-    def export(self, path: str | Path) -> None:
-        """Write the only network as a Keras file for inference: float32, without optimizer; whole or not at all."""
+    def export(self, path: str | Path) -> str:
+        """Write the only network as a Keras file for inference: float32, without optimizer; whole or not at all.
+
+        Args:
+            path: of the file, which ends in `.keras`. Where Keras cannot write the network down, its weights stand beside it, see `saved_model.weights_beside`.
+
+        Returns:
+            Why Keras cannot, in a line; empty where the file holds the network.
+        """
         runner, _ = self._only("export")
         plain = self._network("float32")
         if not plain.built:
@@ -254,14 +260,7 @@ class Training:
             for ours, trained in zip(plain.weights, runner.model.weights, strict=True):
                 ours.assign(trained)
         plain.compiled, plain.optimizer = False, None
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{os.getpid()}-{path.name}")
-        with warnings.catch_warnings():
-            # Keras 3.15 hands its variables to numpy 2.4 in a way that is deprecated; `test_keras_warns_when_it_saves` fails once it no longer does.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            plain.save(aside)
-        os.replace(aside, path)
+        return write_model(plain, Path(path))
 
     def load_weights(self, path: str | Path) -> None:
         """Give the only network the weights of one that `export` wrote; nothing in the file is executed.
