@@ -82,7 +82,7 @@ def test_a_kerastuner_builder_is_searched_and_its_inactive_hyperparameters_are_i
     spec, given = spec_of(tmp_path, blobs, ray_address, KERAS_TUNER, search={"sampler": "random", "trials": 6})
     view = Told()
     board = run(spec, given, view)
-    assert view.stages[:4] == ["data", "cluster", "space", "search"]
+    assert view.stages[:5] == ["data", "cluster", "space", "first batch", "search"]
     assert {record.state for record in board.records} <= {"complete", "pruned"}
     for record in board.records:
         configuration = record.configuration

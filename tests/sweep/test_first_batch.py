@@ -95,7 +95,7 @@ def tried(folder: Path, builder: str, **sections: Any) -> list[str]:
         (
             "fails",
             {},
-            r"^space\.builder: first_net:fails .* 3 of 3 configurations: NameError: name 'width' is not defined \(first_net.py, line 11\)\n",
+            r"^space\.builder: first_net:fails .* 2 of 2 configurations: NameError: name 'width' is not defined \(first_net.py, line 11\)\n",
         ),
         ("plain", {"objective": {"metric": "val_acc"}}, r"^objective\.metric: got 'val_acc', which no epoch of .* reports; did you mean 'val_accuracy'\?$"),
         ("plain", {"training": {"metrics": ["auc"]}}, r"^objective\.metric: got 'val_accuracy', which no epoch of .* reports"),

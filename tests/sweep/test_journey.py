@@ -256,12 +256,12 @@ def test_failures_are_rows_of_the_board_and_do_not_end_the_sweep(tmp_path: Path,
 
 def test_sweep_without_any_score_says_so(tmp_path: Path, blobs: Path, ray_address: str) -> None:
     (tmp_path / "my_networks.py").write_text(BUILDERS)
-    with pytest.raises(NothingToRank, match=r"nothing to rank: none of 1 trials has a score \(their causes: error\)"):
+    with pytest.raises(NothingToRank, match=r"nothing to rank: none of 1 trials has a score \(their causes: diverged\)"):
         sweep(
             tmp_path / "sweep",
             ray_address,
             dataset={"source": "npz", "path": str(blobs)},
-            space={"builder": "my_networks:build_model", "kind": "raises"},
+            space={"builder": "my_networks:build_model", "kind": "diverges"},
             search={"sampler": "random", "trials": 1},
             search_path=(str(tmp_path),),
         )

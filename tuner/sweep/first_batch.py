@@ -32,7 +32,7 @@ from tuner.training.shared_data import store
 from tuner.training.trainer import TrainingConfig
 
 # Where the default configuration fails, so many others are tried before the builder is said to be wrong.
-OTHERS = 2
+OTHERS = 5
 # A builder of someone's own may load weights.
 TIMEOUT_S = 600.0
 
@@ -100,8 +100,12 @@ def _configurations(space: SearchSpace, seed: int) -> Iterator[Mapping[str, Any]
     if default is not None:
         yield default
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed_of(seed, 0, "first batch")))
-    for _ in range(OTHERS if default is not None else OTHERS + 1):
-        yield space.suggest(study.ask())
+    drawn = [] if default is None else [default]
+    for _ in range(OTHERS):
+        configuration = space.suggest(study.ask())
+        if configuration not in drawn:
+            drawn.append(configuration)
+            yield configuration
 
 
 def _tried(config: TrainingConfig, dataset: data.Dataset, given: Given, interrupted: threading.Event) -> _Outcome:
