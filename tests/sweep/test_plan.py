@@ -106,5 +106,5 @@ def test_budget_that_does_not_pay_for_one_full_training_is_refused(tmp_path: Pat
 
 
 def test_space_that_cannot_be_built_at_all_is_refused(tmp_path: Path, blobs: Path, ray_address: str) -> None:
-    with pytest.raises(SpecError, match=r"plan_networks:build_model fails on the first batch with its only configuration: RuntimeError: raises of size 3 is wrong \(plan_networks"):
+    with pytest.raises(SpecError, match=r"fails on the first batch with its only configuration: RuntimeError: raises of size 3 is wrong \(plan_networks"):
         planned(tmp_path, ray_address, blobs, space={"builder": "plan_networks:build_model", "kind": "raises", "size": 3})

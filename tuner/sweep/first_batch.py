@@ -1,4 +1,4 @@
-"""The first batch, before the cluster is there: a network of the user's builder is built and takes one step on the data, so that a mistake is told at once.
+"""The first batch, before the cluster is there: a network of the user's builder is built and takes one step on the data, so that a mistake shows at once.
 
 In a process of its own, as a trial's. Owns what is tried, and what is said of a mistake. What only one configuration does wrong is that trial's failure, and
 no mistake of the sweep's.
@@ -47,7 +47,7 @@ def try_first_batch(spec: specs.SweepSpec, dataset: data.Dataset, space: SearchS
         dataset: what it is about.
         space: of the builder.
         given: where the builder is.
-        view: is told what happens, and where Keras cannot write the network down.
+        view: shows what happens, and where Keras cannot write the network down.
         interrupted: set from a signal handler.
 
     Raises:
