@@ -31,14 +31,14 @@ ROOMS: dict[str, set[str]] = {
 }
 MOST_ENTRIES, MOST_LINES, MOST_PARAMETERS = 14, 400, 7
 # Functions that take more parameters, until they are mended.
-LONG: set[str] = {"tuner/cli/simulate.py simulate"}
+LONG: set[str] = set()
 # What the docstrings of public functions must say (see docstrings.py), and how often each room still leaves it unsaid. Lower a number when you mend some;
 # none is ever raised.
 RULES: dict[str, Callable[[Function], list[str]]] = {"arguments": arguments_unsaid, "arrays": arrays_unsaid, "raises": raises_unsaid}
 UNSAID: dict[str, dict[str, int]] = {
-    "arguments": {"tuner/cli": 1, "tuner/data": 19, "tuner/monitor": 31, "tuner/results": 6, "tuner/sweep": 6},
-    "arrays": {"tuner/data": 34},
-    "raises": {"tuner/data": 7},
+    "arguments": {"tuner/results": 6},
+    "arrays": {},
+    "raises": {},
 }
 
 # Words that say nothing of what they stand for, and how often each room still has one of them. Lower a number when you find a better word; none is ever raised.

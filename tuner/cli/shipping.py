@@ -28,6 +28,10 @@ def versions() -> dict[str, str]:
 def folder_there(spec: SweepSpec, folder: str | None) -> str:
     """Return the sweep's folder on the cluster: as asked for, or as the spec has it, or in the home folder of the head.
 
+    Args:
+        spec: checked.
+        folder: as the command was given it; None: it was not.
+
     Raises:
         SpecError: `folder` is not absolute.
     """

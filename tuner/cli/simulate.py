@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,16 +16,7 @@ import click
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many trials run at a time.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of the replay; default: the sweep's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def simulate(
-    folder: Path,
-    sampler: str | None,
-    scheduler: str | None,
-    grace_period: int | None,
-    reduction_factor: float | None,
-    workers: int,
-    seed: int | None,
-    as_json: bool,
-) -> None:
+def simulate(folder: Path, sampler: str | None, workers: int, seed: int | None, as_json: bool, **rules: Any) -> None:
     """Replay the sweep in FOLDER under another searcher, scheduler or number of workers: a simulation, in seconds instead of hours.
 
     It drives the very objects that a sweep runs on. An epoch that the sweep never trained (a trial was stopped before it) counts as guessed: the value of
@@ -32,8 +24,8 @@ def simulate(
     """
     from tuner.sweep.replaying import replayed
 
-    rules = {"scheduler": scheduler, "grace_period": grace_period, "reduction_factor": reduction_factor}
-    seen, spec = replayed(folder, sampler=sampler, **rules, workers=workers, seed=seed)  # type: ignore[arg-type]
+    # What is left are the options of early stopping, by the names that `replayed` has for them.
+    seen, spec = replayed(folder, sampler=sampler, **rules, workers=workers, seed=seed)
     if as_json:
         click.echo(json.dumps(vars(seen)))
         return

@@ -39,6 +39,9 @@ def read(path: str, needed: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
         path: a file or a URL.
         needed: arrays that must be among them.
 
+    Returns:
+        name -> array, of any shape and any dtype but object.
+
     Raises:
         DatasetError: it is missing, damaged, holds pickled objects, or lacks an array.
     """
@@ -70,6 +73,9 @@ def read(path: str, needed: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
 
 def read_examples(path: str) -> np.ndarray:
     """Return the array x of an .npz file, or the one array of an .npy file.
+
+    Returns:
+        (n, ...) of any dtype but object, as it was saved.
 
     Raises:
         DatasetError: see `read`.

@@ -13,7 +13,7 @@ def of_classes(counts: np.ndarray, y: np.ndarray, classes: Sequence[str]) -> dic
     """Return what the largest class scores, and for the loss, the shares of the classes as probabilities.
 
     Args:
-        counts: (k,) training rows of each class.
+        counts: (k,) int64: training rows of each class.
         y: (n,) int: classes of the rows that are scored.
         classes: k names.
 
@@ -32,8 +32,8 @@ def of_labels(shares: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """Return what saying of each label what most rows have scores, and for the loss, the shares of the labels as probabilities.
 
     Args:
-        shares: (k,) share of the training rows that have each label.
-        y: (n, k) 0 or 1: labels of the rows that are scored.
+        shares: (k,) float64: share of the training rows that have each label.
+        y: (n, k) float32, 0 or 1: labels of the rows that are scored.
     """
     p = np.clip(shares, 1e-7, 1 - 1e-7)
     loss = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
@@ -47,7 +47,7 @@ def of_targets(means: np.ndarray, y: np.ndarray, spread: Sequence[float]) -> dic
     """Return what the mean of each target scores.
 
     Args:
-        means: (k,) of the training rows.
+        means: (k,) float64: of the training rows.
         y: (n,) or (n, k) float: targets of the rows that are scored.
         spread: k standard deviations, which the loss is measured in; empty: 1.
     """

@@ -258,6 +258,10 @@ def holes(table: "pa.Table") -> np.ndarray:
 def whole_rows(features: "pa.Table", targets: "pa.Table") -> np.ndarray:
     """Return (n,) bool: the rows in which neither a feature nor a target is missing.
 
+    Args:
+        features: normalised columns to learn from.
+        targets: those to predict, of the same n rows.
+
     Raises:
         DatasetError: there is no such row.
     """

@@ -147,7 +147,12 @@ class Calendar:
 
 
 def outputs(name: str, parts: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the columns that a column of dates becomes."""
+    """Return the names of the columns that a column of dates becomes.
+
+    Args:
+        name: of the column of dates.
+        parts: of PARTS.
+    """
     return tuple(output for part in parts for output in ([f"{name} (days)"] if part == "days" else [f"{name} ({part}, {wave})" for wave in ("sin", "cos")]))
 
 

@@ -46,7 +46,12 @@ class Decision:
 
 
 def key_for(name: str, word: str) -> str:
-    """Return the line of the spec that makes a column what it is called here."""
+    """Return the line of the spec that makes a column what it is called here.
+
+    Args:
+        name: of the column.
+        word: what it is to be, such as `category`.
+    """
     bare = name.replace("_", "").replace("-", "")
     return f"dataset.columns.{name if bare.isascii() and bare.isalnum() else quoted(name)} = {quoted(word)}"
 

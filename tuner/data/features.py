@@ -91,7 +91,12 @@ class Features:
 
 
 def of_array(x: np.ndarray, missing: str) -> Features:
-    """Return the features of an array of examples, (n, ...) uint8 or float32."""
+    """Return the features of an array of examples.
+
+    Args:
+        x: (n, ...) uint8 or float32.
+        missing: what a missing value means.
+    """
     return Features(x.shape[1:], "uint8" if x.dtype == np.uint8 else "float32", (), missing)
 
 

@@ -72,7 +72,12 @@ def _reaching(path: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException, *, frame: re.Pattern[str] | None = None) -> str:
-    """Return the first line of an error's message, without its frame and cut where it goes on and on, or its type where it has none."""
+    """Return the first line of an error's message, without its frame and cut where it goes on and on, or its type where it has none.
+
+    Args:
+        error: as a library raised it.
+        frame: what a library puts around its own words; it is left out.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = lines[0] if lines else type(error).__name__
     line = frame.sub("", line) if frame else line

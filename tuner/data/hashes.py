@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the sha256 of named arrays: their names, types, shapes and values in row order."""
+    """Return the sha256 of named arrays: their names, types, shapes and values in row order.
+
+    Args:
+        arrays: name -> array, of any shape and dtype.
+    """
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
@@ -74,7 +78,11 @@ def of_texts(texts: Mapping[str, bytes]) -> str:
 
 
 def of_rows(splits: Mapping[str, np.ndarray]) -> str:
-    """Return the sha256 of the row numbers of named splits."""
+    """Return the sha256 of the row numbers of named splits.
+
+    Args:
+        splits: name -> (k,) int64 row numbers.
+    """
     digest = hashlib.sha256()
     for name in sorted(splits):
         digest.update(f"{name} {len(splits[name])}\n".encode())

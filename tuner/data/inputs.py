@@ -139,6 +139,9 @@ def stored(values: Any, name: str) -> np.ndarray:
         values: of any type that TensorFlow has.
         name: what it is called, for messages.
 
+    Returns:
+        (n, ...) float32, bytes (`S`), bool, or a whole type of numbers as it came: an int or uint dtype.
+
     Raises:
         DatasetError: it has no axis of rows, or holds what no network reads.
     """

@@ -45,7 +45,13 @@ class Encoded:
 
     @classmethod
     def of(cls, kept: Kept, features: Features, targets: Targets) -> "Encoded":
-        """Return kept rows as numbers; see `Features.encode` and `Targets.encode`."""
+        """Return kept rows as numbers; see `Features.encode` and `Targets.encode`.
+
+        Args:
+            kept: tables of rows, and their numbers.
+            features: as fitted.
+            targets: as fitted.
+        """
         if not kept.tables:
             none = np.zeros(0, np.int32 if targets.task == "classification" else np.float32)
             return cls(np.zeros((0, *features.shape), np.float32), none, np.zeros(0, np.int64))

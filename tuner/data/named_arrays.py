@@ -23,7 +23,7 @@ def by_split(arrays: Mapping[str, np.ndarray], where: str, *, aside: str | None 
     """Return arrays by split: train, and validation and test where they are there.
 
     Args:
-        arrays: by name.
+        arrays: name -> array, (n, ...) of any dtype.
         where: the file, for messages.
         aside: the array that rows are divided by; None: none is.
 

@@ -45,6 +45,9 @@ class Pipeline:
         form: `dataset` (tf.data), `sequence` (keras.utils.PyDataset) or `iterator`.
         asks: the function has a parameter `split`.
         search_path: folders where its module is looked for.
+
+    Raises:
+        ValueError: there is no part, or one without a batch.
     """
 
     function: str

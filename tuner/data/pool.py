@@ -15,6 +15,9 @@ class Pool:
         x: inputs; each leaf (n, ...), of any dtype that TensorFlow has; words as UTF-8 bytes (numpy's `S`).
         y: targets; each leaf (n, ...); None: there are none.
         w: row weights, float32; each leaf (n,); None: every row counts the same.
+
+    Raises:
+        ValueError: there is no input, or the arrays differ in their number of rows.
     """
 
     x: Structure
@@ -30,7 +33,11 @@ class Pool:
         return row_count(self.x)
 
     def take(self, rows: np.ndarray | slice) -> "Pool":
-        """Return these rows, in their order."""
+        """Return these rows, in their order.
+
+        Args:
+            rows: (k,) int64 positions, or a slice.
+        """
         return Pool(take(self.x, rows), take(self.y, rows), take(self.w, rows))
 
     def seal(self) -> "Pool":

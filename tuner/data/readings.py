@@ -85,7 +85,12 @@ def type_of(kind: str) -> "pa.DataType":
 
 
 def number_pattern(decimal: str, thousands: str) -> str:
-    """Return the pattern of a whole number or a decimal as text, for Python and for RE2."""
+    """Return the pattern of a whole number or a decimal as text, for Python and for RE2.
+
+    Args:
+        decimal: the sign before decimals.
+        thousands: the sign between thousands; empty: none.
+    """
     point, space = re.escape(decimal), f"[{SPACES}]" if thousands == " " else re.escape(thousands)
     grouped = rf"[1-9][0-9]{{0,2}}(?:{space}[0-9]{{3}})+|" if thousands else ""
     return rf"[+-]?(?:(?:{grouped}[0-9]+)(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:inf|infinity|nan|Inf|Infinity|NaN)"

@@ -21,6 +21,9 @@ class Scaling:
         center: float32, () for one value for all, or (features,).
         factor: float32, shaped like `center`, never 0, NaN or infinite.
         fill: float32, shaped like `center`: what a missing value is taken for, before scaling.
+
+    Raises:
+        ValueError: a value is not finite, a factor is 0, or the shapes differ.
     """
 
     center: np.ndarray
@@ -83,14 +86,17 @@ def fit(method: str, x: np.ndarray, *, rows: np.ndarray | None = None, fill: str
 
     Args:
         method: `none`, `unit`, `standard` or `minmax`.
-        x: (n, features): each feature by itself; (n, ...) with more axes: one scaling for all pixels.
-        rows: row numbers to fit on; none: all.
+        x: uint8 or float32, NaN where missing; (n, features): each feature by itself; (n, ...) with more axes: one scaling for all pixels.
+        rows: (k,) int64 row numbers to fit on; none: all.
         fill: what a missing value becomes: `mean`, `median` or `zero` (anything else as `zero`).
         largest: the largest value that bytes can take in these data, for `unit`.
         plain: (features,) bool: columns of zeros and ones that stay as they are.
 
     Returns:
         The scaling. A constant column is centred and keeps a factor of 1; a column without any value in these rows is filled with 0.
+
+    Raises:
+        ValueError: there is no row to fit on.
     """
     if method == "none" and x.dtype == np.uint8:
         return Scaling(np.float32(0), np.float32(1), np.float32(0))  # type: ignore[arg-type]
@@ -109,13 +115,13 @@ def fit(method: str, x: np.ndarray, *, rows: np.ndarray | None = None, fill: str
 
 
 def from_statistics(method: str, *, mean: np.ndarray, deviation: np.ndarray, low: np.ndarray, high: np.ndarray, fill: np.ndarray, plain: np.ndarray) -> Scaling:
-    """Return the scaling that follows from what columns hold, (features,) each.
+    """Return the scaling that follows from what columns hold.
 
     Args:
         method: `none`, `unit`, `standard` or `minmax`.
-        mean, deviation, low, high: of the filled columns; those that the method does not need are not looked at.
-        fill: what a missing value becomes.
-        plain: bool: columns of zeros and ones that stay as they are.
+        mean, deviation, low, high: (features,) float64: of the filled columns; those that the method does not need are not looked at.
+        fill: (features,) float64: what a missing value becomes.
+        plain: (features,) bool: columns of zeros and ones that stay as they are.
     """
     center, spread = np.zeros(len(fill)), np.ones(len(fill))
     if method == "standard":

@@ -41,6 +41,9 @@ class SealedTest:
 
         Returns:
             The rows, not yet scaled; read-only.
+
+        Raises:
+            ValueError: the reason is empty.
         """
         if not reason.strip():
             raise ValueError("SealedTest.open: expected a reason; every opening of the test split is recorded with one")

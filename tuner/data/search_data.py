@@ -48,6 +48,9 @@ class Dataset:
         methods: of each leaf of a structure of inputs, the method of its scaling and its largest value; a method of None leaves it as it is.
         heads: path of a target -> its classes' names, in the order of their numbers, for those of several targets that are classes.
         pipeline: gives all rows that a search may see, for data that are pipelines: x, y and w are then the first few rows of training, to show their form.
+
+    Raises:
+        ValueError: the task is unknown, or arrays and folds do not fit it or each other.
     """
 
     name: str
@@ -173,8 +176,8 @@ class Dataset:
         """Return the row numbers, in the source, of every split.
 
         Returns:
-            `train` and (unless they are streamed) `validation`; or `train_1`, `validation_1`, `train_2`, ... for folds; and `test` (in its own file where the
-            data bring it).
+            name -> (k,) int64, ascending: `train` and (unless they are streamed) `validation`; or `train_1`, `validation_1`, `train_2`, ... for
+            folds; and `test` (in its own file where the data bring it).
         """
         indices: dict[str, np.ndarray] = {}
         for number, fold in enumerate(self.folds, start=1):

@@ -29,6 +29,9 @@ class Fold:
         train: int64 row numbers into the pool, ascending; or the stream or pipeline that gives these rows; None: nothing is trained.
         validation: int64 row numbers into the pool, ascending, none of them in `train`; or the pipeline that gives these rows; None: nothing is validated.
         scaling: of each leaf of the inputs, in their order; None for one that is left as it is; empty: not fitted yet.
+
+    Raises:
+        ValueError: there is no row number, one is negative or there twice, or on both sides.
     """
 
     train: Any
@@ -69,14 +72,14 @@ def hold_out(rows: np.ndarray, labels: np.ndarray | None, *, count: int, seed: i
     """Draw `count` of these rows.
 
     Args:
-        rows: int64 row numbers.
-        labels: (len(rows),) class numbers, or (len(rows), k) labels of 0 and 1, to stratify by; none: no stratification.
+        rows: (n,) int64 row numbers.
+        labels: (n,) int class numbers, or (n, k) float32 or int labels of 0 and 1, to stratify by; none: no stratification.
         count: how many rows to draw.
         seed: of the draw.
         key: the key of `[dataset]` that asked for it, for messages.
 
     Returns:
-        The rows that are left and the rows drawn, both ascending.
+        (n - count,) int64, the rows that are left, and (count,) int64, those drawn; both ascending.
 
     Raises:
         DatasetError: a class has too few rows to be on both sides.
@@ -98,7 +101,16 @@ def hold_out(rows: np.ndarray, labels: np.ndarray | None, *, count: int, seed: i
 
 
 def sample(rows: np.ndarray, labels: np.ndarray | None, *, count: int, seed: int) -> np.ndarray:
-    """Draw at most `count` of these rows, ascending; stratified where labels are given.
+    """Draw at most `count` of these rows; stratified where labels are given.
+
+    Args:
+        rows: (n,) int64 row numbers, ascending.
+        labels: (n,) int class numbers, or (n, k) float32 or int labels of 0 and 1, to stratify by; none: no stratification.
+        count: how many rows at most.
+        seed: of the draw.
+
+    Returns:
+        (at most count,) int64, ascending.
 
     Raises:
         DatasetError: fewer rows than classes are asked for.
@@ -117,6 +129,12 @@ def sample(rows: np.ndarray, labels: np.ndarray | None, *, count: int, seed: int
 
 def folds(labels: np.ndarray | None, *, rows: int, count: int, seed: int) -> tuple[Fold, ...]:
     """Divide `rows` rows into `count` folds, each of which validates once.
+
+    Args:
+        labels: (rows,) int class numbers, or (rows, k) float32 or int labels of 0 and 1, to stratify by; none: no stratification.
+        rows: how many there are.
+        count: number of folds.
+        seed: of the draw.
 
     Raises:
         DatasetError: there are fewer rows than folds.
@@ -174,13 +192,13 @@ def of_groups(groups: np.ndarray, strata: np.ndarray | None, *, shares: Sequence
 
     Args:
         groups: (n,) int: 0, 1, ...
-        strata: (n,) class numbers or (n, k) labels; None: rows alone count.
+        strata: (n,) int class numbers or (n, k) int or float32 labels; None: rows alone count.
         shares: of each side; 1 together.
         seed: of what is a matter of indifference.
         name: of the column, for messages.
 
     Returns:
-        (n,) the side of each row.
+        (n,) int64: the side of each row.
 
     Raises:
         DatasetError: there are fewer groups than sides.

@@ -50,7 +50,14 @@ class Draw:
     test: float
 
     def splits(self, rows: np.ndarray) -> np.ndarray:
-        """Return TRAIN, VALIDATION or TEST for each of these row numbers, uint8."""
+        """Draw the split of each of these rows.
+
+        Args:
+            rows: (n,) int64 row numbers.
+
+        Returns:
+            (n,) uint8: TRAIN, VALIDATION or TEST.
+        """
         # SplitMix64: the numbers of neighbours share no bit.
         mixed = rows.astype(np.uint64) + np.uint64((self.seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % 2**64)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -245,6 +252,14 @@ class Stream:
 def read(path: str, system: "FileSystem", format: str, file: str, number: int, wanted: Sequence[str]) -> "Iterator[pa.Table]":
     """Read some columns of a piece, in order, a few thousand rows at a time.
 
+    Args:
+        path: of the table, for messages.
+        system: where its files lie.
+        format: `parquet`, `feather` or `arrow`.
+        file: of the table, in `system`.
+        number: of the piece, from 0.
+        wanted: names of columns.
+
     Raises:
         DatasetError: the file is missing or damaged, or lacks a column.
     """
@@ -280,7 +295,14 @@ def read(path: str, system: "FileSystem", format: str, file: str, number: int, w
 
 
 def count_pieces(path: str, system: "FileSystem", format: str, file: str) -> int:
-    """Return how many pieces a file has."""
+    """Return how many pieces a file has.
+
+    Args:
+        path: of the table, for messages.
+        system: where its files lie.
+        format: `parquet`, `feather` or `arrow`.
+        file: of the table, in `system`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -23,7 +23,12 @@ def paths(structure: Structure) -> list[str]:
 
 
 def map_leaves(function: Callable[[Any], Any], structure: Structure) -> Structure:
-    """Return the structure with each leaf replaced by what the function makes of it."""
+    """Return the structure with each leaf replaced by what the function makes of it.
+
+    Args:
+        function: takes a leaf.
+        structure: of any leaves.
+    """
     return rebuild(skeleton(structure), [function(leaf) for leaf in leaves(structure)])
 
 
@@ -56,7 +61,12 @@ def skeleton(structure: Structure) -> Any:
 
 
 def rebuild(bones: Any, parts: Sequence[Any]) -> Structure:
-    """Return the structure that a skeleton describes, with these leaves."""
+    """Return the structure that a skeleton describes, with these leaves.
+
+    Args:
+        bones: as `skeleton` gives it.
+        parts: the leaves, in the order of `leaves`.
+    """
     if bones is None:
         return None
     if isinstance(bones, dict):

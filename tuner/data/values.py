@@ -30,7 +30,12 @@ def to_float32(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def unknown_column(name: str, columns: list[str]) -> str:
-    """Return the tail of a message for a column that is not there."""
+    """Return the tail of a message for a column that is not there.
+
+    Args:
+        name: of the column.
+        columns: that are there.
+    """
     if not columns:
         return "it has no columns at all"
     suggestion = nearest(name, columns)

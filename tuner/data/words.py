@@ -22,7 +22,13 @@ SLIP_MIN_WORDS, SLIP_SHARE = 20, 0.9
 
 
 def is_number(word: str, decimal: str = ".", thousands: str = "") -> bool:
-    """Say whether a word is a number in this convention."""
+    """Say whether a word is a number in this convention.
+
+    Args:
+        word: without blanks around it.
+        decimal: the sign before decimals.
+        thousands: the sign between thousands; empty: none.
+    """
     return re.fullmatch(number_pattern(decimal, thousands), word) is not None
 
 
@@ -50,7 +56,12 @@ def affix_of(words: Iterable[str]) -> str:
 
 
 def bare(words: Iterable[str], affix: str) -> list[str]:
-    """Return words without that sign."""
+    """Return words without that sign.
+
+    Args:
+        words: of a column.
+        affix: as `affix_of` gives it; empty: none.
+    """
     return [word.strip(affix + SPACES) for word in words] if affix else list(words)
 
 
@@ -62,6 +73,10 @@ def boolean_of(words: Sequence[str]) -> tuple[str, ...]:
 
 def date_of(name: str, words: Sequence[str]) -> str | None:
     """Return the form of dates that all these words have; none where they are no dates.
+
+    Args:
+        name: of the column, for messages.
+        words: distinct ones, none missing.
 
     Raises:
         DatasetError: day and month cannot be told apart.
@@ -82,6 +97,10 @@ def _differ(word: str, formats: Sequence[str]) -> bool:
 def check_slips(name: str, words: Sequence[str]) -> None:
     """Check that a column's distinct words are not numbers with a slip among them.
 
+    Args:
+        name: of the column, for messages.
+        words: distinct ones, none missing.
+
     Raises:
         DatasetError: names the word.
     """
@@ -98,5 +117,10 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def marks_among(words: Sequence[str], marks: Sequence[str]) -> tuple[str, ...]:
-    """Return those of the marks that are among these words."""
+    """Return those of the marks that are among these words.
+
+    Args:
+        words: of a column.
+        marks: words that may stand for a missing value.
+    """
     return tuple(mark for mark in marks if mark in set(words))

@@ -28,7 +28,15 @@ class View(Protocol):
         """A stage of the journey begins (`data`, `cluster`, `search`, `retrain`, `test`, `report`)."""
 
     def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
-        """A trial reported an epoch, and is now `running`, `complete`, `pruned`, `failed`, or `waiting` until others have gone on."""
+        """A trial reported an epoch.
+
+        Args:
+            number: of the trial.
+            epoch: from 1.
+            value: of the objective; None where it has none.
+            state: the trial is now `running`, `complete`, `pruned`, `failed`, or `waiting` until others have gone on.
+            cause: why it failed.
+        """
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
@@ -37,7 +45,12 @@ class View(Protocol):
         """What the sweep is expected to take: its `stages` and their `total`, as report/facts_schema.py describes them (`forecast`)."""
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
-        """The sweep is over: its result for people, and for machines."""
+        """The sweep is over.
+
+        Args:
+            text: its result for people.
+            facts: the same for machines, JSON values.
+        """
 
     def close(self) -> None: ...
 
@@ -86,7 +99,11 @@ class Progression:
         self.started = self.clock() - facts.get("gone_s", 0.0)
 
     def update(self, number: int, epoch: int, value: float | None, state: str) -> bool:
-        """Take a report; say whether it is a new best."""
+        """Take a report; say whether it is a new best.
+
+        Args:
+            number, epoch, value, state: see `View.epoch`.
+        """
         self.states[number] = state
         self.done_epochs += state != "failed"
         if state == "running":
@@ -154,8 +171,13 @@ class Progression:
         return "no score yet" if self.best is None else f"best {self.metric} {self.best:.4f} (trial {self.best_trial})"
 
 
-class PlainView:
-    """Lines for a pipe or a log: stages, new bests, ends of trials, and a summary at most every ten seconds."""
+class PlainView(View):
+    """Lines for a pipe or a log: stages, new bests, ends of trials, and a summary at most every ten seconds.
+
+    Args:
+        progress: where what happens is written.
+        output: where the result is.
+    """
 
     def __init__(self, progress: IO[str], output: IO[str]) -> None:
         self._progress, self._output = progress, output
@@ -193,7 +215,7 @@ class PlainView:
         say(several(text), self._progress)
 
 
-class QuietView:
+class QuietView(View):
     """Only the result."""
 
     def __init__(self, output: IO[str]) -> None:
@@ -218,7 +240,7 @@ class QuietView:
         pass
 
 
-class JsonView:
+class JsonView(View):
     """One JSON object a line; the last one is the result."""
 
     def __init__(self, output: IO[str]) -> None:
@@ -273,8 +295,13 @@ class _Patient:
         return getattr(self._stream, name)
 
 
-class LiveView:
-    """A picture on the terminal that is redrawn four times a second: a bar, the counts, the best, the running trials."""
+class LiveView(View):
+    """A picture on the terminal that is redrawn four times a second: a bar, the counts, the best, the running trials.
+
+    Args:
+        progress: the terminal.
+        output: where the result is written.
+    """
 
     def __init__(self, progress: IO[str], output: IO[str]) -> None:
         self._console = Console(file=_Patient(progress))  # type: ignore[arg-type]  # as much of a file as Rich asks for

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tuner.monitor.console import Progression
+from tuner.monitor.console import Progression, View
 
 EVERY_S = 0.5
 MOST_RUNNING = 8
@@ -19,7 +19,7 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-class NotebookView:
+class NotebookView(View):
     """Progress in the cell: the stage, a bar, the counts, the best so far, the running trials, and the last notes."""
 
     def __init__(self) -> None:
@@ -41,15 +41,6 @@ class NotebookView:
         self._draw(at_once=True)
 
     def epoch(self, number: int, epoch: int, value: float | None, state: str, cause: str = "") -> None:
-        """Draw what a trial has reported.
-
-        Args:
-            number: of the trial.
-            epoch: from 1.
-            value: of the objective; None where it has none.
-            state: of the trial.
-            cause: why it failed.
-        """
         self._state.update(number, epoch, value, state)
         if state == "failed":
             self._lines.append(f"trial {number} failed at epoch {epoch}: {cause}")

@@ -34,6 +34,10 @@ def same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
     A sweep that was extended goes on with its larger budgets also where the spec is the one that it was begun with. It may have moved: to
     another folder, storage or cluster.
 
+    Args:
+        study: of the sweep that is there.
+        spec: as asked for now.
+
     Raises:
         SpecError: another spec than the recorded: its trials would not be comparable.
     """
@@ -54,6 +58,13 @@ def same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
 
 def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, dataset: Dataset, given: Given) -> None:
     """Write down what the sweep is, once; a sweep that goes on keeps what it began with.
+
+    Args:
+        study: the record.
+        spec: of the sweep.
+        space: what is searched.
+        dataset: as divided.
+        given: builder and data from this program's memory, if any.
 
     Raises:
         SpecError: the data or the builder are not those that the sweep began with.
@@ -103,7 +114,14 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
 
 
 def record_place(study: Study, hardware: str, slots: int, allotment: Allotment) -> None:
-    """Write down what the sweep runs on, and each change of it where it goes on elsewhere; and what all trials together hold of it."""
+    """Write down what the sweep runs on, and each change of it where it goes on elsewhere; and what all trials together hold of it.
+
+    Args:
+        study: the record.
+        hardware: in words.
+        slots: trials at a time.
+        allotment: what a trial holds.
+    """
     study.set_fact("held", {"cpus": slots * allotment.usual.cpus, "gpus": slots * allotment.usual.gpus})
     place = f"{hardware}; {slots} trial{'s' * (slots != 1)} at a time, {allotment} each"
     before = study.facts.get("hardware")
@@ -136,12 +154,22 @@ def record_stage(study: Study, name: str, *, began: float, epochs: int) -> None:
 
 
 def record_opening(study: Study, reason: str) -> None:
-    """Write down that the test split is opened now, and why."""
+    """Write down that the test split is opened now, and why.
+
+    Args:
+        study: the record.
+        reason: in words.
+    """
     study.set_fact("test_openings", [*study.facts.get("test_openings", []), {"at": now(), "reason": reason}])
 
 
 def record_final(study: Study, final: dict[str, Any]) -> None:
-    """Write down the final evaluation; one that it takes the place of is kept among the earlier ones."""
+    """Write down the final evaluation; one that it takes the place of is kept among the earlier ones.
+
+    Args:
+        study: the record.
+        final: as report/facts_schema.py describes it.
+    """
     before = study.facts.get("final")
     if before:
         earlier = {name: before[name] for name in ("trial", "epochs", "mean", "spread", "saved")}
@@ -150,7 +178,13 @@ def record_final(study: Study, final: dict[str, Any]) -> None:
 
 
 def has_final_of(study: Study, trial: int, epochs: int) -> bool:
-    """Say whether this very network has been evaluated already."""
+    """Say whether this very network has been evaluated already.
+
+    Args:
+        study: the record.
+        trial: its number.
+        epochs: that it was retrained for.
+    """
     final = study.facts.get("final")
     return final is not None and (final["trial"], final["epochs"]) == (trial, epochs)
 

@@ -11,7 +11,12 @@ from tuner.monitor.trackers.tracker import Sweep, Tracker
 
 
 def feed(tracker: Tracker, lines: Iterable[str]) -> None:
-    """Tell a tracker what the lines say."""
+    """Tell a tracker what the lines say.
+
+    Args:
+        tracker: takes them in.
+        lines: JSON: the name of a method of `Tracker`, then what it takes.
+    """
     for line in lines:
         what, *arguments = json.loads(line)
         getattr(tracker, what)(*arguments)

@@ -50,7 +50,11 @@ def following(names: Sequence[str], study: Study, *, folder: Path, began: float,
 
 
 class Following:
-    """The trackers of one sweep; see `following`."""
+    """The trackers of one sweep; see `following`.
+
+    Args:
+        names, study, folder, began, view: see `following`.
+    """
 
     def __init__(self, names: Sequence[str], study: Study, *, folder: Path, began: float, view: View) -> None:
         self._study = study

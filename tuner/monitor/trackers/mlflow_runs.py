@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.monitor.trackers.tracker import Sweep
+from tuner.monitor.trackers.tracker import Sweep, Tracker
 
 SWEEP, TRIAL, STATE = "tuner.sweep", "tuner.trial", "tuner.state"
 PARAMS_AT_A_TIME = 100  # more are refused by MLflow's API
@@ -24,7 +24,7 @@ class _Run:
     epochs: int = 0
 
 
-class MlflowRuns:
+class MlflowRuns(Tracker):
     """The runs of one sweep."""
 
     def __init__(self, sweep: Sweep) -> None:

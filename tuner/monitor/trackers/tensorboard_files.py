@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from tuner.monitor.trackers.tracker import Sweep
+from tuner.monitor.trackers.tracker import Sweep, Tracker
 
 FOLDER = "tensorboard"
 
@@ -40,7 +40,7 @@ class _Events:
         self._file.close()
 
 
-class TensorboardFiles:
+class TensorboardFiles(Tracker):
     """The event files of one sweep."""
 
     def __init__(self, sweep: Sweep) -> None:

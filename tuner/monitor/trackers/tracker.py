@@ -33,16 +33,46 @@ class Tracker(Protocol):
     """Takes what happens, in the order in which it happened. `at` is in seconds since 1970."""
 
     def trial(self, number: int, name: str, configuration: Mapping[str, Any], facts: Mapping[str, Any], at: float) -> None:
-        """A trial has begun. `facts`: `seed`, and `source` or `baseline` where there is one."""
+        """A trial has begun.
+
+        Args:
+            number: of the trial.
+            name: for people.
+            configuration: its active hyperparameters.
+            facts: `seed`, and `source` or `baseline` where there is one.
+            at: when.
+        """
 
     def epoch(self, number: int, epoch: int, metrics: Mapping[str, float], at: float) -> None:
-        """A trial has trained an epoch, counted from 1."""
+        """A trial has trained an epoch.
+
+        Args:
+            number: of the trial.
+            epoch: from 1.
+            metrics: name -> value.
+            at: when.
+        """
 
     def end(self, number: int, state: str, facts: Mapping[str, Any], at: float) -> None:
-        """A trial is `complete`, `pruned` or `failed`. `facts`: `score`, `best_epoch`, `epochs`, `parameters` and `cause`, those that there are."""
+        """A trial has ended.
+
+        Args:
+            number: of the trial.
+            state: `complete`, `pruned` or `failed`.
+            facts: `score`, `best_epoch`, `epochs`, `parameters` and `cause`, those that there are.
+            at: when.
+        """
 
     def final(self, trial: int, epochs: int, configuration: Mapping[str, Any], metrics: Mapping[str, float], at: float) -> None:
-        """The winner, retrained, was scored on the test split: the mean of each metric, and `<metric>_spread`."""
+        """The winner, retrained, was scored on the test split.
+
+        Args:
+            trial: number of the trial whose configuration it has.
+            epochs: that it was retrained for.
+            configuration: its active hyperparameters.
+            metrics: the mean of each metric, and `<metric>_spread`.
+            at: when.
+        """
 
     def over(self) -> None:
         """The sweep is over without a winner that is retrained: it was to search only."""

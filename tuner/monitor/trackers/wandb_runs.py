@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tuner.monitor.trackers.tracker import Sweep
+from tuner.monitor.trackers.tracker import Sweep, Tracker
 
 FOLDER = "wandb"
 
 
-class WandbRuns:
+class WandbRuns(Tracker):
     """The runs of one sweep."""
 
     def __init__(self, sweep: Sweep) -> None:
