@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from tuner.study.failures import Cause
 from tuner.training.process import Limits
 
 
@@ -17,3 +18,4 @@ class StandIn:
     trainings: int = 10**9
     limits: Limits = Limits()
     epoch: int = 0
+    stopped: Cause | None = None

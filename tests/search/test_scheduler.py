@@ -269,3 +269,16 @@ def test_audit_counts_a_stopped_trial_that_would_have_won() -> None:
 
 def test_audit_says_nothing_of_how_often_where_it_could_not_look() -> None:
     assert audit_of([], ACCURACY, max_epochs=EPOCHS)["interval"] == [0.0, 1.0]
+
+
+def test_trial_whose_training_came_to_its_end_is_complete_and_says_why() -> None:
+    study = study_of()
+    scheduler, accounts = scheduler_of(study, "fifo")
+    number = add(study, {})
+    accounts.begin("ray", number)
+    why = Cause("patience", "no better for 3 epochs")
+    report = EpochReport(number, 4, {"val_accuracy": 0.5}, last=True, stopped=why)
+    assert scheduler.on_trial_result(None, RayTrial("ray"), report.to_json()) == "STOP"
+    trial = study.trial(number)
+    assert trial.state.name == "COMPLETE" and trial.user_attrs["cause"] == {"kind": "patience", "message": "no better for 3 epochs", "details": ""}
+    assert EpochReport.from_json(report.to_json()) == report

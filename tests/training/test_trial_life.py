@@ -42,6 +42,8 @@ class Process(StandIn):
             del self.fate["dies at"]
             raise ProcessDied("crash", "the process was killed by SIGKILL")
         self.epoch += 1
+        if self.epoch == self.fate.get("stops at"):
+            self.stopped = Cause("itself", "its fit returned")
         return {"val_accuracy": self.epoch / 10, "seconds": self.fate.get("seconds", 9.0)}
 
     def save(self, folder: Path) -> None:
@@ -105,6 +107,14 @@ def test_trial_whose_process_is_killed_goes_on_from_its_last_epoch(make, tmp_pat
     assert fate["saves"] == 9
     heard.reset_config(Assignment(4, {}, 1).to_json())
     assert (tmp_path / "checkpoints/3/state").read_text() == "9"  # the sweep keeps the best
+
+
+def test_training_that_ends_by_itself_makes_its_report_the_last(make) -> None:
+    one = make({"stops at": 2})
+    reports = [stepped(one) for _ in range(2)]
+    assert [(report.epoch, report.last, report.stopped) for report in reports] == [(1, False, None), (2, True, Cause("itself", "its fit returned"))]
+    one.reset_config(Assignment(4, {}, 1).to_json())
+    assert [stepped(one).last for _ in range(2)] == [False, True]  # the next one's own, on a process of its own
 
 
 def test_full_disk_under_a_trial_has_a_cause_of_its_own(make) -> None:

@@ -284,6 +284,8 @@ def _train(process: TrainingProcess | TrainingHere, context: TrialContext, epoch
     for _ in range(epochs):
         reports.append(process.run_epoch(watch.timeout_s))
         watch.note(reports[-1]["seconds"])
+        if process.stopped is not None:
+            break
     return reports
 
 

@@ -146,7 +146,7 @@ class Accounts:
         Args:
             number: the trial.
             state: `complete`, `pruned` or `failed`.
-            cause: why, unless it is complete.
+            cause: why; of one that is complete, why before its last epoch.
         """
         if number not in self._running:
             return
@@ -180,7 +180,7 @@ class Accounts:
         if report.ended is not None:
             self.end(number, "failed", report.ended)
         elif epoch is not None and (epoch >= self.max_epochs or report.last):
-            self.end(number, "complete")
+            self.end(number, "complete", report.stopped)
         else:
             self.release(number)
 

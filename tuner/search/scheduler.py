@@ -70,6 +70,10 @@ class StudyScheduler(NotPickled, TrialScheduler):
         if epoch is None or cause is not None:
             accounts.end(number, "failed", cause)
             return TrialScheduler.STOP
+        if report.stopped is not None:
+            self.rule.decide(number, epoch, accounts.history(number))  # what runs on is compared with it
+            accounts.end(number, "complete", report.stopped)
+            return TrialScheduler.STOP
         return TrialScheduler.CONTINUE if self._goes_on(number, epoch, accounts.epochs > before) else TrialScheduler.STOP
 
     def _fault(self, report: EpochReport) -> Cause | None:

@@ -19,6 +19,7 @@ class EpochReport:
         metrics: name -> value; NaN where a metric is undefined.
         seconds: how long the epoch took; None where nobody measured.
         last: whether the trial has run to its end.
+        stopped: why that is before its last epoch, where its own training ended it; it is complete all the same.
         ended: why it failed; None while it has not.
         facts: of the trial, such as the number of its parameters.
     """
@@ -30,17 +31,18 @@ class EpochReport:
     last: bool = False
     ended: Cause | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    stopped: Cause | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as Ray carries it."""
-        ended = None if self.ended is None else {"kind": self.ended.kind, "message": self.ended.message, "details": self.ended.details}
         return {
             "number": self.number,
             "epoch": self.epoch,
             "metrics": dict(self.metrics),
             "seconds": self.seconds,
             "last": self.last,
-            "ended": ended,
+            "ended": _json_of(self.ended),
+            "stopped": _json_of(self.stopped),
             "facts": dict(self.facts),
         }
 
@@ -52,8 +54,6 @@ class EpochReport:
             result: what Ray has of the trial; empty where it has heard nothing.
             number: the trial's, where the result does not hold it.
         """
-        ended = _part(result, "ended")
-        cause = Cause(str(ended.get("kind", "error")), str(ended.get("message", "")), str(ended.get("details") or "")) if ended else None
         metrics = {name: float(value) for name, value in _part(result, "metrics").items() if isinstance(value, int | float) and not isinstance(value, bool)}
         seconds = result.get("seconds")
         return cls(
@@ -62,9 +62,19 @@ class EpochReport:
             metrics=metrics,
             seconds=None if seconds is None else float(seconds),
             last=bool(result.get("last")),
-            ended=cause,
+            ended=_cause_in(result, "ended"),
+            stopped=_cause_in(result, "stopped"),
             facts={name: value for name, value in _part(result, "facts").items() if value is not None},
         )
+
+
+def _json_of(cause: Cause | None) -> dict[str, str] | None:
+    return None if cause is None else {"kind": cause.kind, "message": cause.message, "details": cause.details}
+
+
+def _cause_in(result: Mapping[str, Any], name: str) -> Cause | None:
+    part = _part(result, name)
+    return Cause(str(part.get("kind", "error")), str(part.get("message", "")), str(part.get("details") or "")) if part else None
 
 
 def _part(result: Mapping[str, Any], name: str) -> dict[str, Any]:

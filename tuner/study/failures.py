@@ -54,6 +54,8 @@ CAUSES: dict[str, Rule] = {
     "scheduler": Rule(0, "the scheduler stopped it"),
     "budget": Rule(0, "a budget was spent"),
     "diverged": Rule(0, "its loss is no number any more"),
+    "patience": Rule(0, "its objective had not improved for as many epochs as training.patience allows; it is complete"),
+    "itself": Rule(0, "its own training came to an end before its last epoch; it is complete"),
     "undefined": Rule(0, "the objective's metric was no number in any of its epochs"),
     "error": Rule(0, "its code raised an exception"),
     "fatal": Rule(0, "its code asked for the end of the search, by keras_tuner's FatalError"),

@@ -146,7 +146,7 @@ def _begin(request: dict[str, Any], shared: _Shared) -> tuple[Training, dict[str
 def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:
     verb = request["do"]
     if verb == "run_epoch":
-        return {"report": training.run_epoch(), "path": training.path, "reason": training.reason}
+        return {"report": training.run_epoch(), "path": training.path, "reason": training.reason, "stopped": training.stopped}
     if verb == "save":
         training.save(request["folder"])
     elif verb == "restore":

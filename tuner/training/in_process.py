@@ -17,6 +17,7 @@ from tuner.data.pool import Pool
 from tuner.data.splits import Fold
 from tuner.data.structure import Structure
 from tuner.errors import TrialDiverged
+from tuner.study.failures import Cause
 from tuner.training.child import refusal
 from tuner.training.process import Limits, ProcessDied
 from tuner.training.trainer import Training, TrainingConfig
@@ -32,6 +33,7 @@ class TrainingHere:
         parameters: trainable parameters of one network.
         path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
         asked: how what the builder asked for differs from its configuration.
+        stopped: why the training came to its end before its last epoch.
         warnings, printed: nothing; they go to this process's own standard error and output.
     """
 
@@ -75,6 +77,7 @@ class TrainingHere:
         self.parameters, self.path, self.reason = self._training.parameters, self._training.path, self._training.reason
         self.kind = ""
         self.asked: dict[str, Any] = self._training.asked
+        self.stopped: Cause | None = None
 
     @property
     def epoch(self) -> int:
@@ -96,6 +99,7 @@ class TrainingHere:
         with _told("run_epoch"):
             report = self._training.run_epoch()
             self.path, self.reason = self._training.path, self._training.reason
+            self.stopped = None if self._training.stopped is None else Cause(*self._training.stopped)
             return report
 
     def save(self, folder: str | Path) -> None:

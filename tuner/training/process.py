@@ -22,6 +22,7 @@ from search_spaces.code import code_in
 from tuner.data.splits import Fold
 from tuner.data.structure import Structure
 from tuner.errors import TrialDiverged
+from tuner.study.failures import Cause
 from tuner.training import forkserver, starting
 from tuner.training.shared_data import SharedData, read_structure, write_structure
 from tuner.training.trainer import TrainingConfig
@@ -209,6 +210,7 @@ class TrainingProcess(ChildProcess):
         path: how an epoch is run: `compiled epoch` or `fit`; `reason` says why it is `fit`.
         kind: what the answers that were asked for last are, see `search_spaces.answers.Meaning`.
         asked: how what the builder asked for differs from its configuration, see `search_spaces.define_by_run.building.Difference`.
+        stopped: why the training came to its end before its last epoch; None as long as it goes on.
     """
 
     def __init__(
@@ -261,6 +263,7 @@ class TrainingProcess(ChildProcess):
         self.path: str = built["path"]
         self.reason: str = built["reason"]
         self.asked: dict[str, Any] = built["asked"]
+        self.stopped: Cause | None = None
         self._layers: list[dict[str, Any]] = built["layers"]
 
     def run_epoch(self, timeout_s: float | None = None, *, cancelled: Callable[[], bool] | None = None) -> dict[str, float]:
@@ -277,6 +280,7 @@ class TrainingProcess(ChildProcess):
         """
         answer = self.ask({"do": "run_epoch"}, timeout_s, cancelled)
         self.path, self.reason = answer["path"], answer["reason"]  # an epoch that cannot be compiled says so when it is first run
+        self.stopped = None if answer["stopped"] is None else Cause(*answer["stopped"])
         return answer["report"]
 
     def save(self, folder: str | Path) -> None:

@@ -114,6 +114,7 @@ class Training:
         reason: why it is `fit`; empty otherwise.
         asked: how what the builder asked for differs from its configuration, see `search_spaces.define_by_run.building.Difference`.
         kind: what the answers that were asked for last are, see `search_spaces.answers.Meaning`.
+        stopped: why it came to its end before its last epoch, `(kind, message)` as in `study.failures.Cause`; None as long as it goes on.
     """
 
     def __init__(self, config: TrainingConfig, pool: Pool, folds: Sequence[Fold]) -> None:
@@ -140,6 +141,7 @@ class Training:
         self.config = config
         self.epoch = 0
         self.kind = ""
+        self.stopped: tuple[str, str] | None = None
         self._folds = list(folds)
         self._opened: dict[tuple[int, str], Opened] = {}
         self._pool = tensors_of(pool)

@@ -112,6 +112,7 @@ class Trial(tune.Trainable):
     _failed: bool
     _unsaved_s: float
     _save_not_before: float
+    _over: Cause | None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # Ray Tune would change the working folder of a trial, which a builder may look for its files in
@@ -139,6 +140,7 @@ class Trial(tune.Trainable):
             self._epoch = process.epoch
             if self._untold is not None:
                 self._untold["path"] = process.reason or process.path  # an epoch that cannot be compiled says so when it is first run
+            self._over = process.stopped
             self._watch.note(metrics["seconds"])
             self._reports[self._epoch] = metrics
             self._unsaved_s += metrics["seconds"]
@@ -178,6 +180,7 @@ class Trial(tune.Trainable):
         self._unreported: list[int] = []
         self._epoch = 0
         self._failed = False
+        self._over = None
         self._unsaved_s = 0.0
         self._save_s = FIRST_SAVE_S
         self._save_not_before = 0.0
@@ -277,7 +280,8 @@ class Trial(tune.Trainable):
 
     def _report(self, metrics: dict[str, float], epoch: int | None = None, *, ended: Cause | None = None) -> dict[str, Any]:
         epoch = epoch or (self._epoch if ended is None else self._epoch + 1)
-        last = ended is None and epoch >= self._context.config.epochs
+        stopped = self._over if ended is None and epoch == self._epoch else None
+        last = ended is None and (epoch >= self._context.config.epochs or stopped is not None)
         self._failed = ended is not None
         facts, self._untold = self._untold or {}, None
         if facts and self._process is not None and self._process.warnings:
@@ -285,7 +289,7 @@ class Trial(tune.Trainable):
         if facts and self._process is not None and self._process.printed.strip():
             facts["printed"] = self._process.printed[:MOST_PRINTED]
         values = {name: value for name, value in metrics.items() if name != "seconds"}
-        return EpochReport(self._assignment.number, epoch, values, metrics.get("seconds"), last, ended, facts).to_json()
+        return EpochReport(self._assignment.number, epoch, values, metrics.get("seconds"), last, ended, facts, stopped).to_json()
 
 
 def _write_reports(checkpoint: Path, reports: dict[int, dict[str, float]]) -> None:
