@@ -249,14 +249,15 @@ def model(own: bool) -> Any:
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_epoch_over_chunks_is_the_epoch_over_the_same_rows_in_memory(tables: Path, own: bool) -> None:
+@pytest.mark.parametrize("weights", [None, np.array([1, 5, 0.5], np.float32)], ids=["alike", "by class"])
+def test_epoch_over_chunks_is_the_epoch_over_the_same_rows_in_memory(tables: Path, own: bool, weights: np.ndarray | None) -> None:
     dataset, _ = opened(tables / "flowers.parquet")
     stream, scale = dataset.folds[0].train, dataset.scaling(1)
     x, y = rows_of(stream)
     streamed, held = Epoch(model(own), 32, (scale,)), Epoch(model(own), 32, (scale,))
-    found = streamed.train_chunks(stream.chunks(np.random.default_rng(0), 256), len(stream))
+    found = streamed.train_chunks(stream.chunks(np.random.default_rng(0), 256), len(stream), weights)
     assert streamed.reason == ("the model has its own train_step(), and its rows are streamed" if own else "")
-    expected = held.train(tensors_of(Pool(x, y)), np.arange(len(x)))
+    expected = held.train(tensors_of(Pool(x, y, None if weights is None else weights[y])), np.arange(len(x)))
     assert found == pytest.approx(expected, rel=1e-5)
     for one, other in zip(streamed.model.weights, held.model.weights, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5 if own else 1e-6)

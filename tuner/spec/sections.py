@@ -1,11 +1,12 @@
 """The sections of a spec that no single room owns: what is searched, what trials are compared by, how they train, what happens to the best."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from search_spaces.metrics import LOSSES, METRICS, loss_key, metric_key
 from search_spaces.spaces import SPACES
+from tuner.training import class_weight
 
 
 class SpaceSection(BaseModel):
@@ -54,6 +55,12 @@ class TrainingSection(BaseModel):
         "the name that is written here, and with val_ before it may be the objective. For two classes AUC, precision, recall and F1 are of the second one; for "
         "more, precision and recall are over all classes together, and F1 is the mean of the classes' own. none: accuracy, binary_accuracy or mae.",
     )
+    class_weight: str | dict[str, float] | None = Field(
+        None,
+        description='How much a row counts in training by its class: "balanced" (each class as much as any other in all; of each fold\'s training rows), or a '
+        "table of weights by the classes' names or numbers, { yes = 5, no = 1 }; a class that is not there has 1. Weights of rows are multiplied by it. "
+        "val_loss, by which networks are compared, is without it. none: every row counts the same.",
+    )
     epoch_timeout_s: float | None = Field(
         None, gt=0, description="Seconds after which an epoch is hung and its process ended. none: 20 times the median epoch of the sweep, at least 60."
     )
@@ -64,6 +71,16 @@ class TrainingSection(BaseModel):
         description="Disk for the states of trials, in GB. The 3 best and the trials that may go on keep theirs; where that is too much, those that rank worst "
         "lose theirs first, and begin again if they are interrupted.",
     )
+
+    @field_validator("class_weight", mode="before")
+    @classmethod
+    def _by_words(cls, weights: Any) -> Any:
+        return {str(name): weight for name, weight in weights.items()} if isinstance(weights, dict) else weights  # numbers, as programs have them
+
+    @field_validator("class_weight")
+    @classmethod
+    def _are_weights(cls, weights: str | dict[str, float] | None) -> Any:
+        return None if weights is None else class_weight.checked(weights)
 
     @field_validator("loss")
     @classmethod

@@ -34,6 +34,7 @@ from tuner.spec.sections import EvaluationSection, ObjectiveSection, SpaceSectio
 from tuner.study import storage
 from tuner.study.directions import direction_of
 from tuner.study.objective import Objective
+from tuner.training.class_weight import ClassWeight, by_number
 from tuner.training.trainer import TrainingConfig, described
 
 # Folders, studies, jobs and pages are called by a sweep's name.
@@ -129,6 +130,7 @@ class SweepSpec(BaseModel):
             names=dataset.names,
             loss=self.training.loss,
             metrics=None if self.training.metrics is None else tuple(self.training.metrics),
+            class_weight=class_weight_of(self, dataset),
         )
 
     @property
@@ -292,6 +294,20 @@ def check_reports(spec: SweepSpec, task: str) -> None:
     if metric not in reported:
         hint = f'; training.metrics = ["{metric.removeprefix("val_")}"] reports it' if _is_metric(metric.removeprefix("val_"), task) else ""
         raise SpecError(f"objective.metric: got {shown(metric)}, which no epoch will report; {nearest(metric, reported)}{hint}")
+
+
+def class_weight_of(spec: SweepSpec, dataset: Dataset) -> ClassWeight:
+    """Return how much rows count by their class, by the classes' numbers.
+
+    Args:
+        spec: checked.
+        dataset: what it is about.
+
+    Raises:
+        SpecError: the data have no classes, or not these.
+    """
+    in_memory = dataset.survey is None and dataset.pipeline is None
+    return by_number(spec.training.class_weight, task=dataset.task, classes=dataset.classes, in_memory=in_memory)
 
 
 def _is_metric(name: str, task: str) -> bool:

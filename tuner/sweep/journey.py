@@ -166,6 +166,7 @@ def _run(
         def prepare() -> None:
             dataset, _ = load()
             specs.check_reports(spec, dataset.task)
+            specs.class_weight_of(spec, dataset)  # refuses what the data do not have
             if not spec.space.define_by_run:
                 try_first_batch(spec, dataset, spec.search_space(), given, view=view, interrupted=interrupted)
 

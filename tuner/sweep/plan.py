@@ -84,6 +84,7 @@ def make_plan(
     for line in lines(dataset.facts.get("decisions", ())):
         view.note(line)
     specs.check_reports(spec, dataset.task)
+    specs.class_weight_of(spec, dataset)  # refuses what the data do not have
     began = time.monotonic()
     # As a sweep does: TensorFlow is loaded on this machine while Ray starts.
     with starting.ahead() if spec.cluster.target == "local" else nullcontext(), targets.connect(spec.cluster) as cluster:

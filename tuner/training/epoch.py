@@ -21,6 +21,7 @@ from search_spaces.problem import Problem
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
 from tuner.data.structure import Structure, leaves
+from tuner.training.class_weight import batches_weighted
 from tuner.training.inputs import gather, parts_of, scaled
 from tuner.training.loops import keras_loop, own_loop
 from tuner.training.own_steps import LOOPS, STEPS, Logs, flat, optimizers_of, own, resolved, results_of
@@ -91,39 +92,44 @@ class Epoch:
         self._build(pool)
         return self._fit(self._batches(pool, order, self.batch_size))
 
-    def train_chunks(self, chunks: Iterable[tuple[np.ndarray, np.ndarray]], rows: int) -> dict[str, float]:
+    def train_chunks(self, chunks: Iterable[tuple[np.ndarray, np.ndarray]], rows: int, of_classes: np.ndarray | None = None) -> dict[str, float]:
         """Train on rows that come in chunks, for a pool that is not in memory: the compiled loop runs once per chunk, and Python is met in between.
 
         Args:
             chunks: x, `(n, *input_shape)` uint8 or float32, and y, `(n, ...)` int32 or float32, in the order of training; all n but the last are a multiple of
             the batch size.
             rows: of all chunks together.
+            of_classes: how much a row counts by its class, (classes,) float32; None: all alike.
 
         Returns:
             As `train`.
         """
         import tensorflow as tf
 
+        def counted(y: np.ndarray) -> tuple[Any, ...]:
+            return (tf.constant(y),) if of_classes is None else (tf.constant(y), tf.constant(of_classes[y]))
+
         if self._own and not self.reason:
             self.reason, self.path = f"the model has its own {self._own}(), and its rows are streamed", "fit"
         if self.reason:
             size = self.batch_size
-            parts = ((self._scaled(tf.constant(x[at : at + size])), tf.constant(y[at : at + size])) for x, y in chunks for at in range(0, len(x), size))
+            parts = ((self._scaled(tf.constant(x[at : at + size])), *counted(y[at : at + size])) for x, y in chunks for at in range(0, len(x), size))
             return self._fit(parts, steps_per_epoch=math.ceil(rows / size))
         report: dict[str, float] = {}
         for x, y in chunks:
-            report = self._run("train", Pool(tf.constant(x), tf.constant(y)), np.arange(len(x)), anew=not report) or {}
+            report = self._run("train", Pool(tf.constant(x), *counted(y)), np.arange(len(x)), anew=not report) or {}
             if not np.isfinite(report["loss"]):
                 break
         return report
 
-    def train_batches(self, batches: Any, steps: int, pool: Pool) -> dict[str, float]:
+    def train_batches(self, batches: Any, steps: int, pool: Pool, of_classes: np.ndarray | None = None) -> dict[str, float]:
         """Train on batches of the user's own making, as they come.
 
         Args:
             batches: a tf.data.Dataset, a PyDataset or a generator, which end with the epoch.
             steps: how many.
             pool: of tensors: a few rows of the same form.
+            of_classes: how much a row counts by its class, (classes,) float32; None: all alike.
 
         Returns:
             As `train`.
@@ -131,7 +137,8 @@ class Epoch:
         self.reason, self.path = "its batches come from a pipeline", "fit"
         self._build(pool)
         # A PyDataset's batches are mixed, as Keras does it; of others only their maker decides.
-        return self._fit(batches, shuffle=hasattr(batches, "num_batches"), steps_per_epoch=_untold(batches, steps))
+        counted, weights = batches_weighted(batches, of_classes)
+        return self._fit(counted, shuffle=hasattr(batches, "num_batches"), steps_per_epoch=_untold(batches, steps), **weights)
 
     def evaluate_batches(self, batches: Any, steps: int, pool: Pool) -> dict[str, float]:
         """Return what `evaluate` does, over batches of the user's own making.

@@ -22,7 +22,8 @@ from tuner.data.splits import Fold
 from tuner.data.stream import BATCH_ROWS, Stream
 from tuner.data.structure import Structure, leaves, map_leaves, rebuild, skeleton
 from tuner.errors import TrialDiverged
-from tuner.training import checkpoint
+from tuner.training import checkpoint, class_weight
+from tuner.training.class_weight import ClassWeight
 from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations
 from tuner.training.inputs import parts_of, scaled, tensors_of
 from tuner.training.own_steps import losses_in, naming_anew
@@ -55,6 +56,7 @@ class TrainingConfig:
         targets: what is predicted, as `described` tells it, for where no targets are at hand; None: what task and outputs say.
         names: of each input, how many names its numbers are, see `search_spaces.problem.ArraySpec`; empty: nobody has looked.
         loss, metrics: by name, for builders that do not compile their models; None: those of the task.
+        class_weight: see `class_weight.by_number`.
 
     Raises:
         ValueError: an unknown precision, less than one epoch, or a seed out of range.
@@ -76,6 +78,7 @@ class TrainingConfig:
     names: tuple[int, ...] = ()
     loss: str | None = None
     metrics: tuple[str, ...] | None = None
+    class_weight: ClassWeight = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -100,6 +103,8 @@ class TrainingConfig:
     def from_json(cls, value: dict[str, Any]) -> "TrainingConfig":
         """Return the recipe that `to_json` wrote, now or in an earlier version."""
         lists = {name: tuple(value[name]) for name in (*_LISTS, "metrics") if value.get(name) is not None}
+        if isinstance(value.get("class_weight"), list):
+            lists["class_weight"] = tuple(value["class_weight"])
         return cls(**{**value, **lists})
 
 
@@ -145,6 +150,8 @@ class Training:
         self._folds = list(folds)
         self._opened: dict[tuple[int, str], Opened] = {}
         self._pool = tensors_of(pool)
+        self._class_weights = [class_weight.of_classes(config.class_weight, pool.y, fold.train, config.outputs) for fold in folds]
+        self._trained = [class_weight.weighted(self._pool, pool.y, each, fold.train) for each, fold in zip(self._class_weights, folds, strict=True)]
         self._batch_size = network.batch_size(config.configuration)
         self._problem = self._described()
         networks = []
@@ -189,11 +196,12 @@ class Training:
             shuffle = np.random.default_rng([self.config.seed, number, self.epoch])
             if isinstance(train, Stream):
                 size = self._batch_size * max(1, BATCH_ROWS // self._batch_size)
-                report = runner.train_chunks(train.chunks(shuffle, size), len(train))
+                report = runner.train_chunks(train.chunks(shuffle, size), len(train), self._class_weights[number])
             elif isinstance(train, Pipeline):
-                report = runner.train_batches(self._batches(train, number, "train"), train.steps, self._pool)
+                batches = self._batches(train, number, "train")
+                report = runner.train_batches(batches, train.steps, self._pool, self._class_weights[number])
             else:
-                report = runner.train(self._pool, shuffle.permutation(train))
+                report = runner.train(self._trained[number], shuffle.permutation(train))
             self._check(report)
             if validation is not None and not runner.unscored:
                 if isinstance(validation, Pipeline):
