@@ -14,7 +14,7 @@ import pytest
 
 from tests.sweep.test_journey import Told
 from tuner.data import dataset as data
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.report.formats import FORMATS, render
 from tuner.report.schema import SCHEMA
 from tuner.results.card import read_card

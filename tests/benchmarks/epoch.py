@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data.pipelines import Part, Pipeline
+from tuner.data.own.pipelines import Part, Pipeline
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.training.trainer import Training, TrainingConfig
 
 SCALING = Scaling(np.float32(0), np.float32(1 / 255), np.float32(0))

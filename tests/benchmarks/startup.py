@@ -21,7 +21,7 @@ import numpy as np
 
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.training.process import Limits, TrainingProcess
 from tuner.training.shared_data import SharedData, store
 from tuner.training.starting import cool, warm

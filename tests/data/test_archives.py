@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tuner.data import archives
+from tuner.data.arrays import archives
 from tuner.data.dataset import DatasetSection, load, read_for_prediction
 from tuner.data.features import Features
 from tuner.errors import DatasetError

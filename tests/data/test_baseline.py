@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import dummy, metrics
 
-from tuner.data import baseline
+from tuner.data.targets import baseline
 
 
 def test_largest_class_scores_its_share_and_the_shares_score_their_entropy() -> None:

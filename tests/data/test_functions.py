@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuner.data import returned
 from tuner.data.dataset import DatasetSection, assemble, load
-from tuner.data.functions import Call, call
-from tuner.data.pipelines import Pipeline
+from tuner.data.own import returned
+from tuner.data.own.functions import Call, call
+from tuner.data.own.pipelines import Pipeline
 from tuner.data.sources import of_memory
 from tuner.errors import DatasetError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tuner.data import images
+from tuner.data.arrays import images
 from tuner.data.dataset import DatasetSection, Features, load, read_for_prediction
 from tuner.errors import DatasetError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from tuner.data.arrays.inputs import inputs_from_json
 from tuner.data.dataset import DatasetSection, load, read_for_prediction
-from tuner.data.inputs import inputs_from_json
 from tuner.errors import DatasetError
 
 ROWS = 40

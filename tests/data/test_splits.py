@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tuner.data import splits
 from tuner.data.dataset import Dataset, DatasetSection, load
+from tuner.data.splits import drawing
 from tuner.errors import DatasetError
 
 ROWS = 100
@@ -231,7 +231,7 @@ def test_labels_are_divided_into_folds_of_equal_size(npz: Callable[..., DatasetS
 @pytest.mark.parametrize("counts", [(60, 40), (34, 33, 33)])
 def test_sides_have_as_many_rows_as_asked(counts: tuple[int, ...]) -> None:
     labels = np.random.default_rng(5).integers(0, 2, (ROWS, 4))
-    found = splits.of_labels(labels, counts=counts, seed=0)
+    found = drawing.of_labels(labels, counts=counts, seed=0)
     assert tuple(np.bincount(found)) == counts
 
 

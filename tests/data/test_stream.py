@@ -15,10 +15,10 @@ import pytest
 
 from tests.sweep.test_journey import sweep
 from tuner.data import scaling
-from tuner.data import stream as stream_room
 from tuner.data.dataset import Dataset, DatasetSection, SealedTest, load
 from tuner.data.pool import Pool
-from tuner.data.stream import TEST, TRAIN, VALIDATION, Draw, Stream
+from tuner.data.tables import stream as stream_room
+from tuner.data.tables.stream import TEST, TRAIN, VALIDATION, Draw, Stream
 from tuner.errors import DatasetError, SpecError
 from tuner.training.epoch import Epoch
 from tuner.training.inputs import tensors_of
@@ -156,7 +156,7 @@ def test_split_of_a_row_follows_from_its_number_and_the_seed_alone() -> None:
 
 
 def test_few_rows_are_kept_apart_unless_more_are_asked_for(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tuner.data.survey.MOST_KEPT", 300)
+    monkeypatch.setattr("tuner.data.tables.survey.MOST_KEPT", 300)
     dataset, test = opened(tables / "flowers.parquet")
     assert 200 < len(dataset.x) < 400 and 200 < test.rows < 400
     assert 450 < len(opened(tables / "flowers.parquet", validation=0.1)[0].x) < 750
@@ -213,7 +213,7 @@ def test_storage_that_refuses_for_a_moment_costs_no_row_and_one_that_stays_away_
     stream = opened(tables / "flowers.parquet")[0].folds[0].train
     x, y = rows_of(stream, 5)
     pauses: list[float] = []
-    monkeypatch.setattr("tuner.data.stream.time", SimpleNamespace(sleep=pauses.append))
+    monkeypatch.setattr("tuner.data.tables.stream.time", SimpleNamespace(sleep=pauses.append))
     reading, parts = stream_room.read, []
 
     def torn(path: str, *others: Any) -> Any:
@@ -224,12 +224,12 @@ def test_storage_that_refuses_for_a_moment_costs_no_row_and_one_that_stays_away_
                     raise ConnectionResetError("the bucket is away")
             yield table
 
-    monkeypatch.setattr("tuner.data.stream.BATCH_ROWS", 100)
+    monkeypatch.setattr("tuner.data.tables.stream.BATCH_ROWS", 100)
     expected = in_order(x, y)
-    monkeypatch.setattr("tuner.data.stream.read", torn)
+    monkeypatch.setattr("tuner.data.tables.stream.read", torn)
     np.testing.assert_array_equal(in_order(*rows_of(stream, 5)), expected)
     assert len(pauses) >= 2
-    monkeypatch.setattr("tuner.data.stream.read", reading)
+    monkeypatch.setattr("tuner.data.tables.stream.read", reading)
     pauses.clear()
     gone = tuple(replace(piece, file=str(tables / "gone.parquet")) for piece in stream.pieces)
     with pytest.raises(DatasetError, match=r"flowers\.parquet: cannot be read \(.*gone\.parquet"):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.field.rig import column, rows, table, told
 from tuner.data.dataset import Dataset, DatasetSection, Features, apply, load, read_for_prediction
-from tuner.data.dialect import dialect_in
+from tuner.data.tables.dialect import dialect_in
 from tuner.errors import DatasetError
 
 

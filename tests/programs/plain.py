@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.programs.kinds import KINDS
-from tuner.data.structure import leaves, map_leaves
+from tuner.data.arrays.structure import leaves, map_leaves
 from tuner.results.leaderboard import Leaderboard
 
 SPLITS = ("train", "validation", "test")

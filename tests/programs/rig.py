@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.programs.kinds import KINDS
 from tests.sweep.test_journey import Told
-from tuner.data.structure import Structure, leaves, paths
+from tuner.data.arrays.structure import Structure, leaves, paths
 from tuner.results.leaderboard import Leaderboard
 from tuner.results.prediction import predict
 from tuner.spec import sweep_spec as specs

@@ -9,7 +9,7 @@ import pytest
 
 import tuner
 from tests.programs.kinds import KINDS
-from tuner.data.structure import leaves, map_leaves
+from tuner.data.arrays.structure import leaves, map_leaves
 
 ONCE: dict[str, Any] = {"trials": 1, "max_epochs": 1, "seeds": 1, "confirm": 0, "sampler": "random", "cluster": {"target": "in-process"}, "quiet": True}
 

@@ -9,7 +9,7 @@ from search_spaces.errors import SearchSpaceError
 from tests.programs import plain, rig, tokens
 from tuner.data import scaling as scaling_room
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.training.trainer import Training, TrainingConfig
 
 

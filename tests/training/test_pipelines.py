@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tuner.data.pipelines import Part, Pipeline
+from tuner.data.own.pipelines import Part, Pipeline
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.training.shared_data import read_folds, store
 from tuner.training.trainer import Training, TrainingConfig
 

@@ -18,7 +18,7 @@ import pytest
 
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
 from tuner.training import child
 from tuner.training.process import Limits, ProcessDied, TrainingProcess

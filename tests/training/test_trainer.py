@@ -11,7 +11,7 @@ import pytest
 
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
 from tuner.training.epoch import choose_rewriting
 from tuner.training.trainer import Training, TrainingConfig, fold_seed

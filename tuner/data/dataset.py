@@ -9,30 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data import arrays, hashes, sources, tasks
 from tuner.data import features as features_room
+from tuner.data import hashes, sources
+from tuner.data.arrays import usual_scaling
+from tuner.data.arrays.each_input import decide_each, of_plain
+from tuner.data.arrays.inputs import Inputs
+from tuner.data.arrays.structure import Structure, leaves, paths
 from tuner.data.dataset_facts import facts_of
 from tuner.data.decisions import Decision
-from tuner.data.division import Division, Rows, class_notes, divide
-from tuner.data.each_input import decide_each, of_plain
 from tuner.data.examples import Examples, Raw, joined, rows_of
 from tuner.data.features import Features
-from tuner.data.from_tables import read_test, table_of
-from tuner.data.inputs import Inputs
-from tuner.data.interpret import Interpretation, of_columns
-from tuner.data.piped import piped
-from tuner.data.plain_columns import columns_of
+from tuner.data.own.piped import piped
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling, apply
-from tuner.data.sealed_test import SealedTest
 from tuner.data.search_data import Dataset
 from tuner.data.section import DatasetSection
 from tuner.data.sources import SOURCES, read_for_prediction
-from tuner.data.splits import Fold
-from tuner.data.stream import TEST, VALIDATION
-from tuner.data.structure import Structure, leaves, paths
-from tuner.data.survey import survey
-from tuner.data.targets import Targets
+from tuner.data.splits.division import Division, Rows, class_notes, divide
+from tuner.data.splits.drawing import Fold
+from tuner.data.splits.sealed_test import SealedTest
+from tuner.data.tables.from_tables import read_test, table_of
+from tuner.data.tables.interpret import Interpretation, of_columns
+from tuner.data.tables.plain_columns import columns_of
+from tuner.data.tables.stream import TEST, VALIDATION
+from tuner.data.tables.survey import survey
+from tuner.data.targets import tasks
+from tuner.data.targets.single import Targets
 from tuner.errors import DatasetError
 
 __all__ = ["SOURCES", "Dataset", "DatasetSection", "Features", "Fold", "Scaling", "SealedTest", "apply", "assemble", "load", "read_for_prediction"]
@@ -176,7 +178,7 @@ def _scalings(
         asked = section.scaling if isinstance(section.scaling, str) else section.scaling.get("x", section.scaling.get("", "auto"))
         if isinstance(section.scaling, dict) and (unknown := set(section.scaling) - {"x", ""}):
             raise DatasetError(f"dataset.scaling: got {min(unknown)!r}; there is one input, x; expected a word for it")
-        scale, largest, decision = arrays.decide(x, asked, raw.largest)
+        scale, largest, decision = usual_scaling.decide(x, asked, raw.largest)
         return scale, largest, (), [decision]
     if isinstance(features, Inputs) and features.columns:
         methods, notes = of_plain(features, section.scaling)

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data import baseline, hashes
+from tuner.data import hashes
 from tuner.data.search_data import Dataset
 from tuner.data.section import DatasetSection
+from tuner.data.targets import baseline
 
 
 def facts_of(dataset: Dataset, content_hash: str, section: DatasetSection, seed: int) -> dict[str, Any]:

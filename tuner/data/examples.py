@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuner.data.arrays.inputs import holes_in, stored
+from tuner.data.arrays.structure import Structure, leaves, row_count, take
 from tuner.data.decisions import Decision
-from tuner.data.dialect import Dialect
-from tuner.data.inputs import holes_in, stored
-from tuner.data.interpret import Interpretation
-from tuner.data.pipelines import Pipeline
-from tuner.data.returned import Arrays
-from tuner.data.structure import Structure, leaves, row_count, take
+from tuner.data.own.pipelines import Pipeline
+from tuner.data.own.returned import Arrays
+from tuner.data.tables.dialect import Dialect
+from tuner.data.tables.interpret import Interpretation
 from tuner.data.values import FILLED, to_float32
 from tuner.errors import DatasetError
 
@@ -100,8 +100,8 @@ def of_arrays(part: Arrays, where: str, *, aside: str | None = None) -> Examples
             raise DatasetError(f"{where} has {'no rows' if not len(x) else f'shape {x.shape}'}; expected (rows, features) or (rows, height, width[, channels])")
         x = x if x.dtype == np.uint8 else to_float32(x, where)
     else:
-        from tuner.data.inputs import named
-        from tuner.data.structure import paths, rebuild, skeleton
+        from tuner.data.arrays.inputs import named
+        from tuner.data.arrays.structure import paths, rebuild, skeleton
 
         x = rebuild(skeleton(x), [stored(leaf, named(where, path)) for path, leaf in zip(paths(x), leaves(x), strict=True)])
     for name in part.aside:
@@ -163,7 +163,7 @@ def joined(first: Examples, second: Examples) -> Examples:
     Raises:
         DatasetError: they have other inputs or targets.
     """
-    from tuner.data.structure import rebuild, skeleton
+    from tuner.data.arrays.structure import rebuild, skeleton
 
     parts = []
     for name, one, other in (("inputs", first.x, second.x), ("targets", first.y, second.y), ("weights", first.w, second.w)):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import columns as table_columns
-from tuner.data.columns import Column
-from tuner.data.interpret import Interpretation
+from tuner.data.tables import columns as table_columns
+from tuner.data.tables.columns import Column
+from tuner.data.tables.interpret import Interpretation
 from tuner.data.values import FILLED, to_float32
 from tuner.errors import DatasetError
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner.data.structure import Structure, leaves, map_leaves, row_count, take
+from tuner.data.arrays.structure import Structure, leaves, map_leaves, row_count, take
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data import arrays
 from tuner.data import scaling as scaling_room
+from tuner.data.arrays import usual_scaling
+from tuner.data.arrays.inputs import Inputs
+from tuner.data.arrays.structure import Structure, described, leaves, paths, rebuild, row_count, skeleton
 from tuner.data.features import Features
-from tuner.data.inputs import Inputs
-from tuner.data.pipelines import Pipeline
+from tuner.data.own.pipelines import Pipeline
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.splits import Fold
-from tuner.data.structure import Structure, described, leaves, paths, rebuild, row_count, skeleton
-from tuner.data.survey import Survey
-from tuner.data.tasks import TASKS
+from tuner.data.splits.drawing import Fold
+from tuner.data.tables.survey import Survey
+from tuner.data.targets.tasks import TASKS
 
 # Numbers beyond are of customers or the like: an embedding with a row for each below would fill the memory.
 MOST_NAMES = 2**24
@@ -190,7 +190,7 @@ class Dataset:
 
 
 def _names_in(x: np.ndarray) -> int:
-    bounds = arrays.whole_numbers(x) if x.ndim == 2 and x.shape[1] > 1 and x.dtype.kind in "iuf" else None
+    bounds = usual_scaling.whole_numbers(x) if x.ndim == 2 and x.shape[1] > 1 and x.dtype.kind in "iuf" else None
     return bounds[1] + 1 if bounds is not None and bounds[0] >= 0 and bounds[1] < MOST_NAMES else 0
 
 

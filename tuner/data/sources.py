@@ -11,16 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data import archives, aside, columns, from_tables, functions, hashes, images, named_arrays, returned
+from tuner.data import hashes
+from tuner.data.arrays import archives, images, named_arrays
+from tuner.data.arrays.inputs import Inputs
+from tuner.data.arrays.structure import Structure, map_leaves, row_count
 from tuner.data.decisions import Decision
-from tuner.data.dialect import Dialect
 from tuner.data.examples import Examples, Raw, of_arrays, whole
 from tuner.data.features import Features
-from tuner.data.functions import Call
-from tuner.data.inputs import Inputs
-from tuner.data.returned import Arrays
+from tuner.data.own import functions, returned
+from tuner.data.own.functions import Call
+from tuner.data.own.returned import Arrays
 from tuner.data.section import DatasetSection
-from tuner.data.structure import Structure, map_leaves, row_count
+from tuner.data.tables import aside, columns, from_tables
+from tuner.data.tables.dialect import Dialect
 from tuner.errors import DatasetError
 
 

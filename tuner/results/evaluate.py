@@ -22,7 +22,7 @@ from cluster.errors import one_line
 from cluster.resources import Allotment, Resources
 from tuner.data.dataset import Dataset, SealedTest
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.errors import SweepError, TrialDiverged
 from tuner.monitor.console import View
 from tuner.results.confirm import Race

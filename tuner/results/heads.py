@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data.structure import leaves, paths, skeleton
+from tuner.data.arrays.structure import leaves, paths, skeleton
 from tuner.results.figures import are_probabilities
 
 # Whole numbers beyond so many are counts, whatever comes out.

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data import baseline
+from tuner.data.arrays.structure import leaves, paths
 from tuner.data.dataset import Dataset
-from tuner.data.structure import leaves, paths
+from tuner.data.targets import baseline
 from tuner.results import figures, heads, intervals
 from tuner.results.evaluate import Retrained, Score
 from tuner.results.heads import Head

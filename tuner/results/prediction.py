@@ -20,14 +20,14 @@ import pyarrow.parquet
 from cluster import stale_sessions as leftovers
 from search_spaces.code import IN_MEMORY
 from search_spaces.errors import nearest
+from tuner.data.arrays.inputs import Inputs, inputs_from_json
+from tuner.data.arrays.structure import Structure, leaves, paths, row_count
 from tuner.data.dataset import Features, read_for_prediction
-from tuner.data.dialect import dialect_in
-from tuner.data.inputs import Inputs, inputs_from_json
+from tuner.data.own.returned import arrays_in
 from tuner.data.pool import Pool
-from tuner.data.returned import arrays_in
 from tuner.data.scaling import from_json
-from tuner.data.splits import Fold
-from tuner.data.structure import Structure, leaves, paths, row_count
+from tuner.data.splits.drawing import Fold
+from tuner.data.tables.dialect import dialect_in
 from tuner.errors import DatasetError, SweepError
 from tuner.results.card import CARD, no_card, read_card
 from tuner.study import builder_copy

@@ -20,8 +20,8 @@ from search_spaces.errors import SearchSpaceError, nearest
 from search_spaces.metrics import METRICS, loss_key, metric_key, usual
 from search_spaces.space import SearchSpace, space_of
 from search_spaces.spaces import SPACES
-from tuner.data import functions
 from tuner.data.dataset import Dataset, DatasetSection
+from tuner.data.own import functions
 from tuner.errors import DatasetError, SpecError
 from tuner.monitor.trackers.named import Trackers
 from tuner.search.first_trials import points_of

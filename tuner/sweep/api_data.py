@@ -8,9 +8,9 @@ from typing import Any
 
 from search_spaces.code import IN_MEMORY, packed
 from tuner.data import dataset, hashes, sources
-from tuner.data.returned import Arrays, Batches, by_split
+from tuner.data.arrays.structure import leaves, map_leaves, paths
+from tuner.data.own.returned import Arrays, Batches, by_split
 from tuner.data.section import SOURCE_NAMES, DatasetSection
-from tuner.data.structure import leaves, map_leaves, paths
 from tuner.errors import DatasetError
 from tuner.sweep.given import Load
 from tuner.training.source_text import name_of, text_of

@@ -18,10 +18,10 @@ from search_spaces import network
 from search_spaces.errors import nearest
 from search_spaces.space import SearchSpace
 from tuner.data import dataset as data
-from tuner.data.pipelines import Pipeline
+from tuner.data.own.pipelines import Pipeline
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
-from tuner.data.stream import Stream
+from tuner.data.splits.drawing import Fold
+from tuner.data.tables.stream import Stream
 from tuner.errors import SpecError, SweepError, TrialDiverged
 from tuner.monitor.console import View
 from tuner.spec import sweep_spec as specs

@@ -24,7 +24,7 @@ from search_spaces.choice_coverage import Branch, branches
 from search_spaces.space import SearchSpace
 from tuner.data import dataset as data
 from tuner.data.decisions import lines
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.errors import SpecError
 from tuner.monitor.console import View
 from tuner.report.numbers import count, duration

@@ -22,7 +22,7 @@ import numpy as np
 
 from search_spaces.code import take_code
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.errors import REFUSALS, TrialDiverged
 from tuner.training import keras_settings, space_request
 from tuner.training.shared_data import mapped, read_folds, read_structure, write_structure

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from search_spaces.errors import nearest
+from tuner.data.arrays.structure import Structure
 from tuner.data.pool import Pool
-from tuner.data.structure import Structure
 from tuner.errors import SpecError
 
 BALANCED = "balanced"

@@ -18,9 +18,9 @@ from search_spaces.fused_ops import fuse, fuse_normalization
 from search_spaces.graph_equality import graphs_equal
 from search_spaces.metrics import suit
 from search_spaces.problem import Problem
+from tuner.data.arrays.structure import Structure, leaves
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.structure import Structure, leaves
 from tuner.training.class_weight import batches_weighted
 from tuner.training.inputs import gather, parts_of, scaled
 from tuner.training.loops import keras_loop, own_loop

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from search_spaces.code import code_in, take_code
+from tuner.data.arrays.structure import Structure
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
-from tuner.data.structure import Structure
+from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
 from tuner.study.failures import Cause
 from tuner.training.child import refusal

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tuner.data.arrays.structure import Structure, leaves, map_leaves, rebuild, skeleton
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.structure import Structure, leaves, map_leaves, rebuild, skeleton
 
 
 def tensors_of(pool: Pool) -> Pool:

@@ -6,9 +6,9 @@ Runs in a trial's process. Must not know what a step does.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tuner.data.arrays.structure import leaves, rebuild, skeleton
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
-from tuner.data.structure import leaves, rebuild, skeleton
 from tuner.training.inputs import parts_of, scaled
 from tuner.training.own_steps import losses_in
 

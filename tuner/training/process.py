@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from search_spaces.code import code_in
-from tuner.data.splits import Fold
-from tuner.data.structure import Structure
+from tuner.data.arrays.structure import Structure
+from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
 from tuner.study.failures import Cause
 from tuner.training import forkserver, starting

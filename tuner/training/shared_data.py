@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data.pipelines import Pipeline
+from tuner.data.arrays.structure import Structure, leaves, rebuild, skeleton
+from tuner.data.own.pipelines import Pipeline
 from tuner.data.pool import Pool
 from tuner.data.scaling import from_json
-from tuner.data.splits import Fold
-from tuner.data.stream import Stream
-from tuner.data.structure import Structure, leaves, rebuild, skeleton
+from tuner.data.splits.drawing import Fold
+from tuner.data.tables.stream import Stream
 
 POOL = "pool.json"
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from search_spaces.answers import answers_of, reads_names
 from search_spaces.errors import SearchSpaceError
-from tuner.data.pipelines import Opened, Pipeline
+from tuner.data.arrays.structure import Structure, leaves, map_leaves, rebuild, skeleton
+from tuner.data.own.pipelines import Opened, Pipeline
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
-from tuner.data.stream import BATCH_ROWS, Stream
-from tuner.data.structure import Structure, leaves, map_leaves, rebuild, skeleton
+from tuner.data.splits.drawing import Fold
+from tuner.data.tables.stream import BATCH_ROWS, Stream
 from tuner.errors import TrialDiverged
 from tuner.training import checkpoint, class_weight
 from tuner.training.class_weight import ClassWeight

@@ -22,7 +22,7 @@ from ray import tune
 from cluster.errors import ClusterError
 from cluster.gpus import granted
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
 from tuner.study import failures
 from tuner.study.assignment import Assignment

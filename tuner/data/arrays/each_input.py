@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from search_spaces.errors import nearest
-from tuner.data.arrays import KEY, decide
+from tuner.data.arrays.inputs import Inputs
+from tuner.data.arrays.usual_scaling import KEY, decide
 from tuner.data.decisions import SCALED, Decision
-from tuner.data.inputs import Inputs
 from tuner.data.values import FILLED
 from tuner.errors import DatasetError
 

@@ -21,14 +21,14 @@ from search_spaces import network
 from search_spaces.code import code_in
 from search_spaces.errors import SearchSpaceError
 from tuner.data import hashes
+from tuner.data.arrays.structure import leaves, paths, rebuild
 from tuner.data.files import first_line
-from tuner.data.pipelines import Part, Pipeline
-from tuner.data.returned import Arrays
-from tuner.data.structure import leaves, paths, rebuild
+from tuner.data.own.pipelines import Part, Pipeline
+from tuner.data.own.returned import Arrays
 from tuner.errors import DatasetError
 
-_ROOT = Path(__file__).resolve().parents[2]
-START = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from tuner.data.calling import main; main()"
+_ROOT = Path(__file__).resolve().parents[3]
+START = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); from tuner.data.own.calling import main; main()"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from search_spaces.errors import nearest
-from tuner.data.inputs import weights
-from tuner.data.returned import Arrays
-from tuner.data.structure import nested, row_count
+from tuner.data.arrays.inputs import weights
+from tuner.data.arrays.structure import nested, row_count
+from tuner.data.own.returned import Arrays
 from tuner.errors import DatasetError
 
 SUFFIXES = {"": "train", "_train": "train", "_validation": "validation", "_val": "validation", "_valid": "validation", "_test": "test"}

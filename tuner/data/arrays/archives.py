@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from search_spaces.errors import nearest
+from tuner.data.arrays.structure import Structure, nested
 from tuner.data.files import first_line, is_url, locate
-from tuner.data.structure import Structure, nested
 from tuner.errors import DatasetError
 
 FETCH_TIMEOUT_S = 900

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tuner.data.dialect import Dialect, find_out
 from tuner.data.files import first_line, is_url, locate
-from tuner.data.readings import is_text
+from tuner.data.tables.dialect import Dialect, find_out
+from tuner.data.tables.readings import is_text
 from tuner.data.values import unknown_column
 from tuner.errors import DatasetError
 

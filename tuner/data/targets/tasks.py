@@ -1,6 +1,6 @@
 """What is to be predicted where it is more than a class or a number per row: labels, one-hot classes, and what the builder alone knows (`custom`).
 
-Owns which task targets mean where the spec does not say; single columns of classes and numbers are the business of `targets.py`. Must not see a feature.
+Owns which task targets mean where the spec does not say; single columns of classes and numbers are the business of `single.py`. Must not see a feature.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data import targets as single
+from tuner.data.arrays.inputs import Leaf, named, stored
+from tuner.data.arrays.structure import Structure, described, leaves, paths, rebuild, skeleton
 from tuner.data.decisions import Decision
-from tuner.data.inputs import Leaf, named, stored
-from tuner.data.structure import Structure, described, leaves, paths, rebuild, skeleton
-from tuner.data.targets import Targets
+from tuner.data.targets import single
+from tuner.data.targets.single import Targets
 from tuner.errors import DatasetError
 
 TASKS = ("classification", "multilabel", "regression", "custom")

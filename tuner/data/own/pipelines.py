@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from search_spaces import network
-from tuner.data import returned
-from tuner.data.returned import Batches
+from tuner.data.own import returned
+from tuner.data.own.returned import Batches
 from tuner.errors import DatasetError
 
 

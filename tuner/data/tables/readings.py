@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import dates
+from tuner.data.tables import dates
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:

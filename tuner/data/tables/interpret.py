@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuner.data import dates
-from tuner.data import words as text
 from tuner.data.decisions import CODES, LEFT_OUT, SCALED, Decision, key_for, quoted
-from tuner.data.dialect import MISSING_WORDS
-from tuner.data.problems import Problems
-from tuner.data.readings import Reading, is_text, kind_of
+from tuner.data.tables import dates
+from tuner.data.tables import words as text
+from tuner.data.tables.dialect import MISSING_WORDS
+from tuner.data.tables.problems import Problems
+from tuner.data.tables.readings import Reading, is_text, kind_of
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tuner.data.columns import Column
+    from tuner.data.tables.columns import Column
 
 # Names that a row's number or name goes by; a column of that name whose values all differ says nothing about later rows.
 INDEX_NAME = re.compile(r"|unnamed:? *\d*|column \d+|index|id|row[_ ]?(id|number|names?|num|nr)?|rownames|level_\d+|__index_level_\d+__", re.IGNORECASE)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuner.data import hashes
+from tuner.data.arrays.inputs import weights
 from tuner.data.examples import Examples
-from tuner.data.from_tables import dialect_of
-from tuner.data.inputs import weights
 from tuner.data.section import DatasetSection
-from tuner.data.tables import Table
+from tuner.data.tables.from_tables import dialect_of
+from tuner.data.tables.table import Table
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:

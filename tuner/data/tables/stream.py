@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import columns
 from tuner.data.features import Features
 from tuner.data.files import system_of
-from tuner.data.readings import Reading
-from tuner.data.tables import reading
-from tuner.data.targets import Targets
+from tuner.data.tables import columns
+from tuner.data.tables.readings import Reading
+from tuner.data.tables.table import reading
+from tuner.data.targets.single import Targets
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuner.data import columns as table_columns
-from tuner.data.columns import Column
-from tuner.data.interpret import Interpretation
+from tuner.data.tables import columns as table_columns
+from tuner.data.tables.columns import Column
+from tuner.data.tables.interpret import Interpretation
 from tuner.data.values import FILLED, to_float32, unknown_column
 from tuner.errors import DatasetError
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import plain_columns
-from tuner.data.columns import Column
+from tuner.data.arrays.structure import Structure, described, leaves, paths, rebuild, skeleton
 from tuner.data.features import Features
-from tuner.data.structure import Structure, described, leaves, paths, rebuild, skeleton
+from tuner.data.tables import plain_columns
+from tuner.data.tables.columns import Column
 from tuner.data.values import FILLED, to_float32
 from tuner.errors import DatasetError
 

@@ -6,9 +6,9 @@ Owns the ways that are tried, and their order. Must not know what else is in the
 import re
 from collections.abc import Iterable, Sequence
 
-from tuner.data import dates
 from tuner.data.decisions import key_for
-from tuner.data.readings import AFFIXES, SPACES, number_pattern
+from tuner.data.tables import dates
+from tuner.data.tables.readings import AFFIXES, SPACES, number_pattern
 from tuner.errors import DatasetError
 
 # What stands for a missing value among numbers and dates, and among words, besides what is read as missing anywhere.

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuner.data import columns
 from tuner.data.features import Features
-from tuner.data.targets import Targets
+from tuner.data.tables import columns
+from tuner.data.targets.single import Targets
 
 if TYPE_CHECKING:
     import pyarrow as pa

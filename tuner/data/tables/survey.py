@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import columns, dates, hashes, scaling, stream
-from tuner.data import targets as targets_room
-from tuner.data.columns import Column
+from tuner.data import hashes, scaling
 from tuner.data.decisions import LEFT_OUT, Decision, key_for
 from tuner.data.features import Features
-from tuner.data.from_tables import rules_of
-from tuner.data.interpret import FEW_WORDS, MOSTLY_DISTINCT, Interpretation, Rules, interpret
-from tuner.data.kept import Encoded, Kept
-from tuner.data.moments import Moments
-from tuner.data.problems import Problems
 from tuner.data.scaling import Scaling
 from tuner.data.section import DEFAULT_SHARE, DatasetSection
-from tuner.data.splits import AS_NUMBERS
-from tuner.data.stream import TEST, TRAIN, VALIDATION, Draw, Piece, Stream
-from tuner.data.tables import Table
-from tuner.data.targets import Targets
+from tuner.data.splits.drawing import AS_NUMBERS
+from tuner.data.tables import columns, dates, stream
+from tuner.data.tables.columns import Column
+from tuner.data.tables.from_tables import rules_of
+from tuner.data.tables.interpret import FEW_WORDS, MOSTLY_DISTINCT, Interpretation, Rules, interpret
+from tuner.data.tables.kept import Encoded, Kept
+from tuner.data.tables.moments import Moments
+from tuner.data.tables.problems import Problems
+from tuner.data.tables.stream import TEST, TRAIN, VALIDATION, Draw, Piece, Stream
+from tuner.data.tables.table import Table
+from tuner.data.tables.words import check_slips
+from tuner.data.targets import single
+from tuner.data.targets.single import Targets
 from tuner.data.values import FILLED
-from tuner.data.words import check_slips
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ class _Gatherer:
         values = np.array(sorted(set().union(*self._labels.values()))) if targets.task == "classification" else np.array(self._bounds)
         if targets.task == "regression" and len(self._names) > 1:
             values = np.repeat(values[:, None], len(self._names), axis=1)
-        answer = targets_room.decision(targets, values, ", ".join(self._names), asked=self._section.task)
+        answer = single.decision(targets, values, ", ".join(self._names), asked=self._section.task)
         # Of numbers that are no classes there are only the bounds.
         return answer if targets.task == "classification" else replace(answer, why="", key="")
 
@@ -327,7 +328,7 @@ class _Gatherer:
         labels, counts = np.unique(y, return_counts=True)
         self._labels[split].update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
         distinct = len(set().union(*self._labels.values()))
-        if self._task == "undecided" and distinct > targets_room.MAX_INFERRED_CLASSES:
+        if self._task == "undecided" and distinct > single.MAX_INFERRED_CLASSES:
             self._task = "regression"
         elif distinct > MOST_CLASSES:
             raise DatasetError(f'dataset.target: more than {MOST_CLASSES} distinct labels; expected classes, or dataset.task = "regression"')
@@ -371,7 +372,7 @@ class _Gatherer:
     def _targets(self) -> Targets:
         labels = set().union(*self._labels.values())
         if self._task == "undecided":
-            classes = targets_room.are_labels(np.array(sorted(labels)), sum(self._rows.values()))
+            classes = single.are_labels(np.array(sorted(labels)), sum(self._rows.values()))
             self._task = "classification" if classes else "regression"
         if self._task == "regression":
             if self._bounds[0] == self._bounds[1]:
@@ -384,7 +385,7 @@ class _Gatherer:
                 mend = "leave the class out, merge it with another, or bring more rows"
                 number = f"; {AS_NUMBERS}" if all(isinstance(label, int | float) for label in labels) else ""
                 raise DatasetError(f"dataset.target: class {min(missing, key=str)!s} has no row in {key}; {mend}{number}")
-        return targets_room.fit(np.array(sorted(labels)), "classification")
+        return single.fit(np.array(sorted(labels)), "classification")
 
 
 def _check_precision(name: str, gathered: Moments, at: int) -> None:

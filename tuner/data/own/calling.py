@@ -19,9 +19,10 @@ import numpy as np
 from search_spaces import network
 from search_spaces.code import take_code
 from search_spaces.errors import SearchSpaceError, nearest
-from tuner.data import hashes, returned
-from tuner.data.returned import Arrays, Batches
-from tuner.data.structure import Structure, leaves, map_leaves, skeleton, take
+from tuner.data import hashes
+from tuner.data.arrays.structure import Structure, leaves, map_leaves, skeleton, take
+from tuner.data.own import returned
+from tuner.data.own.returned import Arrays, Batches
 from tuner.errors import DatasetError
 
 # Rows of a pipeline's first batch that are kept: they show the shapes.

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import columns, hashes, plain_columns
-from tuner.data.dialect import Dialect
+from tuner.data import hashes
+from tuner.data.arrays.inputs import Inputs
+from tuner.data.arrays.structure import Structure
 from tuner.data.features import Features
-from tuner.data.inputs import Inputs
-from tuner.data.interpret import Interpretation, Rules, interpret
-from tuner.data.problems import Problems
-from tuner.data.readings import kind_of
 from tuner.data.section import DatasetSection
-from tuner.data.structure import Structure
-from tuner.data.tables import Table
-from tuner.data.words import is_number
+from tuner.data.tables import columns, plain_columns
+from tuner.data.tables.dialect import Dialect
+from tuner.data.tables.interpret import Interpretation, Rules, interpret
+from tuner.data.tables.problems import Problems
+from tuner.data.tables.readings import kind_of
+from tuner.data.tables.table import Table
+from tuner.data.tables.words import is_number
 from tuner.errors import DatasetError
 
 if TYPE_CHECKING:

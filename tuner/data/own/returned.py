@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data.inputs import named, stored, weights
-from tuner.data.structure import Structure, leaves, paths, rebuild, row_count, skeleton
+from tuner.data.arrays.inputs import named, stored, weights
+from tuner.data.arrays.structure import Structure, leaves, paths, rebuild, row_count, skeleton
 from tuner.errors import DatasetError
 
 SPLITS = ("train", "validation", "test")

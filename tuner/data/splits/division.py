@@ -1,6 +1,6 @@
 """How the rows of a source are divided into test, train and validation: at random, by time, by group, or as a column says.
 
-Owns what each way promises: no moment and no group on two sides, gaps that are left out, folds that expand. The drawing itself stands in `splits.py`.
+Owns what each way promises: no moment and no group on two sides, gaps that are left out, folds that expand. The drawing itself stands in `drawing.py`.
 Must not see a feature.
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from search_spaces.errors import nearest
-from tuner.data import splits
 from tuner.data.section import DEFAULT_SHARE, DatasetSection
-from tuner.data.splits import Fold
+from tuner.data.splits import drawing
+from tuner.data.splits.drawing import Fold
 from tuner.errors import DatasetError
 
 WORDS = {"train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation", "test": "test"}
@@ -100,29 +100,29 @@ def _random(rows: Rows, section: DatasetSection, seed: int) -> Division:
         needed, where = 1, "in train"
     if strata is not None and single:
         why = f"to be {where}{' and in test' if not rows.test_given else ''}"
-        splits.check_classes(strata[pool], rows.classes, least=needed + (not rows.test_given), why=why, numbers=rows.numbers)
+        drawing.check_classes(strata[pool], rows.classes, least=needed + (not rows.test_given), why=why, numbers=rows.numbers)
     if not rows.test_given:
-        count = splits.count_of(DEFAULT_SHARE if section.test is None else section.test, len(pool), "test")
+        count = drawing.count_of(DEFAULT_SHARE if section.test is None else section.test, len(pool), "test")
         left = 1 - count / len(pool)
-        pool, test = splits.hold_out(pool, None if strata is None else strata[pool], count=count, seed=seed, key="test")
+        pool, test = drawing.hold_out(pool, None if strata is None else strata[pool], count=count, seed=seed, key="test")
     if section.max_rows is not None:
         # Of a given validation split as large a part is left out as of the rows to train on.
         share = len(pool) / (len(pool) + len(given))
-        pool = splits.sample(pool, None if strata is None else strata[pool], count=max(1, round(section.max_rows * share)), seed=seed)
+        pool = drawing.sample(pool, None if strata is None else strata[pool], count=max(1, round(section.max_rows * share)), seed=seed)
         if len(given):
-            given = splits.sample(given, None if strata is None else strata[given], count=max(1, round(section.max_rows * (1 - share))), seed=seed)
+            given = drawing.sample(given, None if strata is None else strata[given], count=max(1, round(section.max_rows * (1 - share))), seed=seed)
     labels = None if strata is None else strata[pool]
     if labels is not None and single:
         sample = " and within max_rows" if section.max_rows else ""
-        splits.check_classes(labels, rows.classes, least=needed, why=f"outside the test split{sample}, to be {where}", numbers=rows.numbers)
+        drawing.check_classes(labels, rows.classes, least=needed, why=f"outside the test split{sample}, to be {where}", numbers=rows.numbers)
     if rows.validation:
         return Division(np.concatenate([pool, given]), test, (Fold(np.arange(len(pool)), np.arange(len(pool), len(pool) + len(given))),))
     if section.folds:
-        return Division(pool, test, splits.folds(labels, rows=len(pool), count=section.folds, seed=seed))
+        return Division(pool, test, drawing.folds(labels, rows=len(pool), count=section.folds, seed=seed))
     share = DEFAULT_SHARE if section.validation is None else section.validation
     # A fraction counts all rows that the test split was drawn from, so that 0.2 and 0.2 leave 0.6.
-    count = splits.count_of(share, len(pool), "validation", left=left)
-    train, validation = splits.hold_out(np.arange(len(pool)), labels, count=count, seed=seed, key="validation")
+    count = drawing.count_of(share, len(pool), "validation", left=left)
+    train, validation = drawing.hold_out(np.arange(len(pool)), labels, count=count, seed=seed, key="validation")
     return Division(pool, test, (Fold(train, validation),))
 
 
@@ -133,7 +133,7 @@ def _by_time(rows: Rows, section: DatasetSection, seed: int) -> Division:
     moments = moments[order]
     end, test, left = rows.count, np.zeros(0, dtype=np.int64), 1.0
     if not rows.test_given:
-        count = splits.count_of(DEFAULT_SHARE if section.test is None else section.test, rows.count, "test")
+        count = drawing.count_of(DEFAULT_SHARE if section.test is None else section.test, rows.count, "test")
         first = _first_of(moments, rows.count - count)
         test, end = order[first:], first - section.gap
         left = end / rows.count  # so that a fraction counts all rows
@@ -147,7 +147,7 @@ def _by_time(rows: Rows, section: DatasetSection, seed: int) -> Division:
         bounds = [len(pool) - size * (section.folds - index) for index in range(section.folds + 1)]
     else:
         bounds = [
-            len(pool) - splits.count_of(DEFAULT_SHARE if section.validation is None else section.validation, len(pool), "validation", left=left),
+            len(pool) - drawing.count_of(DEFAULT_SHARE if section.validation is None else section.validation, len(pool), "validation", left=left),
             len(pool),
         ]
     bounds = [_first_of(moments, bound) for bound in bounds]
@@ -167,9 +167,9 @@ def _by_group(rows: Rows, section: DatasetSection, seed: int) -> Division:
     groups = groups.reshape(-1)
     pool, test, left = np.arange(rows.count), np.zeros(0, dtype=np.int64), 1.0
     if not rows.test_given:
-        count = splits.count_of(DEFAULT_SHARE if section.test is None else section.test, rows.count, "test")
+        count = drawing.count_of(DEFAULT_SHARE if section.test is None else section.test, rows.count, "test")
         left = 1 - count / rows.count
-        sides = splits.of_groups(groups, rows.strata, shares=(left, 1 - left), seed=seed, name=rows.name)
+        sides = drawing.of_groups(groups, rows.strata, shares=(left, 1 - left), seed=seed, name=rows.name)
         pool, test = np.flatnonzero(sides == 0), np.flatnonzero(sides == 1)
     if section.max_rows is not None and section.max_rows < len(pool):
         # Whole groups, in an order drawn by the seed.
@@ -180,12 +180,12 @@ def _by_group(rows: Rows, section: DatasetSection, seed: int) -> Division:
             raise DatasetError(f"dataset.max_rows: got {section.max_rows}; expected more rows than a group has")
     labels = None if rows.strata is None else rows.strata[pool]
     if section.folds:
-        sides = splits.of_groups(groups[pool], labels, shares=(1 / section.folds,) * section.folds, seed=seed, name=rows.name)
+        sides = drawing.of_groups(groups[pool], labels, shares=(1 / section.folds,) * section.folds, seed=seed, name=rows.name)
         folds = tuple(Fold(np.flatnonzero(sides != fold), np.flatnonzero(sides == fold)) for fold in range(section.folds))
         return Division(pool, test, folds)
     share = DEFAULT_SHARE if section.validation is None else section.validation
-    count = splits.count_of(share, len(pool), "validation", left=left)
-    sides = splits.of_groups(groups[pool], labels, shares=(1 - count / len(pool), count / len(pool)), seed=seed, name=rows.name)
+    count = drawing.count_of(share, len(pool), "validation", left=left)
+    sides = drawing.of_groups(groups[pool], labels, shares=(1 - count / len(pool), count / len(pool)), seed=seed, name=rows.name)
     return Division(pool, test, (Fold(np.flatnonzero(sides == 0), np.flatnonzero(sides == 1)),))
 
 
@@ -208,13 +208,13 @@ def _by_column(rows: Rows, section: DatasetSection, seed: int) -> Division:
         if len(parts[side]) or (side == "test" and rows.test_given):
             continue
         strata = None if rows.strata is None else rows.strata[parts["train"]]
-        count = splits.count_of(DEFAULT_SHARE if share is None else share, len(parts["train"]), side)
-        parts["train"], parts[side] = splits.hold_out(parts["train"], strata, count=count, seed=seed, key=side)
+        count = drawing.count_of(DEFAULT_SHARE if share is None else share, len(parts["train"]), side)
+        parts["train"], parts[side] = drawing.hold_out(parts["train"], strata, count=count, seed=seed, key=side)
     train, validation = parts["train"], parts["validation"]
     if section.max_rows is not None and section.max_rows < len(train) + len(validation):
         share = section.max_rows / (len(train) + len(validation))
         train, validation = (
-            splits.sample(part, None if rows.strata is None else rows.strata[part], count=max(1, int(len(part) * share)), seed=seed)
+            drawing.sample(part, None if rows.strata is None else rows.strata[part], count=max(1, int(len(part) * share)), seed=seed)
             for part in (train, validation)
         )
     pool = np.sort(np.concatenate([train, validation]))
@@ -231,7 +231,7 @@ def _moments(by: np.ndarray, name: str) -> np.ndarray:
         return by
     words = _text(by)
     # As text, only dates that begin with the year come in their order.
-    wrong = [word for word in words.tolist() if not splits.ISO.match(word)]
+    wrong = [word for word in words.tolist() if not drawing.ISO.match(word)]
     if wrong:
         raise DatasetError(f"column {name!r}: holds {wrong[0]!r}; expected numbers, or dates like 2026-01-31 or 2026-01-31 12:00, to put rows in order by")
     return words

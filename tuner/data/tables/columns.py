@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuner.data import dates
-from tuner.data.problems import Problems
-from tuner.data.readings import Reading, convert, is_text, kind_of
+from tuner.data.tables import dates
+from tuner.data.tables.problems import Problems
+from tuner.data.tables.readings import Reading, convert, is_text, kind_of
 from tuner.data.values import FILLED, to_float32, unknown_column
 from tuner.errors import DatasetError
 

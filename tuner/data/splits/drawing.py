@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tuner.data.pipelines import Pipeline
+from tuner.data.own.pipelines import Pipeline
 from tuner.data.scaling import Scaling
-from tuner.data.stream import Stream
+from tuner.data.tables.stream import Stream
 from tuner.errors import DatasetError
 
 AS_NUMBERS = 'or dataset.task = "regression", which takes the classes as the numbers that they are'

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from tuner.data import tasks
+from tuner.data.arrays.inputs import Inputs
+from tuner.data.arrays.structure import leaves
 from tuner.data.dataset_facts import facts_of
 from tuner.data.decisions import Decision
 from tuner.data.examples import Raw
-from tuner.data.inputs import Inputs
 from tuner.data.pool import Pool
-from tuner.data.sealed_test import SealedTest
 from tuner.data.search_data import Dataset
 from tuner.data.section import DatasetSection
-from tuner.data.splits import Fold
-from tuner.data.structure import leaves
+from tuner.data.splits.drawing import Fold
+from tuner.data.splits.sealed_test import SealedTest
+from tuner.data.targets import tasks
 from tuner.errors import DatasetError
 
 # What needs rows in memory.

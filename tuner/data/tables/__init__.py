@@ -1,0 +1,1 @@
+"""Tables: read, interpreted, and made numbers."""
