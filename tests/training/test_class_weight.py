@@ -10,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from tests.training.test_pipelines import CONFIG, pipelines, rows
 from tests.training.test_trainer import BYTES, FOLD, TRAIN, VALIDATION, config, images, weights_of  # noqa: F401
 from tuner.data.pool import Pool
-from tuner.data.splits import Fold
+from tuner.data.splits.drawing import Fold
 from tuner.errors import SpecError
 from tuner.spec.sweep_spec import check
 from tuner.training.class_weight import by_number, of_classes
