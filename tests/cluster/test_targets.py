@@ -260,3 +260,28 @@ def test_cluster_without_token_authentication_is_joined_with_a_warning(tmp_path:
     assert run.returncode == 0, run.stderr
     assert run.stdout == f"2.0 {tokens.UNGUARDED.format(address=address)}\n"
     assert not run.stderr
+
+
+ANY_TARGET = """
+import json, os, sys
+from cluster.targets import ClusterSection, connect
+target, address = sys.argv[1:]
+environment, asked = dict(os.environ), []
+with connect(ClusterSection(target=target, address=address or None), meanwhile=lambda: asked.append(1)) as cluster:
+    (node,) = cluster.capacity.nodes
+    facts = {"asked": len(asked) > 0, "cpus": node.cpus >= 1, "described": bool(cluster.description)}
+    os.makedirs(cluster.scratch, exist_ok=True)
+    with open(os.path.join(cluster.scratch, "file"), "w") as file:
+        file.write("x")
+print(json.dumps({**facts, "left": os.path.exists(cluster.scratch), "environment": dict(os.environ) == environment}))
+"""
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_every_target_gives_a_cluster_with_a_place_to_write_and_leaves_neither_it_nor_a_variable_behind(target: str, ray_address: str) -> None:
+    address = ray_address if target == "address" else ""
+    run = subprocess.run(
+        [sys.executable, "-c", ANY_TARGET, target, address], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == {"asked": True, "cpus": True, "described": True, "left": False, "environment": True}

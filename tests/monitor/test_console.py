@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from tuner.monitor.console import JsonView, PlainView, Progression, QuietView
+from tuner.monitor.console import JsonView, LiveView, PlainView, Progression, QuietView
 
 
 def progression(**facts: object) -> Progression:
@@ -107,3 +107,36 @@ def test_quiet_view_prints_the_result_only() -> None:
     output = io.StringIO()
     tell(QuietView(output))
     assert output.getvalue() == "the table\n"
+
+
+VIEWS = {
+    "plain": lambda progress, output: PlainView(progress, output),
+    "quiet": lambda progress, output: QuietView(output),
+    "json": lambda progress, output: JsonView(output),
+    "live": lambda progress, output: LiveView(progress, output),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_takes_a_whole_sweep_in_the_order_of_a_journey_and_ends_with_its_result(name: str) -> None:
+    progress, output = io.StringIO(), io.StringIO()
+    view = VIEWS[name](progress, output)
+    view.stage("data", text="digits")
+    view.stage("search", text="mlp", metric="val_accuracy", maximise=True, trials=3, max_epochs=4)
+    for number, epoch, value, state, cause in [
+        (0, 1, 0.5, "running", ""),
+        (1, 1, None, "failed", "loss is nan"),
+        (2, 1, 0.4, "waiting", ""),
+        (0, 4, 0.6, "complete", ""),
+        (2, 2, 0.3, "pruned", ""),
+    ]:
+        view.epoch(number, epoch, value, state, cause)
+    view.forecast(FORECAST)
+    view.note("a note\nof two lines")
+    view.stage("report")
+    view.result("the table", {"best": {"score": 0.6}})
+    view.close()
+    last = output.getvalue().splitlines()[-1]
+    assert (json.loads(last) == {"event": "result", "best": {"score": 0.6}}) if name == "json" else last == "the table"
+    # What is not for machines says which trial failed, and why.
+    assert name in ("quiet", "json") or "trial 1 failed at epoch 1: loss is nan" in progress.getvalue()

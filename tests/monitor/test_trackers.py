@@ -8,6 +8,7 @@ import sys
 import tomllib
 import types
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tuner.errors import SpecError
 from tuner.monitor.trackers import following as followings
 from tuner.monitor.trackers import named as trackers
 from tuner.monitor.trackers.following import Following, following
+from tuner.monitor.trackers.tracker import Sweep
 from tuner.monitor.trackers.wandb_runs import WandbRuns
 from tuner.spec import sweep_spec as specs
 from tuner.study.backends import open_study
@@ -285,3 +287,24 @@ def test_wandb_stays_offline_unless_told_otherwise(tmp_path: Path, monkeypatch: 
         monkeypatch.delenv("WANDB_MODE", raising=False) if mode is None else monkeypatch.setenv("WANDB_MODE", mode)
         WandbRuns(sweep).final(0, 2, {}, {"test_accuracy": 0.5}, 0.0)
     assert asked == ["offline", "online"]
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("name", trackers.TRACKERS)
+def test_every_tracker_takes_what_a_sweep_says_and_the_same_once_more_when_it_goes_on(name: str, tmp_path: Path) -> None:
+    lines = [
+        ["trial", 0, "trial 0", CONFIGURATION, {"seed": 1, "source": "sampler"}, 1.0],
+        ["epoch", 0, 1, {"val_accuracy": 0.5}, 2.0],
+        ["trial", 1, "wide", CONFIGURATION, {"seed": 2, "baseline": "wide"}, 1.0],
+        ["epoch", 1, 1, {"val_accuracy": 0.25}, 2.0],
+        ["end", 1, "failed", {"score": 0.25, "best_epoch": 1, "epochs": 1, "cause": "the loss is not finite"}, 3.0],
+        ["end", 0, "complete", {"score": 0.5, "best_epoch": 1, "epochs": 1, "parameters": 9}, 4.0],
+        ["final", 0, 1, CONFIGURATION, {"test_accuracy": 0.25, "test_accuracy_spread": 0.125}, 5.0],
+        ["over"],
+    ]
+    sweep = asdict(Sweep("0123abcd", "digits", str(tmp_path), "val_accuracy", "max", SPACE))
+    text = "".join(json.dumps(line) + "\n" for line in (sweep, *lines))
+    for _ in range(2):
+        fed = subprocess.run([sys.executable, "-m", "tuner.monitor.trackers", name], input=text, capture_output=True, text=True, timeout=120, check=False)
+        assert fed.returncode == 0, fed.stderr
+    assert any(tmp_path.iterdir())
