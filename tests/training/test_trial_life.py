@@ -59,6 +59,8 @@ class Process(StandIn):
         if not text.isdigit():
             raise ValueError(f"{folder}: is damaged")
         self.epoch = int(text)
+        if self.epoch == self.fate.get("stops at"):
+            self.stopped = Cause("itself", "its fit returned")
 
     def close(self) -> None:
         self.fate["closed"] = True
@@ -115,6 +117,18 @@ def test_training_that_ends_by_itself_makes_its_report_the_last(make) -> None:
     assert [(report.epoch, report.last, report.stopped) for report in reports] == [(1, False, None), (2, True, Cause("itself", "its fit returned"))]
     one.reset_config(Assignment(4, {}, 1).to_json())
     assert [stepped(one).last for _ in range(2)] == [False, True]  # the next one's own, on a process of its own
+
+
+def test_training_that_had_ended_by_itself_says_so_again_where_nobody_may_have_heard_it(make) -> None:
+    fate: dict[str, Any] = {"stops at": 3}
+    one = make(fate)
+    for _ in range(3):
+        one.step()
+    for recorded in (2, 3):
+        again = make(fate, epoch=recorded)
+        report = stepped(again)
+        assert (report.epoch, report.last, report.stopped) == (3, True, Cause("itself", "its fit returned"))
+    assert len(fate["timeouts"]) == 3  # nothing more is trained
 
 
 def test_full_disk_under_a_trial_has_a_cause_of_its_own(make) -> None:

@@ -12,7 +12,7 @@ from cluster.wording import one_line
 from tuner.errors import SweepError
 from tuner.report.discretion import discreet
 from tuner.report.numbers import MISSING, count, duration, number, scatter
-from tuner.report.summary import summarise
+from tuner.report.summary import ends_in_words, summarise
 from tuner.report.tables import escape_markdown
 from tuner.results.leaderboard import Leaderboard
 
@@ -76,7 +76,7 @@ def markdown(comparison: Mapping[str, Any]) -> str:
 def _sweep(label: str, board: Leaderboard) -> dict[str, Any]:
     summary, facts = summarise(board), board.facts
     spec, data = facts.get("spec") or {}, facts.get("dataset") or {}
-    kept = ("trials", "states", "epochs", "epochs_saved", "seconds", "trial_seconds", "best", "winner", "test", "doing_nothing")
+    kept = ("trials", "states", "complete_early", "epochs", "epochs_saved", "seconds", "trial_seconds", "best", "winner", "test", "doing_nothing")
     return {
         "label": label,
         "name": summary["name"],
@@ -131,7 +131,7 @@ def _rows(comparison: Mapping[str, Any]) -> list[list[str]]:
         *((name.replace("_", " "), lambda each, name=name: _test(each, name)) for name in tests),
         ("parameters", lambda each: number(each["parameters"])),
         ("trials", lambda each: number(each["trials"])),
-        ("of them", lambda each: ", ".join(f"{amount} {state}" for state, amount in each["states"].items()) or MISSING),
+        ("of them", lambda each: ends_in_words(each) or MISSING),
         ("epochs", lambda each: number(each["epochs"])),
         ("time", lambda each: duration(each["seconds"])),
         ("time in trials", lambda each: duration(each["trial_seconds"])),

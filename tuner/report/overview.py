@@ -7,6 +7,7 @@ from tuner.report.blocks import Material
 from tuner.report.markup import Markup, element, join
 from tuner.report.numbers import count, duration, number, scatter, setting, signed
 from tuner.report.scoreline import scoreline
+from tuner.report.summary import ends_in_words
 from tuner.report.tables import better
 from tuner.results.leaderboard import TrialRecord
 
@@ -68,8 +69,7 @@ def _tiles(summary: Mapping[str, Any]) -> list[Markup]:
     tiles = []
     if baseline := summary["best_baseline"]:
         tiles.append(_tile("gain over hand-tuning", signed(summary["gain"]), f"over {baseline['name']}, {number(baseline['score'])}; positive is better"))
-    states = ", ".join(f"{amount:,} {state}" for state, amount in summary["states"].items())
-    tiles.append(_tile("trials", f"{summary['trials']:,}", states))
+    tiles.append(_tile("trials", f"{summary['trials']:,}", ends_in_words(summary)))
     saved = f"{summary['epochs_saved']:,} more saved by early stopping" if summary["epochs_saved"] else "trained in all trials"
     tiles.append(_tile("epochs", f"{summary['epochs']:,}", saved))
     if summary["seconds"] is not None:

@@ -56,6 +56,7 @@ _SUMMARY = table(
         "mode": {"enum": ["max", "min"]},
         "trials": whole("all of them"),
         "states": mapping(whole("trials", least=1), "state -> trials"),
+        "complete_early": mapping(whole("trials", least=1), "why -> complete trials whose training ended before its last epoch, such as `patience`"),
         "epochs": whole("trained by all trials"),
         "epochs_saved": or_null(whole("left untrained by early stopping")),
         "trial_seconds": or_null(number("s, all trials together")),

@@ -4,6 +4,7 @@ Each score comes with what it should be held against: its interval on new rows, 
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from tuner.report.cautions import warnings
@@ -23,6 +24,7 @@ def summarise(leaderboard: Leaderboard) -> dict[str, Any]:
         "mode": leaderboard.objective.mode,
         "trials": len(leaderboard.records),
         "states": {state: states[state] for state in STATES if states[state]},
+        "complete_early": dict(Counter(record.cause["kind"] for record in leaderboard.records if record.state == "complete" and record.cause)),
         "epochs": sum(record.epochs for record in leaderboard.records),
         "epochs_saved": epochs_saved(leaderboard),
         "trial_seconds": sum(seconds) if seconds else None,
@@ -37,6 +39,16 @@ def summarise(leaderboard: Leaderboard) -> dict[str, Any]:
         "doing_nothing": doing_nothing(leaderboard),
         "warnings": warnings(leaderboard),
     }
+
+
+def ends_in_words(summary: Mapping[str, Any]) -> str:
+    """Return how the trials ended, such as `12 complete (5 by patience), 3 pruned`; empty where there is none.
+
+    Args:
+        summary: as `summarise` returns it.
+    """
+    early = ", ".join(f"{amount:,} by {kind}" for kind, amount in (summary.get("complete_early") or {}).items())
+    return ", ".join(f"{amount:,} {state}{f' ({early})' if early and state == 'complete' else ''}" for state, amount in summary["states"].items())
 
 
 def _brief(leaderboard: Leaderboard, record: TrialRecord | None) -> dict[str, Any] | None:

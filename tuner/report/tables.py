@@ -13,7 +13,7 @@ from typing import Any
 from cluster.wording import one_line
 from tuner.report.numbers import MISSING, count, duration, number, scatter, seconds, setting, signed
 from tuner.report.scores import doing_nothing
-from tuner.report.summary import summarise
+from tuner.report.summary import ends_in_words, summarise
 from tuner.results.leaderboard import COLUMNS, Leaderboard, TrialRecord
 
 
@@ -182,7 +182,7 @@ def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if front := summary["front"]:
         ends = [f"{number(end['score'])} with {number(end[front['against']])}" for end in (front["best"], front["least"])]
         lines.append(("Pareto front", f"{count(front['trials'], 'trial')}, from {ends[0]} to {ends[1]} {front['against']}"))
-    states = ", ".join(f"{amount:,} {state}" for state, amount in summary["states"].items())
+    states = ends_in_words(summary)
     lines.append(("Trials", f"{summary['trials']:,} ({states})" if states else "0"))
     saved = f"; early stopping saved {summary['epochs_saved']:,}" if summary["epochs_saved"] else ""
     lines.append(("Epochs", f"{summary['epochs']:,}{saved}"))

@@ -25,7 +25,7 @@ def write_card(folder: Path, final: Mapping[str, Any], config: TrainingConfig, d
     card = {
         "model": final["model"],
         "configuration": final["configuration"],
-        "recipe": config.to_json() | {"configuration": final["configuration"], "seed": final["saved_seed"], "search_path": []},
+        "recipe": config.to_json() | {"configuration": final["configuration"], "seed": final["saved_seed"], "search_path": [], "patience": None},
         "epochs": final["epochs"],
         "seed": final["saved_seed"],
         "metrics": final["saved"],

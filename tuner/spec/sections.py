@@ -42,6 +42,12 @@ class TrainingSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     max_epochs: int = Field(20, ge=1, le=100_000, description="Epochs of a trial that is never stopped; learning-rate schedules span as many.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="A trial ends where so many epochs, one after another, brought no better objective than the best before them. It is complete, its cause is "
+        "patience, and its kept state has the weights of its best epoch. Confirming and retraining take as many epochs as that was. none: it runs to its end.",
+    )
     deterministic: bool = Field(False, description="TensorFlow's deterministic operations: the same bits again for the same seed, 6-10 % slower on a CPU.")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="Keras's dtype policy for the networks.")
     loss: str | None = Field(

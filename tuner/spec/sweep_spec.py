@@ -35,7 +35,9 @@ from tuner.study import storage
 from tuner.study.directions import direction_of
 from tuner.study.objective import Objective
 from tuner.training.class_weight import ClassWeight, by_number
-from tuner.training.trainer import TrainingConfig, described
+from tuner.training.inputs import described
+from tuner.training.patience import Patience
+from tuner.training.trainer import TrainingConfig
 
 # Folders, studies, jobs and pages are called by a sweep's name.
 NAMED = "letters and digits of any script, blanks and . _ - + , = ( ) @ & between, beginning with a letter or a digit"
@@ -113,6 +115,7 @@ class SweepSpec(BaseModel):
             search_path: folders where the builder's module is looked for.
         """
         center, spread = dataset.units
+        objective = self.objective_for(dataset.task)
         return TrainingConfig(
             self.builder,
             {},
@@ -131,6 +134,7 @@ class SweepSpec(BaseModel):
             loss=self.training.loss,
             metrics=None if self.training.metrics is None else tuple(self.training.metrics),
             class_weight=class_weight_of(self, dataset),
+            patience=None if self.training.patience is None else Patience(self.training.patience, objective.metric, objective.mode),
         )
 
     @property

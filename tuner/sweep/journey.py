@@ -354,7 +354,9 @@ def _confirm(sweep: _Sweep, board: Leaderboard) -> Leaderboard:
         trained += race.epochs(run[0])
         study.set_fact("confirm_runs", [[*run, score] for run, score in scores.items()])
 
-    configs = {each.trial: sweep.context.config.of(board.find(each.trial).configuration, sweep.spec.seed) for each in field}
+    # For as many epochs as their best one was, scored at exactly that epoch: there is nothing to wait for.
+    recipe = replace(sweep.context.config, patience=None)
+    configs = {each.trial: recipe.of(board.find(each.trial).configuration, sweep.spec.seed) for each in field}
     confirmed = evaluate.confirm(sweep.context, configs, race, known=dict(scores), record=record, workers=sweep.workers, view=view)
     if not confirmed:
         view.note("no trial could be confirmed: each failed on a fresh seed; the best of the search is taken")
@@ -372,7 +374,7 @@ def _final(sweep: _Sweep, board: Leaderboard, test: data.SealedTest) -> Leaderbo
     began = time.monotonic()
     seeds = evaluate.final_seeds(sweep.spec.seed, sweep.spec.evaluation.seeds)
     view.stage("retrain", text=f"trial {winner.number} on all {len(dataset.whole)} rows of train and validation, {epochs} epochs, {len(seeds)} seeds")
-    configs = [replace(sweep.context.config, configuration=dict(winner.configuration), seed=seed) for seed in seeds]
+    configs = [replace(sweep.context.config, configuration=dict(winner.configuration), seed=seed, patience=None) for seed in seeds]
     runs = evaluate.retrain(sweep.context, dataset, [evaluate.Job(config, epochs) for config in configs], workers=sweep.workers, view=view)
     facts.record_stage(study, "retrain", began=began, epochs=epochs * len(runs))
 

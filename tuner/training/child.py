@@ -151,6 +151,7 @@ def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:
         training.save(request["folder"])
     elif verb == "restore":
         training.restore(request["folder"])
+        return {"stopped": training.stopped}
     elif verb == "export":
         return {"unsaved": training.export(request["path"])}
     elif verb == "load_weights":

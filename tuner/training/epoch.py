@@ -25,7 +25,7 @@ from tuner.training.class_weight import batches_weighted
 from tuner.training.inputs import gather, parts_of, scaled
 from tuner.training.loops import keras_loop, own_loop
 from tuner.training.own_steps import LOOPS, STEPS, Logs, flat, optimizers_of, own, resolved, results_of
-from tuner.training.scoring import averaged, not_finished, without_penalties
+from tuner.training.scoring import averaged, averages_of, not_finished, without_penalties
 
 # TensorFlow rewrites every graph before it runs it, which takes 0.12 s of a trial's start (training and validation of two normalised layers). Dense layers
 # gain up to 5 % of an epoch by that, convolutions and GPUs more. Most trials are stopped after a few epochs: up to so many multiplications in an epoch's
@@ -184,6 +184,11 @@ class Epoch:
         if self._stage is not None:
             self._stage._holds = None
         return self._variables(pool)
+
+    def scored(self, pool: Pool) -> list[Any]:
+        """Return what the network's answers depend on, always in the same order: its weights, and their averages where it keeps some."""
+        self.variables(pool)
+        return [*self.model.weights, *averages_of(self.model.optimizer)]
 
     def _variables(self, pool: Pool) -> list[Any]:
         self._build(pool)

@@ -111,6 +111,7 @@ class TrainingHere:
         """Continue from a checkpoint. Raises OSError where there is none, ValueError where it is damaged or of another network."""
         with _told("restore"):
             self._training.restore(folder)
+            self.stopped = None if self._training.stopped is None else Cause(*self._training.stopped)
 
     def export(self, path: str | Path) -> str:
         """Write the network as a Keras file for inference, or its weights beside it; see `Training.export`."""

@@ -85,3 +85,13 @@ def _scaled(batch: Any, kind: tuple[Any, ...], center: Any, factor: Any, fill: A
     if scales:
         batch = batch * factor
     return batch
+
+
+def described(structure: Structure) -> dict[str, Any]:
+    """Return a structure of arrays or tensors as JSON: its skeleton, and the shape and Keras's dtype of each leaf, without the axis of rows."""
+    return {"bones": skeleton(structure), "leaves": [[list(leaf.shape[1:]), _dtype_of(leaf)] for leaf in leaves(structure)]}
+
+
+def _dtype_of(leaf: Any) -> str:
+    name = getattr(leaf.dtype, "name", str(leaf.dtype))
+    return "string" if name == "string" or name.startswith(("bytes", "str")) else name

@@ -289,7 +289,8 @@ class TrainingProcess(ChildProcess):
 
     def restore(self, folder: str | Path) -> None:
         """Continue from a checkpoint. Raises OSError where there is none, ValueError where it is damaged or of another network."""
-        self.ask({"do": "restore", "folder": os.path.abspath(folder)})
+        answer = self.ask({"do": "restore", "folder": os.path.abspath(folder)})
+        self.stopped = None if answer["stopped"] is None else Cause(*answer["stopped"])
 
     def export(self, path: str | Path) -> str:
         """Write the network as a Keras file for inference, or its weights beside it; see `Training.export`."""

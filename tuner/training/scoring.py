@@ -63,6 +63,12 @@ def not_finished(model: Any) -> Iterator[None]:
         object.__delattr__(optimizer, "finalize_variable_values")
 
 
+def averages_of(optimizer: Any) -> list[Any]:
+    """Return the averages of weights that a built optimizer keeps (`use_ema`), one for each that it trains."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return list(inner._model_variables_moving_average) if inner is not None and inner.use_ema and inner.built else []
+
+
 def _averages(model: Any) -> list[tuple[Any, Any]]:
     """Return each trained variable with its average; none before the first step."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from search_spaces.answers import answers_of, reads_names
 from search_spaces.errors import SearchSpaceError
-from tuner.data.arrays.structure import Structure, leaves, map_leaves, rebuild, skeleton
+from tuner.data.arrays.structure import Structure, map_leaves, rebuild
 from tuner.data.own.pipelines import Opened, Pipeline
 from tuner.data.pool import Pool
 from tuner.data.splits.drawing import Fold
@@ -25,8 +26,10 @@ from tuner.errors import TrialDiverged
 from tuner.training import checkpoint, class_weight
 from tuner.training.class_weight import ClassWeight
 from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations
-from tuner.training.inputs import parts_of, scaled, tensors_of
+from tuner.training.inputs import described, parts_of, scaled, tensors_of
+from tuner.training.layers import layers_of
 from tuner.training.own_steps import losses_in, naming_anew
+from tuner.training.patience import Patience, Waiting
 from tuner.training.saved_model import write_model
 from tuner.training.scoring import averaged
 
@@ -57,6 +60,7 @@ class TrainingConfig:
         names: of each input, how many names its numbers are, see `search_spaces.problem.ArraySpec`; empty: nobody has looked.
         loss, metrics: by name, for builders that do not compile their models; None: those of the task.
         class_weight: see `class_weight.by_number`.
+        patience: after which a training ends before its last epoch; None: it does not.
 
     Raises:
         ValueError: an unknown precision, less than one epoch, or a seed out of range.
@@ -79,6 +83,7 @@ class TrainingConfig:
     loss: str | None = None
     metrics: tuple[str, ...] | None = None
     class_weight: ClassWeight = None
+    patience: Patience | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -102,10 +107,9 @@ class TrainingConfig:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "TrainingConfig":
         """Return the recipe that `to_json` wrote, now or in an earlier version."""
-        lists = {name: tuple(value[name]) for name in (*_LISTS, "metrics") if value.get(name) is not None}
-        if isinstance(value.get("class_weight"), list):
-            lists["class_weight"] = tuple(value["class_weight"])
-        return cls(**{**value, **lists})
+        lists = {name: tuple(value[name]) for name in (*_LISTS, "metrics", "class_weight") if isinstance(value.get(name), list | tuple)}
+        patience = Patience(**value["patience"]) if value.get("patience") else None
+        return cls(**{**value, **lists, "patience": patience})
 
 
 class Training:
@@ -212,7 +216,21 @@ class Training:
                 report |= {f"val_{name}": value for name, value in validated.items()}
             reports.append(report)
         self.epoch += 1
-        return {**_over_folds(reports), "seconds": time.perf_counter() - started}
+        report = _over_folds(reports)
+        if self._waiting is not None:
+            self._waiting.note(self.epoch, report)
+            self.stopped = self._waiting.why
+            if self.stopped or self.epoch >= self.config.epochs:
+                self._waiting.bring_back()
+        return {**report, "seconds": time.perf_counter() - started}
+
+    @cached_property
+    def _waiting(self) -> Waiting | None:
+        """How long the training has waited to get better, which can be said once all variables are there."""
+        return None if self.config.patience is None else Waiting(self.config.patience, [runner.scored(self._pool) for runner in self._runners])
+
+    def _state(self) -> list[list[Any]]:
+        return [runner.variables(self._pool) for runner in self._runners] + ([] if self._waiting is None else self._waiting.variables)
 
     def _batches(self, pipeline: Pipeline, number: int, name: str) -> Any:
         """Return the batches of a fold's next epoch; its function is called once in this training."""
@@ -251,7 +269,7 @@ class Training:
 
     def layers(self) -> list[dict[str, Any]]:
         """Return the network layer by layer: `name`, `type` (its class), `shape` (of an output, without batch axis) and `parameters`."""
-        return [_layer(layer) for layer in self._runners[0].model.layers]
+        return layers_of(self._runners[0].model)
 
     def export(self, path: str | Path) -> str:
         """Write the only network as a Keras file for inference: float32, without optimizer; whole or not at all.
@@ -287,7 +305,7 @@ class Training:
         Raises:
             OSError: the folder cannot be written.
         """
-        checkpoint.write(folder, self.epoch, [runner.variables(self._pool) for runner in self._runners])
+        checkpoint.write(folder, self.epoch, self._state())
 
     def restore(self, folder: str | Path) -> None:
         """Continue from what `save` wrote.
@@ -296,7 +314,8 @@ class Training:
             ValueError: the checkpoint is damaged, or of another network.
             OSError: there is none.
         """
-        self.epoch = checkpoint.read(folder, [runner.variables(self._pool) for runner in self._runners])
+        self.epoch = checkpoint.read(folder, self._state())
+        self.stopped = None if self._waiting is None else self._waiting.why
 
     def _network(self, precision: str) -> Any:
         import keras
@@ -358,16 +377,6 @@ def _steps(rows: Any, batch_size: int) -> int:
     return 0 if rows is None else math.ceil(len(rows) / batch_size)
 
 
-def described(structure: Structure) -> dict[str, Any]:
-    """Return a structure of arrays or tensors as JSON: its skeleton, and the shape and Keras's dtype of each leaf, without the axis of rows."""
-    return {"bones": skeleton(structure), "leaves": [[list(leaf.shape[1:]), _dtype_of(leaf)] for leaf in leaves(structure)]}
-
-
-def _dtype_of(leaf: Any) -> str:
-    name = getattr(leaf.dtype, "name", str(leaf.dtype))
-    return "string" if name == "string" or name.startswith(("bytes", "str")) else name
-
-
 def fold_seed(seed: int, fold: int) -> int:
     """Return the seed of a fold's network: the recipe's own for the first.
 
@@ -384,13 +393,3 @@ def _over_folds(reports: Sequence[dict[str, float]]) -> dict[str, float]:
     values = {name: [report[name] for report in reports] for name in reports[0]}
     means = {name: float(np.mean(each)) for name, each in values.items()}
     return means | {f"{name}_spread": float(np.std(each, ddof=1)) for name, each in values.items()}
-
-
-def _layer(layer: Any) -> dict[str, Any]:
-    shape = getattr(getattr(layer, "output", None), "shape", None) if layer.built else None
-    return {
-        "name": layer.name,
-        "type": type(layer).__name__,
-        "shape": "unknown" if shape is None else " x ".join(str(length) for length in shape[1:]),
-        "parameters": int(layer.count_params()) if layer.built else 0,
-    }

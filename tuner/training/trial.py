@@ -134,7 +134,7 @@ class Trial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         try:
             process = self._process or self._start()
-            if self._unreported or self._epoch >= self._context.config.epochs:
+            if self._unreported or self._epoch >= self._context.config.epochs or self._over is not None:
                 return self._catch_up()
             metrics = process.run_epoch(self._watch.timeout_s)
             self._epoch = process.epoch
@@ -194,7 +194,7 @@ class Trial(tune.Trainable):
         return self._report(self._reports[epoch], epoch)
 
     def _is_to_save(self) -> bool:
-        done = self._epoch >= self._context.config.epochs  # the best stay on disk
+        done = self._epoch >= self._context.config.epochs or self._over is not None  # the best stay on disk
         return done or self._epoch in self._context.milestones or self._unsaved_s > SAVE_SHARE * self._save_s
 
     def _start(self) -> TrainingProcess | TrainingHere:
@@ -208,7 +208,7 @@ class Trial(tune.Trainable):
         asked = {word: names for word, names in self._process.asked.items() if names}
         self._untold = {**(self._untold or {}), "parameters": self._process.parameters, "path": self._process.reason or self._process.path, **asked}
         self._restore(self._process)
-        self._epoch = self._process.epoch
+        self._epoch, self._over = self._process.epoch, self._process.stopped
         return self._process
 
     def _restore(self, process: TrainingProcess | TrainingHere) -> None:
