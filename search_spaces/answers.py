@@ -85,6 +85,22 @@ def answers_of(outputs: np.ndarray, meaning: Meaning) -> tuple[np.ndarray, Meani
     return found, meaning
 
 
+def in_graph(outputs: Any, meaning: Meaning) -> Any:
+    """Return `answers_of` as a part of a network, for a model that leaves the house.
+
+    Args:
+        outputs: of the network, symbolic, `(rows, ...)`.
+        meaning: what they are, after a look at some numbers: probabilities that are none are `scores` there already.
+    """
+    from keras import ops
+
+    if meaning.by:
+        outputs = ops.softmax(outputs, axis=-1) if meaning.by == "softmax" else ops.sigmoid(outputs)
+    if meaning.kind == "probabilities" and outputs.shape[-1] == 1:
+        outputs = ops.concatenate([1 - outputs, outputs], axis=-1)
+    return outputs
+
+
 def last_operation(model: Any) -> str | None:
     """Return what a network ends in: `softmax`, `sigmoid`, or the name of another activation; None where only running it would tell."""
     outputs = getattr(model, "outputs", None) if is_graph(model) else None

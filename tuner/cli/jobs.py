@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # So long a driver may take to let its trials save themselves.
 STOP_S = 300.0
-RESULTS = ("leaderboard.parquet", "report.html", "report.md", "model.keras", "model.json", "split.npz")
+RESULTS = ("leaderboard.parquet", "report.html", "report.md", "model.keras", "model.json", "MODEL_CARD.md", "split.npz")
 
 ADDRESS = click.option(
     "--address",

@@ -45,10 +45,12 @@ class Job:
     Attributes:
         recipe: what to train, its seed included. Learning-rate schedules keep the horizon of the recipe, however long the training is.
         epochs: how long.
+        features: see `Training.export`: of the network that is saved; None: its file is the network by itself.
     """
 
     config: TrainingConfig
     epochs: int
+    features: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,7 @@ def _retrain(context: TrialContext, job: Job) -> Retrained:
         seconds = sum(report["seconds"] for report in _train(process, context, job.epochs))
         with tempfile.TemporaryDirectory(dir=context.scratch) as folder:
             process.save(Path(folder) / "state")
-            unsaved = process.export(Path(folder) / MODEL)
+            unsaved = process.export(Path(folder) / MODEL, job.features)
             state = {file.name: file.read_bytes() for file in (Path(folder) / "state").iterdir()}
             model = weights_beside(Path(folder) / MODEL) if unsaved else Path(folder) / MODEL
             return Retrained(job, seconds, state, model.read_bytes(), tuple(process.layers()), process.parameters, unsaved)

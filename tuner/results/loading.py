@@ -9,6 +9,7 @@ from tuner.errors import SweepError
 from tuner.results.card import read_card
 from tuner.study import builder_copy
 from tuner.training.trainer import TrainingConfig
+from tuner.training.whole import with_weights
 
 
 def load_model(folder: Path, *, code: bytes = b"", search_path: Sequence[str] = ()) -> Any:
@@ -56,5 +57,4 @@ def _rebuilt(folder: Path, card: dict[str, Any], code: bytes, search_path: Seque
         model = network.build(config.builder, config.configuration, problem)
     finally:
         keras.config.set_dtype_policy(before)
-    model.load_weights(folder / card["model"])
-    return model
+    return with_weights(model, folder / card["model"])

@@ -20,7 +20,7 @@ from tuner.study.lock import busy, ended_here, identity
 from tuner.study.storage import Storage, check
 from tuner.study.writing import write_whole
 
-RESULTS = ("leaderboard.parquet", "report.html", "report.md", "model.keras", "model.json", "split.npz")
+RESULTS = ("leaderboard.parquet", "report.html", "report.md", "model.keras", "model.json", "MODEL_CARD.md", "split.npz")
 CHECKPOINTS = "checkpoints"
 DRIVER = "driver.json"
 EVERY_S = 5.0

@@ -23,7 +23,7 @@ from tuner.monitor.trackers.named import check_installed
 from tuner.report.ending import ending, ending_facts
 from tuner.report.formats import render
 from tuner.results import evaluate, held_out
-from tuner.results.card import write_card
+from tuner.results.card import chosen_by, write_card
 from tuner.results.confirm import Race, candidates
 from tuner.results.leaderboard import Leaderboard
 from tuner.search import warm_start as warm
@@ -375,7 +375,9 @@ def _final(sweep: _Sweep, board: Leaderboard, test: data.SealedTest) -> Leaderbo
     seeds = evaluate.final_seeds(sweep.spec.seed, sweep.spec.evaluation.seeds)
     view.stage("retrain", text=f"trial {winner.number} on all {len(dataset.whole)} rows of train and validation, {epochs} epochs, {len(seeds)} seeds")
     configs = [replace(sweep.context.config, configuration=dict(winner.configuration), seed=seed, patience=None) for seed in seeds]
-    runs = evaluate.retrain(sweep.context, dataset, [evaluate.Job(config, epochs) for config in configs], workers=sweep.workers, view=view)
+    # The first is the one that is saved: it takes rows as they are in their source.
+    jobs = [evaluate.Job(config, epochs, None if number else dataset.features.to_json()) for number, config in enumerate(configs)]
+    runs = evaluate.retrain(sweep.context, dataset, jobs, workers=sweep.workers, view=view)
     facts.record_stage(study, "retrain", began=began, epochs=epochs * len(runs))
 
     openings = len(study.facts.get("test_openings", []))
@@ -390,6 +392,6 @@ def _final(sweep: _Sweep, board: Leaderboard, test: data.SealedTest) -> Leaderbo
         view.note(f"{runs[0].model_name} holds the weights alone, for Keras cannot write this network down: {runs[0].unsaved}")
     metrics = held_out.held_out_metrics(dataset, rows.x, rows.y, runs, results)
     final = {"trial": winner.number, "configuration": winner.configuration, "epochs": epochs, **metrics}
-    write_card(sweep.spec.sweep_folder, final, sweep.context.config, dataset, study.facts)
+    write_card(sweep.spec.sweep_folder, final, sweep.context.config, dataset, study.facts, chosen=chosen_by(board))
     facts.record_final(study, final)
     return sweep.board()

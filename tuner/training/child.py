@@ -153,7 +153,7 @@ def _do(training: Training, request: dict[str, Any]) -> dict[str, Any]:
         training.restore(request["folder"])
         return {"stopped": training.stopped}
     elif verb == "export":
-        return {"unsaved": training.export(request["path"])}
+        return {"unsaved": training.export(request["path"], request.get("features"))}
     elif verb == "load_weights":
         training.load_weights(request["path"])
     elif verb == "evaluate":

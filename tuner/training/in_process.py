@@ -6,7 +6,7 @@ Nothing here is bounded: no deadline ends a hung epoch, no limit keeps memory, a
 import bdb
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -113,10 +113,15 @@ class TrainingHere:
             self._training.restore(folder)
             self.stopped = None if self._training.stopped is None else Cause(*self._training.stopped)
 
-    def export(self, path: str | Path) -> str:
-        """Write the network as a Keras file for inference, or its weights beside it; see `Training.export`."""
+    def export(self, path: str | Path, features: Mapping[str, Any] | None = None) -> str:
+        """Write the network as a Keras file for inference, or its weights beside it; see `Training.export`.
+
+        Args:
+            path: of the file.
+            features: see `Training.export`.
+        """
         with _told("export"):
-            return self._training.export(path)
+            return self._training.export(path, features)
 
     def layers(self) -> list[dict[str, Any]]:
         """Return what `Training.layers` returns."""

@@ -11,7 +11,7 @@ import re
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -292,9 +292,14 @@ class TrainingProcess(ChildProcess):
         answer = self.ask({"do": "restore", "folder": os.path.abspath(folder)})
         self.stopped = None if answer["stopped"] is None else Cause(*answer["stopped"])
 
-    def export(self, path: str | Path) -> str:
-        """Write the network as a Keras file for inference, or its weights beside it; see `Training.export`."""
-        return self.ask({"do": "export", "path": os.path.abspath(path)})["unsaved"]
+    def export(self, path: str | Path, features: Mapping[str, Any] | None = None) -> str:
+        """Write the network as a Keras file for inference, or its weights beside it; see `Training.export`.
+
+        Args:
+            path: of the file.
+            features: see `Training.export`.
+        """
+        return self.ask({"do": "export", "path": os.path.abspath(path), "features": features})["unsaved"]
 
     def load_weights(self, path: str | Path) -> None:
         """Take the weights of a network that `export` wrote. Raises OSError where there is none, ValueError where it is of another network."""

@@ -5,9 +5,14 @@ The latter is for predictions with a network whose own builder was in the memory
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from search_spaces.answers import Meaning
+from tuner.data.arrays.structure import Structure
+from tuner.data.scaling import Scaling
+from tuner.training import whole
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +33,8 @@ def load(configuration: Mapping[str, Any], problem: "Problem") -> "keras.Model":
     """
     import keras
 
-    model = keras.models.load_model(configuration["path"], compile=False, safe_mode=True)
+    path = configuration["path"]
+    model = whole.network_in(keras.models.load_model(path, compile=False, safe_mode=True), path)
     model.compile("sgd", _LOSSES.get(problem.task, "mean_squared_error"))
     return model
 
@@ -61,6 +67,34 @@ def write_model(model: Any, path: Path) -> str:
             return f"{type(error).__name__}: {' '.join(lines[:4])}"[:240]
     os.replace(aside, path)
     return ""
+
+
+def write_for_raw_rows(
+    network: Any, path: Path, features: Mapping[str, Any] | None, *, scaling: Sequence[Scaling | None], meaning: Meaning, rows: Structure
+) -> str:
+    """Write a network within a model that takes rows as they are in their source, see `tuner.training.whole`; by itself where that cannot be.
+
+    Args:
+        network: built; takes rows that are filled and scaled.
+        path: of the file, which ends in `.keras`.
+        features: see `tuner.data.arrays.inputs.inputs_from_json`; None: the network is written by itself.
+        scaling: of each input.
+        meaning: what its only output is taken for.
+        rows: some rows as the network takes them, `(n, ...)` each.
+
+    Returns:
+        As `write_model`.
+    """
+    if features is None:
+        return write_model(network, path)
+    model, metadata = whole.made_of(network, features, scaling, meaning=meaning, rows=rows)
+    unsaved = write_model(model, path)
+    if unsaved and model is not network:
+        metadata = {"whole": False, "why": unsaved, "meaning": metadata["meaning"]}
+        unsaved = write_model(network, path)
+    if not unsaved:
+        whole.describe(path, metadata)
+    return unsaved
 
 
 def weights_beside(path: Path) -> Path:

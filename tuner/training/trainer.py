@@ -23,14 +23,14 @@ from tuner.data.pool import Pool
 from tuner.data.splits.drawing import Fold
 from tuner.data.tables.stream import BATCH_ROWS, Stream
 from tuner.errors import TrialDiverged
-from tuner.training import checkpoint, class_weight
+from tuner.training import checkpoint, class_weight, whole
 from tuner.training.class_weight import ClassWeight
 from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations
 from tuner.training.inputs import described, parts_of, scaled, tensors_of
 from tuner.training.layers import layers_of
 from tuner.training.own_steps import losses_in, naming_anew
 from tuner.training.patience import Patience, Waiting
-from tuner.training.saved_model import write_model
+from tuner.training.saved_model import write_for_raw_rows
 from tuner.training.scoring import averaged
 
 # Rows that build a model which has no shapes of its own, and show what it gives out.
@@ -271,24 +271,26 @@ class Training:
         """Return the network layer by layer: `name`, `type` (its class), `shape` (of an output, without batch axis) and `parameters`."""
         return layers_of(self._runners[0].model)
 
-    def export(self, path: str | Path) -> str:
+    def export(self, path: str | Path, features: Mapping[str, Any] | None = None) -> str:
         """Write the only network as a Keras file for inference: float32, without optimizer; whole or not at all.
 
         Args:
             path: of the file, which ends in `.keras`. Where Keras cannot write the network down, its weights stand beside it, see `saved_model.weights_beside`.
+            features: how rows of the source become those of the pool, see `inputs_from_json`: the model takes the former; None: the network by itself.
 
         Returns:
             Why Keras cannot, in a line; empty where the file holds the network.
         """
-        runner, _ = self._only("export")
+        runner, fold = self._only("export")
         plain = self._network("float32")
+        first = scaled(self._pool.take(slice(FIRST_ROWS)).x, *parts_of(fold.scaling))
         if not plain.built:
-            plain(scaled(self._pool.take(slice(1)).x, *parts_of(self._folds[0].scaling)))
+            plain(first)
         with averaged(runner.model):
             for ours, trained in zip(plain.weights, runner.model.weights, strict=True):
                 ours.assign(trained)
         plain.compiled, plain.optimizer = False, None
-        return write_model(plain, Path(path))
+        return write_for_raw_rows(plain, Path(path), features, scaling=fold.scaling, meaning=runner.meaning, rows=first)
 
     def load_weights(self, path: str | Path) -> None:
         """Give the only network the weights of one that `export` wrote; nothing in the file is executed.
@@ -297,7 +299,7 @@ class Training:
             ValueError: the file is damaged, or of another network.
         """
         runner, _ = self._only("load_weights")
-        runner.model.load_weights(path)
+        whole.with_weights(runner.model, path)
 
     def save(self, folder: str | Path) -> None:
         """Write weights, optimizer, random state and epoch into a folder; an older checkpoint there stays whole until the new one is.
