@@ -219,7 +219,7 @@ class Training:
         report = _over_folds(reports)
         if self._waiting is not None:
             self._waiting.note(self.epoch, report)
-            self.stopped = self._waiting.why
+            self.stopped = self.stopped or self._waiting.why
             if self.stopped or self.epoch >= self.config.epochs:
                 self._waiting.bring_back()
         return {**report, "seconds": time.perf_counter() - started}
