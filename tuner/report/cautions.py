@@ -5,6 +5,7 @@ Each warning is a fact of this sweep that changes how far its numbers can be tru
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from tuner.report.numbers import count, number, percent, setting
@@ -144,7 +145,7 @@ def _at_the_edge(leaderboard: Leaderboard) -> str | None:
     return f"The best trial stands at the edge of its range in {', '.join(reached)}: a wider range may do better." if reached else None
 
 
-def _on_edge(value: Any, described: dict[str, Any]) -> bool:
+def _on_edge(value: Any, described: Mapping[str, Any]) -> bool:
     low, high = described.get("low"), described.get("high")
     if isinstance(value, bool) or not isinstance(value, int | float) or low is None or high is None or not low < high or not low <= value <= high:
         return False

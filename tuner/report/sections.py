@@ -39,10 +39,10 @@ def worth(material: Material) -> Markup | None:
     for stage in stages:
         expected = foreseen.get(stage["name"])
         ranges = [span(expected["seconds"], duration), span(expected["epochs"], lambda epochs: f"{epochs:,.0f}")] if expected else [MISSING, MISSING]
-        held = [duration(stage.get(f"{what}_seconds")) for what in ("cpu", "gpu")]
+        held = [duration(stage.get("cpu_seconds")), duration(stage.get("gpu_seconds"))]
         rows.append([stage["name"], duration(stage.get("seconds")), ranges[0], number(stage["epochs"]) if stage.get("epochs") else MISSING, ranges[1], *held])
     heads = ["stage", "time", "forecast", "epochs", "forecast", "CPU time reserved", "GPU time reserved"]
-    reserved = {place: any(stage.get(f"{what}_seconds") for stage in stages) for place, what in ((5, "cpu"), (6, "gpu"))}
+    reserved = {5: any(stage.get("cpu_seconds") for stage in stages), 6: any(stage.get("gpu_seconds") for stage in stages)}
     filled = {2: foreseen, 4: foreseen, **reserved}
     shown = [place for place in range(len(heads)) if filled.get(place, True)]
     cells = [[row[place] for place in shown] for row in rows]

@@ -3,7 +3,7 @@
 Each function returns one figure, or None where there is nothing to draw. Must not know what any hyperparameter means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuner.report.axes import Scale, figure, focused, legend, polyline, shortened
@@ -123,7 +123,7 @@ class _Axis:
         return self.bottom - step * (self.choices.index(label) + 0.5)
 
 
-def is_log(values: Sequence[float], described: dict[str, Any]) -> bool:
+def is_log(values: Sequence[float], described: Mapping[str, Any]) -> bool:
     """Say whether values belong on a logarithmic axis: as the space says, else if they are positive and span more than a factor of 50.
 
     Args:

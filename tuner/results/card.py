@@ -16,6 +16,7 @@ from tuner.errors import SweepError
 from tuner.results.leaderboard import Leaderboard
 from tuner.results.model_card import CARD_PAGE, page_of
 from tuner.study import builder_copy
+from tuner.study.sweep_facts import SweepFacts
 from tuner.study.writing import write_whole
 from tuner.training import whole
 from tuner.training.trainer import TrainingConfig
@@ -29,7 +30,7 @@ NEEDED = {"model", "recipe", "features", "scaling", "dataset", "classes"}
 
 
 def write_card(
-    folder: Path, final: Mapping[str, Any], config: TrainingConfig, dataset: Dataset, facts: Mapping[str, Any], *, chosen: Mapping[str, Any] | None = None
+    folder: Path, final: Mapping[str, Any], config: TrainingConfig, dataset: Dataset, facts: SweepFacts, *, chosen: Mapping[str, Any] | None = None
 ) -> Path:
     """Write the card of the model in this folder, for programs and as a page for people, each whole or not at all.
 

@@ -36,7 +36,7 @@ every fact that a report reads; all of them may be missing.
 import io
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,7 @@ import pyarrow.parquet as pq
 from tuner.errors import NothingToRank, SweepError
 from tuner.results.ranking import CAUSE, STATES, TrialRecord, rank_trials, record_of
 from tuner.study.objective import Objective
+from tuner.study.sweep_facts import SweepFacts
 from tuner.study.writing import write_whole
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Leaderboard:
     """
 
     records: tuple[TrialRecord, ...]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: SweepFacts = field(default_factory=SweepFacts)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", tuple(self.records))
@@ -107,7 +108,7 @@ class Leaderboard:
             raise ValueError("leaderboard: two trials have the same number")
 
     @classmethod
-    def of(cls, trials: "Iterable[FrozenTrial]", objective: Objective, facts: Mapping[str, Any]) -> "Leaderboard":
+    def of(cls, trials: "Iterable[FrozenTrial]", objective: Objective, facts: SweepFacts) -> "Leaderboard":
         """Return the leaderboard of a study's trials.
 
         Args:
@@ -121,8 +122,8 @@ class Leaderboard:
     @cached_property
     def objective(self) -> Objective:
         """What was optimised. Facts without an objective read as a `score` of which more is better."""
-        stated = self.facts.get("objective") or {}
-        return Objective(stated.get("metric", "score"), stated.get("mode", "max"))
+        stated = self.facts.get("objective")
+        return Objective("score", "max") if not stated else Objective(stated["metric"], stated["mode"])
 
     @cached_property
     def ranked(self) -> tuple[TrialRecord, ...]:
@@ -253,7 +254,7 @@ class Leaderboard:
             raise SweepError(f"{source}: a damaged leaderboard ({error}); expected a {FILE} as Tuner wrote it") from error
 
 
-def _second(facts: Mapping[str, Any]) -> str | None:
+def _second(facts: SweepFacts) -> str | None:
     return ((facts.get("spec") or {}).get("search") or {}).get("also_minimize")
 
 

@@ -158,7 +158,7 @@ class Accounts:
             return
         del self._running[number]
         self.study.finish(number, state, cause)
-        self.study.set_fact("search_seconds", self.seconds)
+        self.study.set_facts({"search_seconds": self.seconds})
         if cause is not None and cause.kind == "fatal":
             self.broken = f"trial {number} ended the search: {cause.message}; expected a builder that raises no FatalError\n{cause.details}".rstrip()
         elif state == "failed" and (first := failures.broken(self.study.trials())) is not None:
@@ -202,7 +202,7 @@ class Accounts:
         for trial in self.study.trials("waiting"):
             if "seed" in trial.user_attrs:
                 self.study.finish(trial.number, "pruned", Cause("budget", spent))
-        self.study.set_fact("search_ended", spent)
+        self.study.set_facts({"search_ended": spent})
 
     def pause(self, number: int) -> None:
         """Let a trial wait while others go on first."""
@@ -219,7 +219,7 @@ class Accounts:
         """Let every trial that has not ended wait: an interrupt stopped the run without telling searcher and scheduler."""
         for number in self.running:
             self.release(number)
-        self.study.set_fact("search_seconds", self.seconds)
+        self.study.set_facts({"search_seconds": self.seconds})
 
 
 def _outdone(trial: FrozenTrial) -> Cause:

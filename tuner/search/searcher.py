@@ -165,7 +165,7 @@ class StudySearcher(NotPickled, Searcher):
         if self.accounts.running:
             return None
         self.accounts.dismiss()
-        self._study.set_fact("search_ended", reason)
+        self._study.set_facts({"search_ended": reason})
         return Searcher.FINISHED
 
     def _read_seen(self) -> None:

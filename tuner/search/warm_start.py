@@ -45,7 +45,7 @@ def learn(study: Study, sources: Sequence[str], space: SearchSpace, *, max_epoch
         teaching += taken
         lines.append(f"{source}: {len(taken)} of {len(trials)} trials lie in this space, and teach the sampler")
     _record(study, teaching)
-    study.set_fact("warm_start", {"sweeps": [Path(source).name for source in sources], "trials": len(teaching)})
+    study.set_facts({"warm_start": {"sweeps": [Path(source).name for source in sources], "trials": len(teaching)}})
     return lines
 
 

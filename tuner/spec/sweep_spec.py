@@ -7,7 +7,7 @@ Must not start anything, read data or build a network.
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -327,12 +327,12 @@ def to_json(spec: SweepSpec) -> dict[str, Any]:
     return json.loads(spec.model_dump_json())
 
 
-def with_defaults(recorded: dict[str, Any]) -> dict[str, Any]:
+def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recorded spec with the keys that Tuner has learnt since at their defaults; as it is where it is no valid spec any more."""
     try:
-        return to_json(check(recorded))
+        return to_json(check(dict(recorded)))
     except SpecError:
-        return recorded
+        return dict(recorded)
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

@@ -4,10 +4,10 @@ Owns how one is made, opened again and read there, and what is said where that f
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
@@ -16,6 +16,7 @@ from tuner.errors import SweepError
 from tuner.study.journal import JournalDamaged, SweepJournal
 from tuner.study.objective import Objective
 from tuner.study.record import Study
+from tuner.study.sweep_facts import SweepFacts
 from tuner.study.writing import write_whole
 
 JOURNAL = "journal.log"
@@ -61,7 +62,7 @@ def read_study(folder: str | Path) -> Study:
     return Study(study, objective)
 
 
-def forget_unbegun(folder: str | Path, is_other: Callable[[Mapping[str, Any]], bool]) -> bool:
+def forget_unbegun(folder: str | Path, is_other: Callable[[SweepFacts], bool]) -> bool:
     """Remove the study of a sweep that has not one epoch to show, and that is to be begun otherwise; say whether that was so.
 
     The sweep's lock must be held. One that another driver works at in a database, and one that cannot be read, stays as it is.
@@ -74,7 +75,7 @@ def forget_unbegun(folder: str | Path, is_other: Callable[[Mapping[str, Any]], b
         location = _location(folder)
         with _place(location, "", ""):
             study = _load(folder, location)
-            facts = study.user_attrs
+            facts = cast(SweepFacts, study.user_attrs)
     except SweepError:  # opening it says so
         return False
     trials = study.get_trials(deepcopy=False)

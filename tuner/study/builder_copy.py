@@ -6,9 +6,9 @@ Owns the place and nothing else: what belongs to a copy, and when one is made, i
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-FACT = "builder_sources"
+FACT: Final = "builder_sources"
 FOLDER = "builder"
 
 

@@ -12,7 +12,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,10 @@ def beating(study: Study, lost: Callable[[], object], *, every_s: float = BEAT_E
         while not ended.wait(every_s):
             # A database that is away for a moment is no reason to stop: the next beat tries again.
             with suppress(Exception):
-                if study.facts["driver"]["token"] != token:
+                holder = study.facts["driver"]
+                if holder is None:
+                    continue
+                if holder["token"] != token:
                     lost()
                     return
                 _beat(study, token)
@@ -115,7 +118,7 @@ def beating(study: Study, lost: Callable[[], object], *, every_s: float = BEAT_E
         ended.set()
         heart.join()
         if (study.facts.get("driver") or {}).get("token") == token:
-            study.set_fact("driver", None)
+            study.set_facts({"driver": None})
 
 
 def _taken(path: Path) -> int:
@@ -165,7 +168,7 @@ def holder_of(folder: str | Path) -> dict[str, Any]:
         os.close(file)
 
 
-def busy(holder: dict[str, Any], folder: Path | str | None = None) -> SweepError:
+def busy(holder: Mapping[str, Any], folder: Path | str | None = None) -> SweepError:
     """Return the error that tells a second driver of the first one.
 
     Args:
@@ -182,16 +185,16 @@ def identity() -> dict[str, Any]:
 
 
 def _beat(study: Study, token: str) -> None:
-    study.set_fact("driver", {**identity(), "token": token, "beat": time.time()})
+    study.set_facts({"driver": {**identity(), "token": token, "beat": time.time()}})
 
 
 def _refuse_if_taken(study: Study, token: str) -> None:
     holder = study.facts["driver"]
-    if holder["token"] != token:
+    if holder is not None and holder["token"] != token:
         raise busy(holder)
 
 
-def ended_here(holder: dict[str, Any]) -> bool:
+def ended_here(holder: Mapping[str, Any]) -> bool:
     """Say whether the holder was a process of this machine that is gone."""
     if holder["host"] != socket.gethostname():
         return False

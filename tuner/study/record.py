@@ -16,7 +16,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any
+from typing import Any, Final, cast
 
 import optuna
 from optuna.storages import BaseStorage
@@ -25,12 +25,13 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.study.failures import Cause
 from tuner.study.journal import SweepJournal
 from tuner.study.objective import Objective
+from tuner.study.sweep_facts import SweepFacts
 from tuner.study.view import StudyView
 
 # The facts of an epoch are a trial's fact of this name and the epoch's number.
 EPOCH = "epoch_"
 # The fact that holds the space of a builder which asks for its hyperparameters itself.
-FOUND = "found_space"
+FOUND: Final = "found_space"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # each trial's end would be a line on the console
 
@@ -71,12 +72,21 @@ class Study:
     # ---- the whole sweep
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> SweepFacts:
         """The facts of the sweep as a whole: spec, data, versions, test-set openings, final evaluation."""
-        return self.optuna.user_attrs
+        return cast(SweepFacts, self.optuna.user_attrs)
+
+    def set_facts(self, facts: SweepFacts) -> None:
+        """Record facts of the sweep, in their order; each takes the place of what it was before.
+
+        Args:
+            facts: JSON.
+        """
+        for name, value in facts.items():
+            self.set_fact(name, value)
 
     def set_fact(self, name: str, value: Any) -> None:
-        """Record a fact of the sweep.
+        """Record a fact of the sweep; whoever knows which one takes `set_facts`, where its type is checked.
 
         Args:
             name: of the fact.

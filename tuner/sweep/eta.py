@@ -52,7 +52,7 @@ class Eta:
         self._asked["space"] = accounts.study.facts.get(FOUND)
         self._asked["objective"] = asdict(accounts.study.objective)
         self._process: subprocess.Popen[str] | None = None
-        self._made: dict[str, Any] = accounts.study.facts.get("forecast") or {}
+        self._made: Mapping[str, Any] = accounts.study.facts.get("forecast") or {}
         if self._made:
             view.forecast(self._made)
 
@@ -91,7 +91,7 @@ class Eta:
             process.stdout.close()
         if process.returncode == 0:
             self._made |= json.loads(said)
-            self._accounts.study.set_fact("forecast", self._made)
+            self._accounts.study.set_facts({"forecast": self._made})
             self._view.forecast(self._made)
 
 

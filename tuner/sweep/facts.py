@@ -7,9 +7,10 @@ import io
 import platform
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from tuner.errors import SpecError
 from tuner.search.rules.milestones import milestones
 from tuner.spec import sweep_spec as specs
 from tuner.study.record import Study
+from tuner.study.sweep_facts import Stage, SweepFacts
 from tuner.study.writing import write_whole
 from tuner.sweep import reopen, sources
 from tuner.sweep.given import Given
@@ -47,7 +49,7 @@ def same_sweep(study: Study, spec: specs.SweepSpec) -> specs.SweepSpec:
     nowhere, asked = dict.fromkeys(reopen.MAY_MOVE), specs.to_json(spec)
     place = {name: asked[name] for name in reopen.MAY_MOVE}
     asked |= nowhere
-    begun, now = ({**specs.with_defaults(reopen.with_direction(study.facts.get(name) or recorded, study)), **nowhere} for name in ("spec_as_begun", "spec"))
+    begun, now = ({**specs.with_defaults(reopen.with_direction(each or recorded, study)), **nowhere} for each in (study.facts.get("spec_as_begun"), recorded))
     changes = specs.differences(now, asked)
     if not changes or not specs.differences(begun, asked):
         return specs.check({**now, **place})
@@ -88,7 +90,7 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
     if builder:
         sources.record(study, spec.sweep_folder, builder)
     described = space.describe()
-    facts = {
+    facts: SweepFacts = {
         "name": spec.name,
         "seed": spec.seed,
         "started_at": now(),
@@ -109,8 +111,7 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
         "spec": specs.to_json(spec),
         "dataset": dataset.facts,  # the last one: `reopen.recorded` takes it as the sign of a whole beginning
     }
-    for name, value in facts.items():
-        study.set_fact(name, value)
+    study.set_facts(facts)
 
 
 def record_place(study: Study, hardware: str, slots: int, allotment: Allotment) -> None:
@@ -122,19 +123,19 @@ def record_place(study: Study, hardware: str, slots: int, allotment: Allotment) 
         slots: trials at a time.
         allotment: what a trial holds.
     """
-    study.set_fact("held", {"cpus": slots * allotment.usual.cpus, "gpus": slots * allotment.usual.gpus})
+    study.set_facts({"held": {"cpus": slots * allotment.usual.cpus, "gpus": slots * allotment.usual.gpus}})
     place = f"{hardware}; {slots} trial{'s' * (slots != 1)} at a time, {allotment} each"
     before = study.facts.get("hardware")
     if before is None or not before.endswith(place):
-        study.set_fact("hardware", place if before is None else f"{before}; then {place}")
+        study.set_facts({"hardware": place if before is None else f"{before}; then {place}"})
 
 
 def record_ways(study: Study) -> None:
     """Write down how epochs were run, the compiled way or through Keras's own `fit` and why, and what Python warned of; each with its number of trials."""
     facts = [trial.user_attrs for trial in study.trials()]
     ways = [each["path"] if each["path"] == COMPILED else f"fit: {each['path']}" for each in facts if each.get("path")]
-    study.set_fact("ways", dict(Counter(ways).most_common()))
-    study.set_fact("python_warnings", dict(Counter(text for each in facts for text in set(each.get("warnings") or ())).most_common(20)))
+    study.set_facts({"ways": dict(Counter(ways).most_common())})
+    study.set_facts({"python_warnings": dict(Counter(text for each in facts for text in set(each.get("warnings") or ())).most_common(20))})
 
 
 def record_stage(study: Study, name: str, *, began: float, epochs: int) -> None:
@@ -147,10 +148,11 @@ def record_stage(study: Study, name: str, *, began: float, epochs: int) -> None:
         epochs: number of epochs that it trained.
     """
     stages = {stage["name"]: stage for stage in study.facts.get("stages", [])}
-    before, seconds = stages.get(name, {}), time.monotonic() - began
-    spent = {"seconds": seconds, "epochs": epochs, **{f"{what[:-1]}_seconds": number * seconds for what, number in study.facts.get("held", {}).items()}}
-    stages[name] = {"name": name, **{what: round(before.get(what, 0) + amount, 3) for what, amount in spent.items()}}
-    study.set_fact("stages", list(stages.values()))
+    before, seconds = cast(Mapping[str, float], stages.get(name, {})), time.monotonic() - began
+    held = cast(Mapping[str, float], study.facts.get("held", {}))
+    spent = {"seconds": seconds, "epochs": epochs, **{f"{what[:-1]}_seconds": number * seconds for what, number in held.items()}}
+    stages[name] = cast(Stage, {"name": name, **{what: round(before.get(what, 0) + amount, 3) for what, amount in spent.items()}})
+    study.set_facts({"stages": list(stages.values())})
 
 
 def record_opening(study: Study, reason: str) -> None:
@@ -160,7 +162,7 @@ def record_opening(study: Study, reason: str) -> None:
         study: the record.
         reason: in words.
     """
-    study.set_fact("test_openings", [*study.facts.get("test_openings", []), {"at": now(), "reason": reason}])
+    study.set_facts({"test_openings": [*study.facts.get("test_openings", []), {"at": now(), "reason": reason}]})
 
 
 def record_final(study: Study, final: dict[str, Any]) -> None:
@@ -173,8 +175,8 @@ def record_final(study: Study, final: dict[str, Any]) -> None:
     before = study.facts.get("final")
     if before:
         earlier = {name: before[name] for name in ("trial", "epochs", "mean", "spread", "saved")}
-        study.set_fact("earlier_finals", [*study.facts.get("earlier_finals", []), earlier])
-    study.set_fact("final", final)
+        study.set_facts({"earlier_finals": [*study.facts.get("earlier_finals", []), earlier]})
+    study.set_facts({"final": final})
 
 
 def has_final_of(study: Study, trial: int, epochs: int) -> bool:

@@ -55,7 +55,7 @@ def space_of(spec: specs.SweepSpec, study: Study | None, given: Given, *, view: 
         for note in seen["notes"]:
             view.note(note)
         if study is not None:
-            study.set_fact(FOUND, seen)
+            study.set_facts({"found_space": seen})
         recorded = seen
     space = spec.search_space(described_space(recorded))
     specs.check_space(spec, space)
@@ -115,7 +115,7 @@ def _find(spec: specs.SweepSpec, given: Given, interrupted: threading.Event) -> 
         raise SweepError(f"{spec.builder}: ended its process while its space was being sought ({died})\n{died.details}".rstrip()) from died
 
 
-def _refuse_other(spec: specs.SweepSpec, recorded: dict[str, Any], seen: dict[str, Any]) -> None:
+def _refuse_other(spec: specs.SweepSpec, recorded: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
     before, now = recorded["parameters"], seen["parameters"]
     whole = recorded["complete"] and seen["complete"]
     joined = recorded.get("joined", ())

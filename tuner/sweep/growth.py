@@ -38,11 +38,11 @@ class Growth:
             return None
         parameters = {name: _parameter(table) for name, table in joined.items()}
         self._space = SearchSpace(self._space.name, {**self._space.parameters, **parameters}, self._space.builder)
-        recorded = self._study.facts[FOUND]
+        recorded = self._study.facts[FOUND] or {}
         described = SearchSpace(self._space.name, parameters, self._space.builder).describe()["parameters"]
         names = [*recorded.get("joined", ()), *parameters]
-        self._study.set_fact(FOUND, {**recorded, "parameters": {**recorded["parameters"], **described}, "joined": names})
-        self._study.set_fact("space", self._space.describe()["parameters"])
+        self._study.set_facts({"found_space": {**recorded, "parameters": {**recorded["parameters"], **described}, "joined": names}})
+        self._study.set_facts({"space": self._space.describe()["parameters"]})
         self._learn_from(self._space)
         self._view.note(f"{self._space.builder} asked for more than was found before: {', '.join(parameters)}; searched from now on")
         return self._space

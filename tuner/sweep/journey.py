@@ -329,7 +329,7 @@ def _search(sweep: _Sweep, slots: int) -> None:
         view.note(f"the search has ended: {study.facts['search_ended']}")
     facts.record_ways(study)
     facts.record_stage(study, "search", began=began, epochs=accounts.epochs - before)
-    study.set_fact("audit", audit_of(study.trials(), study.objective, max_epochs=max_epochs))
+    study.set_facts({"audit": audit_of(study.trials(), study.objective, max_epochs=max_epochs)})
 
 
 def _confirm(sweep: _Sweep, board: Leaderboard) -> Leaderboard:
@@ -341,7 +341,7 @@ def _confirm(sweep: _Sweep, board: Leaderboard) -> Leaderboard:
     field = candidates(board.ranked, section.confirm, budget)
     if not field:
         view.note(f"nothing is confirmed on fresh seeds: evaluation.confirm_budget allows {budget} epochs, too few for two trials on two seeds each")
-        study.set_fact("confirmed", [])
+        study.set_facts({"confirmed": []})
         return sweep.board()
     began = time.monotonic()
     view.stage("confirm", text=f"the best {len(field)} trials on fresh seeds, at most {budget} epochs")
@@ -352,7 +352,7 @@ def _confirm(sweep: _Sweep, board: Leaderboard) -> Leaderboard:
         nonlocal trained
         scores[run] = score
         trained += race.epochs(run[0])
-        study.set_fact("confirm_runs", [[*run, score] for run, score in scores.items()])
+        study.set_facts({"confirm_runs": [[*run, score] for run, score in scores.items()]})
 
     # For as many epochs as their best one was, scored at exactly that epoch: there is nothing to wait for.
     recipe = replace(sweep.context.config, patience=None)
@@ -361,7 +361,7 @@ def _confirm(sweep: _Sweep, board: Leaderboard) -> Leaderboard:
     if not confirmed:
         view.note("no trial could be confirmed: each failed on a fresh seed; the best of the search is taken")
     facts.record_stage(study, "confirm", began=began, epochs=trained)
-    study.set_fact("confirmed", confirmed)
+    study.set_facts({"confirmed": confirmed})
     return sweep.board()
 
 

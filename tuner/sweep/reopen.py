@@ -20,6 +20,7 @@ from tuner.study.directions import direction_of
 from tuner.study.lock import exclusive_driver
 from tuner.study.mirror import RESULTS
 from tuner.study.record import Study
+from tuner.study.sweep_facts import SweepFacts
 from tuner.sweep import sources
 from tuner.sweep.given import Given
 
@@ -88,7 +89,7 @@ def begin_anew(spec: specs.SweepSpec, given: Given) -> str | None:
     """
     folder = spec.sweep_folder
 
-    def is_other(facts: Mapping[str, Any]) -> bool:
+    def is_other(facts: SweepFacts) -> bool:
         recorded = facts.get("spec")
         if recorded is None:  # killed before it was written down: nothing says that it was this one
             return True
@@ -199,13 +200,13 @@ def extend(folder: str | Path, **amounts: str | None) -> list[str]:
             raise SpecError("extend: nothing to add; expected --trials, --epochs or --seconds, such as --trials +50")
         _check_enough(study, search)
         if "spec_as_begun" not in study.facts:
-            study.set_fact("spec_as_begun", study.facts["spec"])
+            study.set_facts({"spec_as_begun": study.facts["spec"]})
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        study.set_fact("extensions", [*study.facts.get("extensions", []), {"at": at, "changes": changes}])
+        study.set_facts({"extensions": [*study.facts.get("extensions", []), {"at": at, "changes": changes}]})
         # In this order: killed in between, the search ends again at once, and nothing is lost but the extension.
-        study.set_fact("search_ended", None)
-        study.set_fact("confirmed", None)
-        study.set_fact("spec", {**study.facts["spec"], "search": search})
+        study.set_facts({"search_ended": None})
+        study.set_facts({"confirmed": None})
+        study.set_facts({"spec": {**study.facts["spec"], "search": search}})
     return changes
 
 

@@ -9,12 +9,12 @@ import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tuner.errors import SpecError
 from tuner.spec.mistakes import shown
 from tuner.study.builder_copy import FACT, FOLDER
 from tuner.study.record import Study
+from tuner.study.sweep_facts import SweepFacts
 from tuner.study.writing import write_whole
 
 # Where others' packages lie: they are expected on every machine, and their versions are recorded.
@@ -82,10 +82,10 @@ def record(study: Study, folder: Path, files: Mapping[str, str]) -> None:
         write_whole(path, text)
     earlier = [] if before is None else [*before.get("earlier", []), {name: before[name] for name in ("folder", "files", "from_trial")}]
     now = {"folder": place, "files": _hashes(files), "from_trial": len(study.trials()), "earlier": earlier}
-    study.set_fact(FACT, now)
+    study.set_facts({"builder_sources": now})
 
 
-def changes(facts: Mapping[str, Any], folder: Path, files: Mapping[str, str]) -> list[str]:
+def changes(facts: SweepFacts, folder: Path, files: Mapping[str, str]) -> list[str]:
     """Return what differs between the recorded sources and those that are there now, one `file: difference` each; empty where nothing was recorded.
 
     Args:
