@@ -107,6 +107,20 @@ def metric_key(name: str, task: str | None = None) -> str:
     return _found(name, {key: metric.tasks for key, metric in METRICS.items()}, task, "metric")
 
 
+def is_metric(name: str, task: str) -> bool:
+    """Say whether there is a metric of this name, and the task can be judged by it.
+
+    Args:
+        name: see `metric_key`.
+        task: what it is to judge.
+    """
+    try:
+        metric_key(name, task)
+    except SearchSpaceError:
+        return False
+    return True
+
+
 def loss_key(name: str, task: str | None = None) -> str:
     """Return the key of a loss in `LOSSES`.
 

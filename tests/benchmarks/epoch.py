@@ -23,7 +23,8 @@ from tuner.data.own.pipelines import Part, Pipeline
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
 from tuner.data.splits.drawing import Fold
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.config import TrainingConfig
+from tuner.training.trainer import Training
 
 SCALING = Scaling(np.float32(0), np.float32(1 / 255), np.float32(0))
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

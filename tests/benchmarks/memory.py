@@ -28,10 +28,10 @@ import pyarrow.parquet as pq
 from tuner.data import dataset as data
 from tuner.errors import DatasetError
 from tuner.training.child import limit_memory
+from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.shared_data import store
 from tuner.training.starting import cool
-from tuner.training.trainer import TrainingConfig
 
 MB = 10**6
 COLUMNS, GROUP_ROWS, TRIALS = 64, 65_536, 4

@@ -22,10 +22,10 @@ import numpy as np
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
 from tuner.data.splits.drawing import Fold
+from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, TrainingProcess
 from tuner.training.shared_data import SharedData, store
 from tuner.training.starting import cool, warm
-from tuner.training.trainer import TrainingConfig
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDS = [Fold(np.arange(128), None, (Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)),))]

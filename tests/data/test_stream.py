@@ -20,10 +20,11 @@ from tuner.data.pool import Pool
 from tuner.data.tables import stream as stream_room
 from tuner.data.tables.stream import TEST, TRAIN, VALIDATION, Draw, Stream
 from tuner.errors import DatasetError, SpecError
+from tuner.training.config import TrainingConfig
 from tuner.training.epoch import Epoch
 from tuner.training.inputs import tensors_of
 from tuner.training.shared_data import store
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.trainer import Training
 
 ROWS = 6000
 

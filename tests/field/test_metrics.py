@@ -16,7 +16,8 @@ from tuner.data.splits.drawing import Fold
 from tuner.report.ending import ending
 from tuner.report.formats import FORMATS, render
 from tuner.study.epoch_report import EpochReport
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.config import TrainingConfig
+from tuner.training.trainer import Training
 
 ROWS, BINNING = 800, 6e-3  # Keras's AUC adds up trapezia between 200 thresholds
 UNNAMED = ("auc", "precision", "recall", "f1_score", "hits")

@@ -10,7 +10,8 @@ from tests.programs import plain, rig, tokens
 from tuner.data import scaling as scaling_room
 from tuner.data.pool import Pool
 from tuner.data.splits.drawing import Fold
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.config import TrainingConfig
+from tuner.training.trainer import Training
 
 
 def test_the_numbers_of_a_small_vocabulary_reach_the_embedding_as_they_are_and_it_is_said(tmp_path: Path) -> None:

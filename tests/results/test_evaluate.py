@@ -6,8 +6,8 @@ from tuner.errors import TrialDiverged
 from tuner.results import evaluate
 from tuner.results.evaluate import Job, Retrained, Score, final_seeds
 from tuner.results.held_out import MISTAKES_SHOWN, held_out_metrics
+from tuner.training.config import TrainingConfig
 from tuner.training.process import ProcessDied
-from tuner.training.trainer import TrainingConfig
 
 
 def dataset(task: str, *, images: bool = False) -> Dataset:

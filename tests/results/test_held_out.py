@@ -8,7 +8,7 @@ import pytest
 from tuner.data.dataset import Dataset, Features, Fold
 from tuner.results.evaluate import Job, Retrained, Score
 from tuner.results.held_out import described, held_out_metrics
-from tuner.training.trainer import TrainingConfig
+from tuner.training.config import TrainingConfig
 
 
 def pool(y: np.ndarray, classes: tuple[str, ...] = ()) -> Dataset:

@@ -14,7 +14,8 @@ from tuner.data.splits.drawing import Fold
 from tuner.errors import SpecError
 from tuner.spec.sweep_spec import check
 from tuner.training.class_weight import by_number, of_classes
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.config import TrainingConfig
+from tuner.training.trainer import Training
 
 CLASSES = ("no", "yes", "2")
 TABLE = (0.5, 3.0, 1.25)

@@ -8,8 +8,9 @@ import pytest
 from tests.training.test_trainer import BYTES, FOLD, TRAIN, VALIDATION, config, images, weights_of  # noqa: F401
 from tuner.data.pool import Pool
 from tuner.data.splits.drawing import Fold
+from tuner.training.config import TrainingConfig
 from tuner.training.patience import Patience, Waiting
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.trainer import Training
 
 ACCURACY = Patience(2, "val_accuracy", "max")
 # A step that is too large: the loss on validation rows falls, and then rises.

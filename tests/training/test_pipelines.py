@@ -11,8 +11,9 @@ import pytest
 from tuner.data.own.pipelines import Part, Pipeline
 from tuner.data.pool import Pool
 from tuner.data.splits.drawing import Fold
+from tuner.training.config import TrainingConfig
 from tuner.training.shared_data import read_folds, store
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.trainer import Training
 
 CONFIG = TrainingConfig("tests.builders:network", {"optimizer": "Adam", "l2": 0.1}, "classification", 3, 4, 5)
 PARTS = {"train": Part("train", 3, 90), "validation": Part("validation", 2, 40)}

@@ -21,10 +21,11 @@ from tuner.data.scaling import Scaling
 from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
 from tuner.training import child
+from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.shared_data import SharedData, store
 from tuner.training.starting import ahead, cool, is_forked
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.trainer import Training
 
 ROOT = Path(__file__).parents[2]
 FOLDS = [Fold(np.arange(60), np.arange(60, 80), (Scaling(np.float32(0), np.float32(1 / 255), np.float32(0)),))]

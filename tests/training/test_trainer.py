@@ -13,8 +13,10 @@ from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
 from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
-from tuner.training.epoch import choose_rewriting
-from tuner.training.trainer import Training, TrainingConfig, fold_seed
+from tuner.training.config import TrainingConfig
+from tuner.training.folds import fold_seed
+from tuner.training.graph_options import choose_rewriting
+from tuner.training.trainer import Training
 
 ONE = np.float32(1)
 BYTES = Scaling(np.float32(0), np.float32(1 / 255), np.float32(0))

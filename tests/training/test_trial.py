@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.stand_in import StandIn
+from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, ProcessDied
-from tuner.training.trainer import TrainingConfig
 from tuner.training.trial import TRIALS_PER_PROCESS, Trial
 
 RECIPE = TrainingConfig("tests.builders:network", {}, "classification", 3, 3, 1)

@@ -13,8 +13,8 @@ from tuner.study.assignment import Assignment
 from tuner.study.epoch_report import EpochReport
 from tuner.study.failures import Cause
 from tuner.training import trial
+from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, ProcessDied
-from tuner.training.trainer import TrainingConfig
 
 CONFIG = TrainingConfig(builder="b:b", configuration={}, task="classification", outputs=2, epochs=9, seed=0)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tuner.cli import entry
 from tuner.errors import SpecError
+from tuner.spec.sections import FUNCTIONS
 from tuner.spec.sweep_spec import SweepSpec
 from tuner.sweep.sources import modules
 
@@ -64,6 +65,7 @@ def pack(path: Path, spec: SweepSpec, *, overrides: Sequence[str], folder: str, 
     (into / "job.json").write_text(json.dumps(job, indent=2), encoding="utf-8")
     root = path.resolve().parent
     functions = {"space.builder": spec.space.builder, "dataset.source": spec.dataset.source if spec.dataset.is_function else None}
+    functions |= {f"training.{key}": getattr(spec.training, key) for key in FUNCTIONS}
     sources = {source: key for key, name in functions.items() if name is not None for source in modules(name.partition(":")[0], root)}
     for source, key in sources.items():
         copy = into / source.relative_to(root)

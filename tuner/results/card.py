@@ -19,7 +19,7 @@ from tuner.study import builder_copy
 from tuner.study.sweep_facts import SweepFacts
 from tuner.study.writing import write_whole
 from tuner.training import whole
-from tuner.training.trainer import TrainingConfig
+from tuner.training.config import TrainingConfig
 
 CARD = "model.json"
 # Of what the test split says: all but the single rows.

@@ -29,10 +29,10 @@ from tuner.results.confirm import Race
 from tuner.study import failures
 from tuner.study.seeds import seed_of
 from tuner.study.writing import write_whole
+from tuner.training.config import TrainingConfig
 from tuner.training.in_process import TrainingHere
 from tuner.training.process import ProcessDied, TrainingProcess
 from tuner.training.saved_model import weights_beside
-from tuner.training.trainer import TrainingConfig
 from tuner.training.trial import TrialContext, own_limits
 
 MODEL = "model.keras"

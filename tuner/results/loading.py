@@ -8,7 +8,7 @@ from search_spaces.code import code_in, take_code
 from tuner.errors import SweepError
 from tuner.results.card import read_card
 from tuner.study import builder_copy
-from tuner.training.trainer import TrainingConfig
+from tuner.training.config import TrainingConfig
 from tuner.training.whole import with_weights
 
 

@@ -31,10 +31,10 @@ from tuner.data.tables.dialect import dialect_in
 from tuner.errors import DatasetError, SweepError
 from tuner.results.card import CARD, no_card, read_card
 from tuner.study import builder_copy
+from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.saved_model import BUILDER
 from tuner.training.shared_data import store
-from tuner.training.trainer import TrainingConfig
 
 WRITERS = {".csv": pa.csv.write_csv, ".parquet": pa.parquet.write_table}
 

@@ -8,6 +8,9 @@ from search_spaces.metrics import LOSSES, METRICS, loss_key, metric_key
 from search_spaces.spaces import SPACES
 from tuner.training import class_weight
 
+# The keys of [training] that name a function of the user's own.
+FUNCTIONS = ("fit", "callbacks")
+
 
 class SpaceSection(BaseModel):
     """`[space]`: what is searched. Every other key narrows a hyperparameter: a table is a range, a list a choice, a bare value fixed."""
@@ -66,6 +69,16 @@ class TrainingSection(BaseModel):
         description='How much a row counts in training by its class: "balanced" (each class as much as any other in all; of each fold\'s training rows), or a '
         "table of weights by the classes' names or numbers, { yes = 5, no = 1 }; a class that is not there has 1. Weights of rows are multiplied by it. "
         "val_loss, by which networks are compared, is without it. none: every row counts the same.",
+    )
+    fit: str | None = Field(
+        None,
+        description='How networks train instead of Tuner\'s epochs: "my_module:fit", a function of (model, data, epochs, callbacks) beside the spec; see '
+        "tuner/training/README.md. An interrupted trial is then begun again.",
+    )
+    callbacks: str | None = Field(
+        None,
+        description='"my_module:callbacks", a function beside the spec that returns a list of keras.callbacks.Callback for each training. Those that listen to '
+        "batches make Keras's fit train. An interrupted trial goes on, and its callbacks begin anew.",
     )
     epoch_timeout_s: float | None = Field(
         None, gt=0, description="Seconds after which an epoch is hung and its process ended. none: 20 times the median epoch of the sweep, at least 60."

@@ -17,7 +17,7 @@ from cluster.resources import ResourcesSection
 from cluster.targets import ClusterSection
 from search_spaces import network
 from search_spaces.errors import SearchSpaceError, nearest
-from search_spaces.metrics import METRICS, loss_key, metric_key, usual
+from search_spaces.metrics import METRICS, is_metric, loss_key, metric_key, usual
 from search_spaces.space import SearchSpace, space_of
 from search_spaces.spaces import SPACES
 from tuner.data.dataset import Dataset, DatasetSection
@@ -30,14 +30,14 @@ from tuner.search.samplers.named import SearchSection
 from tuner.spec.builder_style import styled
 from tuner.spec.mistakes import first_mistake, shown
 from tuner.spec.overrides import override
-from tuner.spec.sections import EvaluationSection, ObjectiveSection, SpaceSection, TrainingSection
+from tuner.spec.sections import FUNCTIONS, EvaluationSection, ObjectiveSection, SpaceSection, TrainingSection
 from tuner.study import storage
 from tuner.study.directions import direction_of
 from tuner.study.objective import Objective
 from tuner.training.class_weight import ClassWeight, by_number
+from tuner.training.config import TrainingConfig
 from tuner.training.inputs import described
 from tuner.training.patience import Patience
-from tuner.training.trainer import TrainingConfig
 
 # Folders, studies, jobs and pages are called by a sweep's name.
 NAMED = "letters and digits of any script, blanks and . _ - + , = ( ) @ & between, beginning with a letter or a digit"
@@ -132,6 +132,8 @@ class SweepSpec(BaseModel):
             targets=described(dataset.pool.y),
             names=dataset.names,
             loss=self.training.loss,
+            fit=self.training.fit,
+            callbacks=self.training.callbacks,
             metrics=None if self.training.metrics is None else tuple(self.training.metrics),
             class_weight=class_weight_of(self, dataset),
             patience=None if self.training.patience is None else Patience(self.training.patience, objective.metric, objective.mode),
@@ -141,6 +143,11 @@ class SweepSpec(BaseModel):
     def builder(self) -> str:
         """Who builds the networks, as `module:function`."""
         return self.space.builder or SPACES[self.space.name or "mlp"].builder
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions of the user's own that trials call, `module:function` each: the builder first."""
+        return functions_in(to_json(self))
 
     def search_space(self, asked_for: SearchSpace | None = None) -> SearchSpace:
         """Return the space that `[space]` describes.
@@ -225,16 +232,20 @@ def check_beside(values: dict[str, Any], search_path: Sequence[str]) -> SweepSpe
     Raises:
         SpecError: see `load`.
     """
+    key = "space.builder"
     try:
         spec = check(styled(values, search_path))
         if spec.space.builder is not None:
             network.style(spec.space.builder, search_path)
+        for key in FUNCTIONS:
+            if (name := getattr(spec.training, key)) is not None:
+                network.find(name, search_path)
         if spec.dataset.is_function:
             functions.check(spec.dataset.source, search_path)
     except DatasetError as error:
         raise SpecError(str(error)) from error
     except SearchSpaceError as error:
-        raise SpecError(f"space.builder: {error}") from error
+        raise SpecError(f"{key}: {error}") from error
     return spec
 
 
@@ -296,7 +307,7 @@ def check_reports(spec: SweepSpec, task: str) -> None:
     names = ["loss", *(usual(task) if section.metrics is None else section.metrics)]
     reported = [f"val_{name}" for name in names] + names
     if metric not in reported:
-        hint = f'; training.metrics = ["{metric.removeprefix("val_")}"] reports it' if _is_metric(metric.removeprefix("val_"), task) else ""
+        hint = f'; training.metrics = ["{metric.removeprefix("val_")}"] reports it' if is_metric(metric.removeprefix("val_"), task) else ""
         raise SpecError(f"objective.metric: got {shown(metric)}, which no epoch will report; {nearest(metric, reported)}{hint}")
 
 
@@ -314,17 +325,20 @@ def class_weight_of(spec: SweepSpec, dataset: Dataset) -> ClassWeight:
     return by_number(spec.training.class_weight, task=dataset.task, classes=dataset.classes, in_memory=in_memory)
 
 
-def _is_metric(name: str, task: str) -> bool:
-    try:
-        metric_key(name, task)
-    except SearchSpaceError:
-        return False
-    return True
-
-
 def to_json(spec: SweepSpec) -> dict[str, Any]:
     """Return the spec as plain JSON values, every default written out."""
     return json.loads(spec.model_dump_json())
+
+
+def functions_in(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the functions of the user's own that the trials of a recorded spec call, `module:function` each: the builder first.
+
+    Args:
+        values: as `to_json` returns them, now or in an earlier version.
+    """
+    training = values.get("training") or {}
+    named = ((values.get("space") or {}).get("builder"), *(training.get(key) for key in FUNCTIONS))
+    return tuple(name for name in named if name is not None)
 
 
 def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:

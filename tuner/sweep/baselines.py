@@ -25,7 +25,7 @@ from tuner.results import evaluate
 from tuner.spec import sweep_spec as specs
 from tuner.study.seeds import seed_of
 from tuner.sweep.journey import run_sweep
-from tuner.training.trainer import TrainingConfig
+from tuner.training.config import TrainingConfig
 from tuner.training.trial import TrialContext
 
 

@@ -71,7 +71,7 @@ def record_beginning(study: Study, spec: specs.SweepSpec, space: SearchSpace, da
     Raises:
         SpecError: the data or the builder are not those that the sweep began with.
     """
-    builder = given.files(spec.space.builder)
+    builder = given.files(spec.functions)
     before = study.facts.get("dataset", {})
     recorded = before.get("content_hash")
     if recorded is not None:

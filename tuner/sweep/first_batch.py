@@ -27,9 +27,9 @@ from tuner.monitor.console import View
 from tuner.spec import sweep_spec as specs
 from tuner.study.seeds import seed_of
 from tuner.sweep.given import Given
+from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.shared_data import store
-from tuner.training.trainer import TrainingConfig
 
 # Where the default configuration fails, so many others are tried before the builder is said to be wrong.
 OTHERS = 5

@@ -46,7 +46,7 @@ def space_of(spec: specs.SweepSpec, study: Study | None, given: Given, *, view: 
     source = _source(spec, given)
     if recorded is None or recorded["source"] != source:
         if study is not None and recorded is not None:
-            sources.refuse(spec.sweep_folder, sources.changes(study.facts, spec.sweep_folder, given.files(spec.space.builder)))
+            sources.refuse(spec.sweep_folder, sources.changes(study.facts, spec.sweep_folder, given.files(spec.functions)))
         view.stage("space", text=f"{spec.builder} is run until its space is known")
         seen = {**_find(spec, given, interrupted), "source": source}
         if recorded is not None:
@@ -103,7 +103,7 @@ def _when(table: Mapping[str, Any]) -> str:
 
 
 def _source(spec: specs.SweepSpec, given: Given) -> str:
-    return hashlib.sha256(json.dumps(given.files(spec.space.builder), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(given.files(spec.functions), sort_keys=True).encode()).hexdigest()
 
 
 def _find(spec: specs.SweepSpec, given: Given, interrupted: threading.Event) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a sweep is given beside its spec: where its code is looked for, and what a program holds in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tuner.data import dataset as data
@@ -26,11 +26,19 @@ class Given:
     source: str = ""
     load: Load | None = None
 
-    def files(self, builder: str | None) -> dict[str, str]:
-        """Return the source files of a builder, as `sources_of` does; of one in memory a single file of that name."""
-        if builder is not None and self.source:
-            return {f"{builder.replace(':', '.')}.py": self.source}
-        return sources_of(builder, self.search_path)
+    def files(self, functions: Sequence[str]) -> dict[str, str]:
+        """Return the source files of the functions that trials call, as `sources_of` does; of a builder in memory a single file of that name.
+
+        Args:
+            functions: `module:function` each, the builder first; see `SweepSpec.functions`.
+        """
+        files: dict[str, str] = {}
+        for number, function in enumerate(functions):
+            if number == 0 and self.source:
+                files[f"{function.replace(':', '.')}.py"] = self.source
+            else:
+                files |= sources_of(function, self.search_path)
+        return files
 
 
 NOTHING = Given()

@@ -176,6 +176,8 @@ def _run(
         study = _open(spec, spec.objective_for(dataset.task), held, interrupted)
         spec = facts.same_sweep(study, spec)
         space = space_of(spec, study, given, view=view, interrupted=interrupted)
+        for line in plan.begun_again(spec):
+            view.note(line)
         if spec.space.define_by_run and not begun:
             try_first_batch(spec, dataset, space, given, view=view, interrupted=interrupted)
         facts.record_beginning(study, spec, space, dataset, given)

@@ -102,6 +102,8 @@ def make_plan(
         context = TrialContext(dataset.pool, (part,), config, cluster.scratch, cluster.scratch, epoch_timeout_s=timeout_s, code=given.code)
         workers = evaluate.Workers(allotment, interrupted)
 
+        for line in begun_again(spec):
+            view.note(line)
         space = space_of(spec, None, given, view=view, interrupted=interrupted)
         try_first_batch(spec, dataset, space, given, view=view, interrupted=interrupted)
         every = branches(space)
@@ -187,6 +189,14 @@ def text(plan: Mapping[str, Any]) -> str:
     for each in branched["failed_draws"]:
         lines += ["", f"failed when tried: {each['reason']}", f"  {json.dumps(each['configuration'])}"]
     return "\n".join(lines)
+
+
+def begun_again(spec: specs.SweepSpec) -> list[str]:
+    """Return what an interruption costs besides an epoch, before anything is trained."""
+    said = [f"trials are trained by {spec.training.fit}: one that is interrupted is begun again from its first epoch"] if spec.training.fit else []
+    if spec.training.callbacks:
+        said.append(f"{spec.training.callbacks}: a trial that is interrupted goes on from its checkpoint, and its callbacks begin anew")
+    return said
 
 
 def _build(context: TrialContext, every: Sequence[Branch], workers: evaluate.Workers) -> tuple[list[evaluate.Probed], list[dict[str, Any]], float]:

@@ -96,7 +96,7 @@ def begin_anew(spec: specs.SweepSpec, given: Given) -> str | None:
         nowhere = dict.fromkeys(MAY_MOVE)
         asked = {**specs.to_json(spec), **nowhere}
         now, begun = ({**specs.with_defaults(each or recorded), **nowhere} for each in (recorded, facts.get("spec_as_begun")))
-        builder = given.files(spec.space.builder)
+        builder = given.files(spec.functions)
         return bool(sources.changes(facts, folder, builder)) or bool(specs.differences(now, asked) and specs.differences(begun, asked))
 
     if not forget_unbegun(folder, is_other):
@@ -128,7 +128,7 @@ def check_builder(folder: Path, changed_builder: bool = False) -> None:
     """
     begun = recorded(folder)
     if not changed_builder:
-        sources.refuse(folder, sources.changes(read_study(folder).facts, folder, sources.sources_of(begun.spec.space.builder, begun.search_path)))
+        sources.refuse(folder, sources.changes(read_study(folder).facts, folder, Given(begun.search_path).files(begun.spec.functions)))
 
 
 def take_on_builder(folder: Path, given: Given) -> str | None:
@@ -151,7 +151,7 @@ def take_on_builder(folder: Path, given: Given) -> str | None:
             study = read_study(folder)
         except SweepError:  # nothing is recorded yet, or the run itself says what is wrong with it
             return None
-        files = given.files((study.facts.get("spec") or {}).get("space", {}).get("builder"))
+        files = given.files(specs.functions_in(study.facts.get("spec") or {}))
         lines = sources.changes(study.facts, folder, files)
         if not lines:
             return None

@@ -25,8 +25,9 @@ from tuner.data.pool import Pool
 from tuner.data.splits.drawing import Fold
 from tuner.errors import REFUSALS, TrialDiverged
 from tuner.training import keras_settings, space_request
+from tuner.training.config import TrainingConfig
 from tuner.training.shared_data import mapped, read_folds, read_structure, write_structure
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.trainer import Training
 
 # Characters of what is printed while a request is answered.
 MOST_PRINTED = 2000

@@ -18,19 +18,14 @@ from search_spaces.fused_ops import fuse, fuse_normalization
 from search_spaces.graph_equality import graphs_equal
 from search_spaces.metrics import suit
 from search_spaces.problem import Problem
-from tuner.data.arrays.structure import Structure, leaves
+from tuner.data.arrays.structure import Structure, leaves, map_leaves
 from tuner.data.pool import Pool
 from tuner.data.scaling import Scaling
 from tuner.training.class_weight import batches_weighted
 from tuner.training.inputs import gather, parts_of, scaled
 from tuner.training.loops import keras_loop, own_loop
 from tuner.training.own_steps import LOOPS, STEPS, Logs, flat, optimizers_of, own, resolved, results_of
-from tuner.training.scoring import averaged, averages_of, not_finished, without_penalties
-
-# TensorFlow rewrites every graph before it runs it, which takes 0.12 s of a trial's start (training and validation of two normalised layers). Dense layers
-# gain up to 5 % of an epoch by that, convolutions and GPUs more. Most trials are stopped after a few epochs: up to so many multiplications in an epoch's
-# forward passes, about a second of one core, it is left out for networks of dense layers.
-REWRITTEN_FROM = 2e10
+from tuner.training.scoring import averaged, averages_of, metrics_kept, not_finished, without_penalties
 
 # Rows per step where nothing is trained: large enough that the step's own cost vanishes, small enough to stay in the processor's cache.
 EVALUATION_ROWS = 512
@@ -69,6 +64,17 @@ class Epoch:
         self._functions: dict[str, Any] = {}
         self._stage = stage if stage is not None and not self.reason and stage._serves(self) else None
         self._holds: Epoch | None = None  # of a stage: whose values it has
+        self._listeners: list[Any] = []
+
+    def leave_to_keras(self, reason: str, *, path: str = "fit", listeners: Sequence[Any] = ()) -> None:
+        """Train by Keras's `fit` from now on, and score by its `evaluate`.
+
+        Args:
+            reason: why, in one line.
+            listeners: callbacks that hear of each batch.
+            path: what the way is called.
+        """
+        self.reason, self.path, self._listeners, self._stage = reason, path, list(listeners), None
 
     @property
     def meaning(self) -> Meaning:
@@ -134,7 +140,7 @@ class Epoch:
         Returns:
             As `train`.
         """
-        self.reason, self.path = "its batches come from a pipeline", "fit"
+        self.reason, self.path = self.reason or "its batches come from a pipeline", "fit"
         self._build(pool)
         # A PyDataset's batches are mixed, as Keras does it; of others only their maker decides.
         counted, weights = batches_weighted(batches, of_classes)
@@ -179,6 +185,20 @@ class Epoch:
             outputs = [self.model(self._scaled(chunk), training=False) for chunk in chunks]
         return keras.tree.map_structure(lambda *parts: np.concatenate([np.asarray(part, dtype="float32") for part in parts]), *outputs)
 
+    def weights(self, pool: Pool) -> list[Any]:
+        """Return the network's own variables, without its optimizer's, always in the same order: what scores and answers depend on."""
+        self._build(pool)
+        return list(self.model.variables)
+
+    def inputs(self, x: Structure, rows: np.ndarray) -> Structure:
+        """Return rows as the network takes them, in numpy arrays.
+
+        Args:
+            x: inputs, in tensors.
+            rows: row numbers, `(n,)` int64.
+        """
+        return map_leaves(np.asarray, self._scaled(gather(x, rows)))
+
     def variables(self, pool: Pool) -> list[Any]:
         """Return everything that the next epoch depends on: weights, random states, optimizer; always in the same order. It may be changed by the caller."""
         if self._stage is not None:
@@ -202,13 +222,13 @@ class Epoch:
 
     def _evaluate(self, batches: Any, **options: Any) -> dict[str, float]:
         logs = Logs()
-        with without_penalties(self.model), averaged(self.model):
+        with without_penalties(self.model), averaged(self.model), metrics_kept(self.model):
             report = self.model.evaluate(batches, verbose=0, return_dict=True, callbacks=self._listening(logs), **options)
         return self._figures(report, logs)
 
     def _listening(self, logs: Logs) -> list[Any]:
         # To hear of every batch costs an epoch a good part of its time.
-        return [logs.callback()] if self._own else []
+        return [*self._listeners, *([logs.callback()] if self._own else [])]
 
     def _figures(self, report: Mapping[str, Any], logs: Logs) -> dict[str, float]:
         """Return what Keras reports; of steps of one's own, what they say."""
@@ -350,33 +370,3 @@ def obstacle(model: Any) -> str:
     if not model.trainable_variables:
         return "the model has nothing to train"
     return ""
-
-
-def choose_rewriting(model: Any, rows: int) -> None:
-    """Let TensorFlow rewrite the graphs of this process from now on, or not, whichever is sooner done for a model.
-
-    Args:
-        model: built or not.
-        rows: in an epoch.
-    """
-    import keras
-    import tensorflow as tf
-
-    weighing = [layer for layer in model._flatten_layers(include_self=False) if layer.weights and not layer._layers]
-    simple = all(type(layer) in (keras.layers.Dense, keras.layers.BatchNormalization) for layer in weighing)
-    small = model.built and model.count_params() * rows < REWRITTEN_FROM
-    rewrites = not (simple and small) or bool(tf.config.get_visible_devices("GPU"))
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not rewrites})
-
-
-def hurry_single_operations(tf: Any) -> None:
-    """Let TensorFlow run single operations as such, from now on.
-
-    TensorFlow 2.21 turns every operation outside a function into a function of its own first. Building a small network meets some sixty new ones, which takes
-    0.15 s, and 0.03 s so. `test_tensorflow_makes_functions_of_single_operations` fails once this can go.
-    """
-    from tensorflow.python import pywrap_tfe
-    from tensorflow.python.eager import context
-
-    tf.constant(0.0)
-    pywrap_tfe.TFE_ContextSetRunEagerOpAsFunction(context.context()._handle, False)

@@ -19,8 +19,9 @@ from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
 from tuner.study.failures import Cause
 from tuner.training.child import refusal
+from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, ProcessDied
-from tuner.training.trainer import Training, TrainingConfig
+from tuner.training.trainer import Training
 
 
 class TrainingHere:
@@ -136,6 +137,7 @@ class TrainingHere:
 
     def close(self) -> None:
         """Let go of the networks."""
+        self._training.close()
 
     def __enter__(self) -> "TrainingHere":
         return self

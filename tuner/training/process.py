@@ -24,8 +24,8 @@ from tuner.data.splits.drawing import Fold
 from tuner.errors import TrialDiverged
 from tuner.study.failures import Cause
 from tuner.training import forkserver, starting
+from tuner.training.config import TrainingConfig
 from tuner.training.shared_data import SharedData, read_structure, write_structure
-from tuner.training.trainer import TrainingConfig
 
 SLICE_S = 0.1
 LOG_TAIL = 1 << 15

@@ -36,6 +36,22 @@ def without_penalties(model: Any) -> Iterator[None]:
 
 
 @contextmanager
+def metrics_kept(model: Any) -> Iterator[None]:
+    """Leave a model's metrics as they are: it is scored in the middle of a training that counts on."""
+    values = {id(metric): [variable.numpy() for variable in metric.variables] for metric in model.metrics}
+    try:
+        yield
+    finally:
+        for metric in model.metrics:
+            before = values.get(id(metric), [])
+            if len(before) != len(metric.variables):  # it was made meanwhile
+                metric.reset_state()
+                continue
+            for variable, value in zip(metric.variables, before, strict=True):
+                variable.assign(value)
+
+
+@contextmanager
 def averaged(model: Any) -> Iterator[None]:
     """Give a model the averages of its weights (`use_ema`) for a while; what training goes on from are its own."""
     pairs = _averages(model)

@@ -8,8 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,92 +23,21 @@ from tuner.data.splits.drawing import Fold
 from tuner.data.tables.stream import BATCH_ROWS, Stream
 from tuner.errors import TrialDiverged
 from tuner.training import checkpoint, class_weight, whole
-from tuner.training.class_weight import ClassWeight
-from tuner.training.epoch import Epoch, choose_rewriting, hurry_single_operations
+from tuner.training.callbacks import callbacks_over
+from tuner.training.config import TrainingConfig
+from tuner.training.epoch import Epoch
+from tuner.training.folds import fold_seed, over_folds
+from tuner.training.graph_options import choose_rewriting, hurry_single_operations
 from tuner.training.inputs import described, parts_of, scaled, tensors_of
 from tuner.training.layers import layers_of
+from tuner.training.own_fit import OWN, fit_of
 from tuner.training.own_steps import losses_in, naming_anew
-from tuner.training.patience import Patience, Waiting
+from tuner.training.patience import Waiting
 from tuner.training.saved_model import write_for_raw_rows
 from tuner.training.scoring import averaged
 
 # Rows that build a model which has no shapes of its own, and show what it gives out.
 FIRST_ROWS = 32
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-# What of a recipe are tuples, and lists in JSON.
-_LISTS = ("search_path", "center", "spread", "classes", "names")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What to train; nothing in it but JSON.
-
-    Attributes:
-        builder: `module:function` that makes the network.
-        configuration: the hyperparameters.
-        task: `classification` or `regression`.
-        outputs: classes, or targets.
-        epochs: the epochs that learning-rate schedules are stretched over.
-        seed: everything random follows from it, from 0 to 2**32 - 1.
-        deterministic: whether TensorFlow must repeat itself bit by bit (6 to 10 % slower).
-        precision: a Keras dtype policy, one of `PRECISIONS`.
-        search_path: folders where the builder's module is looked for.
-        center, spread: for regression the mean and the standard deviation of each target, see `search_spaces.problem.Problem`.
-        classes: the names of classes or labels, in the order of their numbers.
-        targets: what is predicted, as `described` tells it, for where no targets are at hand; None: what task and outputs say.
-        names: of each input, how many names its numbers are, see `search_spaces.problem.ArraySpec`; empty: nobody has looked.
-        loss, metrics: by name, for builders that do not compile their models; None: those of the task.
-        class_weight: see `class_weight.by_number`.
-        patience: after which a training ends before its last epoch; None: it does not.
-
-    Raises:
-        ValueError: an unknown precision, less than one epoch, or a seed out of range.
-    """
-
-    builder: str
-    configuration: dict[str, Any]
-    task: str
-    outputs: int
-    epochs: int
-    seed: int
-    deterministic: bool = False
-    precision: str = "float32"
-    search_path: tuple[str, ...] = ()
-    center: tuple[float, ...] = ()
-    spread: tuple[float, ...] = ()
-    classes: tuple[str, ...] = ()
-    targets: Any = None
-    names: tuple[int, ...] = ()
-    loss: str | None = None
-    metrics: tuple[str, ...] | None = None
-    class_weight: ClassWeight = None
-    patience: Patience | None = None
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision: got {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
-        if self.epochs < 1 or not 0 <= self.seed < 2**32:
-            raise ValueError(f"recipe: got epochs {self.epochs} and seed {self.seed}; expected at least 1 epoch and a seed from 0 to 2**32 - 1")
-
-    def of(self, configuration: Mapping[str, Any], seed: int) -> "TrainingConfig":
-        """Return the same recipe for another configuration and seed.
-
-        Args:
-            configuration: the hyperparameters.
-            seed: from 0 to 2**32 - 1.
-        """
-        return replace(self, configuration=dict(configuration), seed=seed)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the recipe as JSON."""
-        return {**asdict(self), **{name: list(getattr(self, name)) for name in _LISTS}}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "TrainingConfig":
-        """Return the recipe that `to_json` wrote, now or in an earlier version."""
-        lists = {name: tuple(value[name]) for name in (*_LISTS, "metrics", "class_weight") if isinstance(value.get(name), list | tuple)}
-        patience = Patience(**value["patience"]) if value.get("patience") else None
-        return cls(**{**value, **lists, "patience": patience})
 
 
 class Training:
@@ -165,12 +93,17 @@ class Training:
             networks.append(self._network(config.precision))
         # Compiling takes longer than many an epoch of a table: with folds it is done once, on a network that is none of theirs.
         one = self._network(config.precision) if len(networks) > 1 else None
-        stage = None if one is None else Epoch(one, self._batch_size, self._folds[0].scaling, problem=self._problem)
+        stage = None if one is None or config.fit or config.callbacks else Epoch(one, self._batch_size, self._folds[0].scaling, problem=self._problem)
         self._runners = [Epoch(model, self._batch_size, fold.scaling, stage, problem=self._problem) for model, fold in zip(networks, self._folds, strict=True)]
         model = self._runners[0].model
         choose_rewriting(model, max(0 if fold.train is None else len(fold.train) for fold in self._folds))
         self.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
         self.asked = difference_of(networks[0]).to_json()
+        self._callbacks = [callbacks_over(runner, config) for runner in self._runners]
+        self._fits = [
+            fit_of(config, runner, fold, (trained, self._pool), seed=fold_seed(config.seed, number), batches=partial(self._batches, number=number))
+            for number, (runner, fold, trained) in enumerate(zip(self._runners, self._folds, self._trained, strict=True))
+        ]
 
     @property
     def path(self) -> str:
@@ -198,25 +131,34 @@ class Training:
             if train is None:
                 raise ValueError("run_epoch: got no training rows; expected some in every fold")
             shuffle = np.random.default_rng([self.config.seed, number, self.epoch])
-            if isinstance(train, Stream):
+            fit, callbacks = self._fits[number], self._callbacks[number]
+            if callbacks is not None:
+                callbacks.begin(self.epoch)
+            if fit is not None:
+                report, ended = fit.epoch()
+                if ended and self.epoch + 1 < self.config.epochs:
+                    self.stopped = "itself", f"its own fit came to its end after {self.epoch + 1} epochs"
+            elif isinstance(train, Stream):
                 size = self._batch_size * max(1, BATCH_ROWS // self._batch_size)
                 report = runner.train_chunks(train.chunks(shuffle, size), len(train), self._class_weights[number])
             elif isinstance(train, Pipeline):
-                batches = self._batches(train, number, "train")
+                batches = self._batches(train, number=number, name="train")
                 report = runner.train_batches(batches, train.steps, self._pool, self._class_weights[number])
             else:
                 report = runner.train(self._trained[number], shuffle.permutation(train))
             self._check(report)
             if validation is not None and not runner.unscored:
                 if isinstance(validation, Pipeline):
-                    validated = runner.evaluate_batches(self._batches(validation, number, "validation"), validation.steps, self._pool)
+                    validated = runner.evaluate_batches(self._batches(validation, number=number, name="validation"), validation.steps, self._pool)
                 else:
                     validated = runner.evaluate(self._pool, validation)
                 self._check(validated, "val_")
                 report |= {f"val_{name}": value for name, value in validated.items()}
+            if callbacks is not None and (stopper := callbacks.end(self.epoch, report)) and self.epoch + 1 < self.config.epochs:
+                self.stopped = "itself", f"the callback {stopper} ended it after {self.epoch + 1} epochs"
             reports.append(report)
         self.epoch += 1
-        report = _over_folds(reports)
+        report = over_folds(reports)
         if self._waiting is not None:
             self._waiting.note(self.epoch, report)
             self.stopped = self.stopped or self._waiting.why
@@ -229,10 +171,18 @@ class Training:
         """How long the training has waited to get better, which can be said once all variables are there."""
         return None if self.config.patience is None else Waiting(self.config.patience, [runner.scored(self._pool) for runner in self._runners])
 
-    def _state(self) -> list[list[Any]]:
-        return [runner.variables(self._pool) for runner in self._runners] + ([] if self._waiting is None else self._waiting.variables)
+    def close(self) -> None:
+        """Let go of what runs beside: no further epoch is wanted."""
+        for fit in self._fits:
+            if fit is not None:
+                fit.close()
 
-    def _batches(self, pipeline: Pipeline, number: int, name: str) -> Any:
+    def _state(self) -> list[list[Any]]:
+        """Return what a checkpoint holds: of a network that an own fit may compile anew, its own variables alone."""
+        networks = [list(runner.model.variables) if runner.path == OWN else runner.variables(self._pool) for runner in self._runners]
+        return networks + ([] if self._waiting is None else self._waiting.variables)
+
+    def _batches(self, pipeline: Pipeline, *, number: int, name: str) -> Any:
         """Return the batches of a fold's next epoch; its function is called once in this training."""
         if (number, name) not in self._opened:
             self._opened[number, name] = pipeline.open(self.epoch)
@@ -377,21 +327,3 @@ def _steps(rows: Any, batch_size: int) -> int:
     if isinstance(rows, Pipeline):
         return rows.steps
     return 0 if rows is None else math.ceil(len(rows) / batch_size)
-
-
-def fold_seed(seed: int, fold: int) -> int:
-    """Return the seed of a fold's network: the recipe's own for the first.
-
-    Args:
-        seed: of the training, from 0 to 2**32 - 1.
-        fold: from 0.
-    """
-    return seed if fold == 0 else int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
-
-
-def _over_folds(reports: Sequence[dict[str, float]]) -> dict[str, float]:
-    if len(reports) == 1:
-        return dict(reports[0])
-    values = {name: [report[name] for report in reports] for name in reports[0]}
-    means = {name: float(np.mean(each)) for name, each in values.items()}
-    return means | {f"{name}_spread": float(np.std(each, ddof=1)) for name, each in values.items()}

@@ -30,10 +30,11 @@ from tuner.study.epoch_report import EpochReport
 from tuner.study.failures import Cause
 from tuner.study.storage import Storage
 from tuner.training.checkpoint import STATE
+from tuner.training.config import TrainingConfig
 from tuner.training.in_process import TrainingHere
+from tuner.training.own_fit import OWN
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.shared_data import store
-from tuner.training.trainer import TrainingConfig
 
 # A trial saves its state after an epoch as soon as it has trained for so many times as long as a save takes: 5 % of its time at most, and a worker
 # that is killed costs an epoch where epochs are long. Besides on being asked to stop. Measured on a local disk: 3 ms for 20,000 parameters, 20 ms
@@ -213,6 +214,10 @@ class Trial(tune.Trainable):
 
     def _restore(self, process: TrainingProcess | TrainingHere) -> None:
         """Go on from the checkpoint, if there is one; from the beginning where it is lost, and say so."""
+        if process.path == OWN:  # nobody can begin a function of the user's in its middle
+            if self._recorded:
+                self._untold = {**(self._untold or {}), "restarted": "from its first epoch, for an own fit cannot go on in its middle"}
+            return
         reason = ""
         for pause in (*STORAGE_PAUSES_S, None):
             try:
@@ -236,7 +241,7 @@ class Trial(tune.Trainable):
 
     def _save(self) -> bool:
         """Write a checkpoint; False where the storage refuses: the trial trains on, and tries again later."""
-        if self._process is None or not self._epoch:
+        if self._process is None or not self._epoch or self._process.path == OWN:
             return True
         began = time.monotonic()
         try:
@@ -273,7 +278,7 @@ class Trial(tune.Trainable):
         self._process = self._spare = None
         if process is None:
             return
-        if self._failed or process.trainings >= TRIALS_PER_PROCESS:
+        if self._failed or process.trainings >= TRIALS_PER_PROCESS or process.path == OWN:  # whose thread stands in the middle of a function
             process.close()
         else:
             self._spare = process
