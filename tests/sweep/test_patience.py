@@ -56,8 +56,8 @@ def test_trials_end_by_patience_and_what_follows_takes_as_many_epochs_as_their_b
     assert board.facts["final"]["epochs"] == board.winner.best_epoch
     assert {"test_auc", "test_recall", "test_accuracy", "test_loss"} <= board.facts["final"]["mean"].keys()
     assert json.loads((tmp_path / "sweep/model.json").read_text())["recipe"]["class_weight"] == "balanced"
-    assert "2 complete (2 by patience)" in render(board, "md")
-    assert "2 complete (2 by patience)" in render(board, "html")
+    assert "2 complete, 2 of them by patience" in render(board, "md")
+    assert "2 complete, 2 of them by patience" in render(board, "html")
 
 
 def test_class_that_the_data_do_not_have_is_refused_before_anything_is_trained(tmp_path: Path, rare: Path) -> None:

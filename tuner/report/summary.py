@@ -42,13 +42,13 @@ def summarise(leaderboard: Leaderboard) -> dict[str, Any]:
 
 
 def ends_in_words(summary: Mapping[str, Any]) -> str:
-    """Return how the trials ended, such as `12 complete (5 by patience), 3 pruned`; empty where there is none.
+    """Return how the trials ended, such as `12 complete, 5 of them by patience, 3 pruned`; empty where there is none.
 
     Args:
         summary: as `summarise` returns it.
     """
-    early = ", ".join(f"{amount:,} by {kind}" for kind, amount in (summary.get("complete_early") or {}).items())
-    return ", ".join(f"{amount:,} {state}{f' ({early})' if early and state == 'complete' else ''}" for state, amount in summary["states"].items())
+    early = "".join(f", {amount:,} of them by {kind}" for kind, amount in (summary.get("complete_early") or {}).items())
+    return ", ".join(f"{amount:,} {state}{early if state == 'complete' else ''}" for state, amount in summary["states"].items())
 
 
 def _brief(leaderboard: Leaderboard, record: TrialRecord | None) -> dict[str, Any] | None:
