@@ -142,22 +142,24 @@ def report(folder: Path | None, form: str, output: Path | None, reveal: bool, as
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the predictions: .csv or .parquet. Default: CSV, printed."
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Where to write: .csv, .parquet, .feather or .npz. Default, or -: CSV, printed."
 )
 @click.option(
     "--builder-folder",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Where the module of your own builder lies, for a sweep that kept no copy of it. Default: this folder.",
 )
-def predict(folder: Path, data: Path, output: Path | None, builder_folder: Path | None) -> None:
+@click.option("--batch-size", type=click.IntRange(min=1), help="Rows that are read and predicted at a time. Default: some megabytes of them.")
+def predict(folder: Path, data: Path, output: Path | None, builder_folder: Path | None, batch_size: int | None) -> None:
     """Write the predictions of the sweep's saved model (FOLDER/model.keras) for DATA.
 
-    DATA is a table, or an .npz with x, in the shape of the sweep's own; a target column is not needed. A network of your own is built anew by the copy of
+    DATA is a table, an .npz with x, or images, in the shape of the sweep's own and of any size; a target column is not needed; - is standard input. A row that
+    cannot be read is named, and has its place without predictions. A network of your own is built anew by the copy of
     your module that FOLDER keeps: code of whoever made it, which runs here.
     """
-    from tuner.results.prediction import predict as write
+    from tuner.results.prediction import predict_file
 
-    write(folder, data, output, search_path=(str((builder_folder or Path.cwd()).resolve()),))
+    predict_file(folder, data, output, search_path=(str((builder_folder or Path.cwd()).resolve()),), batch_size=batch_size)
 
 
 @cli.command()

@@ -1,52 +1,51 @@
 """`tuner predict`: the saved model of a sweep, applied to new data.
 
 The network is rebuilt from the model card and given the weights of model.keras, in a process of its own; no code in either file is run, but a builder of the
-user's own is: the copy of it that the sweep's folder keeps. Owns how
-predictions are written.
+user's own is: the copy of it that the sweep's folder keeps. Owns which columns predictions have.
 """
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
 from cluster import stale_sessions as leftovers
 from search_spaces.code import IN_MEMORY
-from search_spaces.errors import nearest
 from tuner.data.arrays.inputs import Inputs, inputs_from_json
-from tuner.data.arrays.structure import Structure, leaves, paths, row_count
+from tuner.data.arrays.structure import Structure, leaves, paths, rebuild, row_count, skeleton
 from tuner.data.dataset import Features, read_for_prediction
 from tuner.data.own.returned import arrays_in
 from tuner.data.pool import Pool
 from tuner.data.scaling import from_json
 from tuner.data.splits.drawing import Fold
 from tuner.data.tables.dialect import dialect_in
+from tuner.data.to_predict import parts_of, readable, usual_rows
 from tuner.errors import DatasetError, SweepError
 from tuner.results.card import CARD, no_card, read_card
+from tuner.results.prediction_file import Predicted, Progress, Writer, check, spooled
 from tuner.study import builder_copy
 from tuner.training.config import TrainingConfig
 from tuner.training.process import Limits, ProcessDied, TrainingProcess
 from tuner.training.saved_model import BUILDER
 from tuner.training.shared_data import store
 
-WRITERS = {".csv": pa.csv.write_csv, ".parquet": pa.parquet.write_table}
 
-
-def predict(folder: Path, source: Path, target: Path | None, *, search_path: tuple[str, ...] = ()) -> pa.Table:
-    """Predict the rows of a data file, and write one row of predictions for each.
+def predict(folder: Path, source: Path, target: Path | None, *, search_path: tuple[str, ...] = (), batch_size: int | None = None) -> pa.Table:
+    """Predict the rows of a data file, and write one row of predictions for each; return them too, for which they must fit into memory.
 
     Args:
         folder: of a sweep that has ended.
-        source: a table, or an `.npz` with `x`, in the shape of the sweep's own data; a target column is not needed.
-        target: `.csv`, `.parquet`, or `.npz` for the answers as arrays of their own shape; None: CSV to standard output.
+        source: see `predict_file`.
+        target: see `predict_file`.
         search_path: folders in which the sweep's own builder is looked for.
+        batch_size: rows that are read and predicted at a time.
 
     Returns:
         What was written, see `table_of`.
@@ -55,29 +54,73 @@ def predict(folder: Path, source: Path, target: Path | None, *, search_path: tup
         SweepError: there is no model, or the target's ending is unknown.
         DatasetError: the data are not what the model was trained on.
     """
-    if target is not None and target.suffix not in (*WRITERS, ".npz"):
-        raise SweepError(f"{target}: cannot write {target.suffix or 'a file without ending'}; {nearest(target.suffix, (*WRITERS, '.npz'))}")
-    if target is not None and not target.parent.is_dir():
-        raise SweepError(f"{target}: there is no folder {target.parent}; expected one that exists")
+    kept: list[pa.Table] = []
+    predict_file(folder, source, target, search_path=search_path, batch_size=batch_size, also=kept.append)
+    return pa.concat_tables(kept)
+
+
+def predict_file(
+    folder: Path,
+    source: Path,
+    target: Path | None,
+    *,
+    search_path: tuple[str, ...] = (),
+    batch_size: int | None = None,
+    also: Callable[[pa.Table], None] | None = None,
+) -> Predicted:
+    """Predict the rows of a data file of any size, part by part, and write one row of predictions for each.
+
+    A row that cannot be read is told, and has no predictions; where no row of the first part can be read, nothing is written.
+
+    Args:
+        folder: of a sweep that has ended.
+        source: a table, an `.npz` with `x`, or images, in the shape of the sweep's own data; a target column is not needed. `-`: standard input.
+        target: `.csv`, `.parquet`, `.feather`, `.arrow`, or `.npz` for the answers as arrays of their own shape; None or `-`: CSV to standard output.
+        search_path: folders in which the sweep's own builder is looked for.
+        batch_size: rows that are read and predicted at a time; None: as many as take some megabytes.
+        also: is given each table that is written.
+
+    Returns:
+        How many rows there are, and how many of them could not be predicted.
+
+    Raises:
+        SweepError: there is no model, or the target's ending is unknown.
+        DatasetError: the data are not what the model was trained on.
+    """
+    check(target)
     card = read_card(folder)
     # First what the winner was built by: the module of that name may be another by now.
     search_path = (*builder_copy.kept(card, folder), *search_path)
     try:
-        features, told = inputs_from_json(card["features"]), dict(card["dataset"])
+        features, facts = inputs_from_json(card["features"]), dict(card["dataset"])
         config, scaling = TrainingConfig.from_json({**card["recipe"], "search_path": search_path}), from_json(card["scaling"])
-        model, classes, dialect = folder / card["model"], card["classes"], dialect_in(told)
+        model, classes, dialect = folder / card["model"], card["classes"], dialect_in(facts)
+        asked: dict[str, Any] = {"dialect": dialect, "target": tuple(facts.get("target") or ())}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise no_card(folder / CARD) from error
-    x = read_for_prediction(str(source), features, dialect=dialect, target=tuple(told.get("target") or ()), warn=_tell)
-    answers, kind = _answers(model, config, scaling, x)
-    table = table_of(answers, kind, classes)
-    if target is None:
-        pa.csv.write_csv(table, sys.stdout.buffer)
-    elif target.suffix == ".npz":
-        np.savez(target, allow_pickle=False, **dict(_named(answers)))
-    else:
-        WRITERS[target.suffix](table, str(target))
-    return table
+    progress = Progress(_tell)
+    with leftovers.folder() as scratch, ExitStack() as stack:
+        path = spooled(source, Path(scratch))
+        out, network = Writer(target), None
+        for part in parts_of(str(path), features, batch_size or usual_rows(features), **asked):
+            fine, pieces, problems = readable(part, some=network is None)
+            if pieces:
+                progress.unknown(part.unknown())
+                x = _joined(pieces)
+                if network is None:
+                    network = stack.enter_context(_network(model, config, scaling, x, scratch))
+                    stack.enter_context(out)
+                with _usable(model):
+                    answers = network.predict(x)
+                out.answered(table_of(answers, network.kind, classes), _named(answers), fine, part.rows)
+            else:
+                out.unanswered(part.rows)
+            if also is not None and out.last is not None:
+                also(out.last)
+            progress.add(part.rows, problems)
+    if network is None:
+        raise DatasetError(f"{source}: holds no rows; expected some to predict")
+    return progress.ended()
 
 
 def predict_rows(folder: Path, x: Any, *, probabilities: bool = False, code: bytes = b"", search_path: Sequence[str] = ()) -> Structure:
@@ -186,15 +229,35 @@ def _named(answers: Structure) -> list[tuple[str, np.ndarray]]:
 
 
 def _answers(model: Path, config: TrainingConfig, scaling: Any, x: Structure, *, code: bytes = b"") -> tuple[Structure, str]:
+    with leftovers.folder() as scratch, _network(model, config, scaling, x, scratch, code) as network, _usable(model):
+        return network.predict(x), network.kind
+
+
+@contextmanager
+def _network(model: Path, config: TrainingConfig, scaling: Any, x: Structure, scratch: str, code: bytes = b"") -> Iterator[TrainingProcess]:
+    """Give a process with the saved network, whatever goes wrong in it or with it told as what is wrong with the model's file."""
     if config.builder.startswith(f"{IN_MEMORY}:") and not code:
         config = config.of({"path": str(model.resolve())}, config.seed)
         config = replace(config, builder=BUILDER)
-    rows = np.arange(row_count(x))
-    with leftovers.folder() as scratch:
+    with _usable(model):
         pool = store(scratch, Pool(x))
-        try:
-            with TrainingProcess(config, pool, folds=(Fold(None, rows, scaling),), limits=Limits(), code=code) as process:
-                process.load_weights(model)
-                return process.predict(x), process.kind
-        except (ProcessDied, OSError, ValueError) as error:
-            raise SweepError(f"{model}: cannot be used ({error}); expected the model that Tuner wrote beside its card") from error
+        process = TrainingProcess(config, pool, folds=(Fold(None, np.arange(row_count(x)), scaling),), limits=Limits(), code=code)
+    with process:
+        with _usable(model):
+            process.load_weights(model)
+        yield process
+
+
+@contextmanager
+def _usable(model: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ProcessDied, OSError, ValueError) as error:
+        raise SweepError(f"{model}: cannot be used ({error}); expected the model that Tuner wrote beside its card") from error
+
+
+def _joined(pieces: Sequence[Structure]) -> Structure:
+    """Return the rows of all pieces, one after the other."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return rebuild(skeleton(pieces[0]), [np.concatenate(parts) for parts in zip(*map(leaves, pieces), strict=True)])

@@ -71,8 +71,12 @@ def read(path: str, needed: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_examples(path: str) -> np.ndarray:
+def read_examples(path: str, *, mapped: bool = False) -> np.ndarray:
     """Return the array x of an .npz file, or the one array of an .npy file.
+
+    Args:
+        path: a file or a URL.
+        mapped: of an .npy file: only what is looked at is read.
 
     Returns:
         (n, ...) of any dtype but object, as it was saved.
@@ -84,7 +88,7 @@ def read_examples(path: str) -> np.ndarray:
         return read(path, ("x",))["x"]
     locate(path)
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except Exception as error:  # as in `read`
         raise DatasetError(f"{path}: cannot be read ({first_line(error)}); expected numbers as np.save writes them") from error
 

@@ -175,6 +175,19 @@ def to_predict(path: str, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
         DatasetError: there is none, or one is broken, or the network was not trained on images.
     """
+    return decode(*files_to_predict(path, shape))[0].reshape(-1, *shape)
+
+
+def files_to_predict(path: str, shape: tuple[int, ...]) -> tuple[list[Path], Look]:
+    """Return an image, or all images in a folder in the order of their paths, and how they are read.
+
+    Args:
+        path: of an image or a folder.
+        shape: height, width and channels that a network was trained on.
+
+    Raises:
+        DatasetError: there is none, or the network was not trained on images.
+    """
     locate(path)
     place = Path(path).expanduser()
     files = files_in(place) if place.is_dir() else [place]
@@ -182,7 +195,7 @@ def to_predict(path: str, shape: tuple[int, ...]) -> np.ndarray:
         raise DatasetError(f"{path}: holds no image; expected files ending in {', '.join(ENDINGS)}")
     if len(shape) not in (2, 3) or (channels := 1 if len(shape) == 2 else shape[2]) not in _MODES:
         raise DatasetError(f"{path}: are images; expected examples of shape {shape}, as the network was trained on")
-    return decode(files, Look((shape[0], shape[1]), channels))[0].reshape(-1, *shape)
+    return files, Look((shape[0], shape[1]), channels)
 
 
 def told_of(broken: Sequence[str]) -> str:

@@ -190,6 +190,22 @@ def read_rows_to_predict(
     Raises:
         DatasetError: it is missing or damaged, or lacks a column.
     """
+    return table_to_predict(path, features, dialect, target=target, format=format).read([column.name for column in features.columns])
+
+
+def table_to_predict(path: str | Path, features: Features | Inputs, dialect: Dialect, *, target: tuple[str, ...] = (), format: str | None = None) -> Table:
+    """Return a table that has the columns of the features, not read yet; see `read_rows_to_predict`.
+
+    Args:
+        path: of the table; further columns are ignored.
+        features: fitted when the network was trained.
+        dialect: how the table that it was trained on is written.
+        target: the columns that were predicted, which a file without a header may lack.
+        format: of the table; none: as its ending says.
+
+    Raises:
+        DatasetError: it is missing or damaged, or lacks a column.
+    """
     try:
         table = Table(str(path), format=format, dialect=dialect, as_words=True)
     except DatasetError:
@@ -206,7 +222,7 @@ def read_rows_to_predict(
         with problems.gathered():
             table.check(column.name, "data")
     problems.check()
-    return table.read([column.name for column in features.columns])
+    return table
 
 
 def _marks(section: DatasetSection) -> tuple[str, ...] | None:

@@ -6,7 +6,7 @@ Owns reading. Must not know which column is a feature, nor what a word means.
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +144,33 @@ class Table:
         if not table.num_rows:
             raise DatasetError(f"{self.path}: the table has no rows")
         return table.rename_columns(list(columns))
+
+    def batches(self, columns: Sequence[str], rows: int) -> "Iterator[pa.Table]":
+        """Yield what `read` returns in parts of so many rows at most, of which one is in memory.
+
+        Args:
+            columns: their names.
+            rows: of a part.
+
+        Raises:
+            DatasetError: the file is damaged, or a value is not of its column's type.
+        """
+        import pyarrow as pa
+
+        own, total = [self._own[name] for name in columns], 0
+        with reading(self.path):
+            # Little is read ahead: the network takes longer than the disk.
+            for batch in self._dataset.to_batches(columns=own, batch_size=rows, batch_readahead=2, fragment_readahead=1):
+                if not batch.num_rows:
+                    continue
+                table = pa.Table.from_batches([batch])
+                table.validate(full=True)
+                total += table.num_rows
+                yield (_stripped(table, self.dialect.null_values) if self.format == "csv" else table).rename_columns(list(columns))
+            if self.format == "parquet" and total != (stated := self._dataset.count_rows()):
+                raise DatasetError(f"{self.path}: gave {total} of {stated} rows; is it damaged?")
+        if not total:
+            raise DatasetError(f"{self.path}: the table has no rows")
 
     def read_words(self, columns: Sequence[str]) -> "pa.Table":
         """Read some columns of a CSV file as the words that stand there; none is missing.
