@@ -8,8 +8,8 @@ class SearchSpaceError(ValueError):
     """The author of a space (or of the `[space]` section) must act."""
 
 
-def known(word: str, words: Collection[str], kind: str) -> str:
-    """Return a word that is among the known ones.
+def one_of(word: str, words: Collection[str], kind: str) -> str:
+    """Return a word that is among the accepted ones.
 
     Args:
         word: what arrived.

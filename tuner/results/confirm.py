@@ -1,6 +1,6 @@
 """Which of the best are really the best: a race on fresh seeds, decided from values alone.
 
-The score by which a trial was found is the best of many draws of luck (the winner's curse). The best trials are therefore trained again from
+The score by which a trial was chosen is the best of many draws of luck (the winner's curse). The best trials are therefore trained again from
 scratch on fresh seeds, for as many epochs as their best one in the search had, and are scored at exactly that epoch: the best epoch of the new
 training would again be a choice by luck. Every trial in the race gets two seeds; after each round whoever is clearly worse than the leader leaves,
 and the others get one more, until one is left, each has five, or the budget is spent.
@@ -41,7 +41,7 @@ class Candidate:
         trial: its number.
         score: what the search saw.
         epochs: of each fresh training: the best epoch of the search.
-        parameters: trainable parameters; None: not known.
+        parameters: trainable parameters; None: not recorded.
     """
 
     trial: int
@@ -119,7 +119,7 @@ class Race:
         return [(each.trial, index) for each, index in missing]
 
     def verdict(self, scores: Scores) -> list[dict[str, Any]]:
-        """Return what the race has found, best first, as `report/facts_schema.py` describes it (`confirmed`).
+        """Return how the race went, best first, as `report/facts_schema.py` describes it (`confirmed`).
 
         The winner has the fewest parameters among those that cannot be told from the first and lie within one standard error of it: that few seeds
         cannot tell two networks apart is no sign yet that they are alike. A candidate with a failed training is left out: what fails on one seed of
@@ -173,9 +173,9 @@ class Race:
     def _runs(self, scores: Scores) -> dict[int, list[float | None]]:
         """Return the scores of each trial's seeds, up to the first that is missing."""
         runs: dict[int, list[float | None]] = {each.trial: [] for each in self.field}
-        for trial, found in runs.items():
-            while (trial, len(found)) in scores:
-                found.append(scores[trial, len(found)])
+        for trial, own in runs.items():
+            while (trial, len(own)) in scores:
+                own.append(scores[trial, len(own)])
         return runs
 
 
@@ -212,13 +212,13 @@ def _estimates(field: Sequence[Candidate], runs: Runs, objective: Objective) -> 
     means = {trial: fmean(values) for trial, values in costs.items()}
     squares = {trial: math.fsum((value - means[trial]) ** 2 for value in values) for trial, values in costs.items()}
     freedom = {trial: len(values) - 1 for trial, values in costs.items()}
-    known = sum(freedom.values())
-    common = math.fsum(squares.values()) / known
-    found = {}
+    degrees = sum(freedom.values())
+    common = math.fsum(squares.values()) / degrees
+    estimates = {}
     for trial, values in costs.items():
         variance = (COMMON_WEIGHT * common + squares[trial]) / (COMMON_WEIGHT + freedom[trial])
-        found[trial] = _Estimate(means[trial], math.sqrt(variance / len(values)), min(COMMON_WEIGHT + freedom[trial], known))
-    return found
+        estimates[trial] = _Estimate(means[trial], math.sqrt(variance / len(values)), min(COMMON_WEIGHT + freedom[trial], degrees))
+    return estimates
 
 
 def _worse(one: Candidate, other: Candidate, estimates: Mapping[int, _Estimate], size: int) -> bool:

@@ -117,6 +117,9 @@ class Workers:
 def probe(context: TrialContext, jobs: Sequence[Job], *, workers: Workers) -> Iterator[tuple[int, Probed | str]]:
     """Build networks and train them for a few epochs, or none, and yield (index of the job, what it cost, or why it failed) as they come.
 
+    Args:
+        context, jobs, workers: as in `rescore`.
+
     Raises:
         SweepError: the user asked to stop.
     """
@@ -153,7 +156,7 @@ def confirm(
     field: Mapping[int, TrainingConfig],
     race: Race,
     *,
-    known: Mapping[tuple[int, int], float | None],
+    earlier: Mapping[tuple[int, int], float | None],
     record: Callable[[tuple[int, int], float | None], None],
     workers: Workers,
     view: View,
@@ -165,15 +168,15 @@ def confirm(
         field: trial number -> what is trained. Its seed is the sweep's: every fresh seed derives from it, and is none that a trial of the search or a final
             training has.
         race: whom, how often, and what follows from it.
-        known: (trial, index of the seed) -> score, from an earlier run that was interrupted.
+        earlier: (trial, index of the seed) -> score, from a run that was interrupted.
         record: is called with each new score before anything follows from it.
         workers: where.
-        view: is told of each.
+        view: shows each.
 
     Raises:
         SweepError: the user asked to stop.
     """
-    scores = dict(known)
+    scores = dict(earlier)
     while wanted := race.next(scores):
         missing = [run for run in wanted if run not in scores]
         jobs = [Job(replace(field[trial], seed=seed_of(field[trial].seed, index, f"confirm {trial}")), race.epochs(trial)) for trial, index in missing]
@@ -193,7 +196,7 @@ def retrain(context: TrialContext, dataset: Dataset, jobs: Sequence[Job], *, wor
         dataset: the search pool.
         jobs: one network each.
         workers: where.
-        view: is told of each that is done.
+        view: shows each that is done.
 
     Returns:
         One result per job, in their order.
@@ -210,12 +213,23 @@ def retrain(context: TrialContext, dataset: Dataset, jobs: Sequence[Job], *, wor
 
 
 def open_test(test: SealedTest, *, record: Callable[[str], None], reason: str) -> Pool:
-    """Open the test split, and return its rows: the only place where it happens. The opening has been recorded before a row is read."""
+    """Open the test split, and return its rows: the only place where it happens. The opening has been recorded before a row is read.
+
+    Args:
+        test: sealed.
+        record, reason: writes down why, in words.
+    """
     return test.open(record, reason)
 
 
 def score(context: TrialContext, dataset: Dataset, runs: Sequence[Retrained], test: Pool, *, workers: Workers) -> list[Score]:
     """Evaluate retrained networks on the opened test split; one result per run, in their order.
+
+    Args:
+        context, dataset: as the trials had them.
+        runs: retrained networks.
+        test: the opened split.
+        workers: where.
 
     Raises:
         SweepError: an evaluation failed, or the user asked to stop.
@@ -226,12 +240,20 @@ def score(context: TrialContext, dataset: Dataset, runs: Sequence[Retrained], te
 
 
 def final_seeds(seed: int, count: int) -> list[int]:
-    """Return the seeds of the final trainings: none that a trial of the search had."""
+    """Return the seeds of the final trainings: none that a trial of the search had.
+
+    Args:
+        seed, count: the sweep's, and how many.
+    """
     return [seed_of(seed, number, "final") for number in range(count)]
 
 
 def save_model(run: Retrained, folder: Path) -> Path:
-    """Write the model, whole or not at all; that of a winner before is gone."""
+    """Write the model, whole or not at all; that of a winner before is gone.
+
+    Args:
+        run, folder: the network that is kept, and the sweep's.
+    """
     write_whole(folder / run.model_name, run.model)
     for name in {MODEL, weights_beside(Path(MODEL)).name} - {run.model_name}:
         (folder / name).unlink(missing_ok=True)

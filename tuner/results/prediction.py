@@ -70,7 +70,7 @@ def predict_file(
 ) -> Predicted:
     """Predict the rows of a data file of any size, part by part, and write one row of predictions for each.
 
-    A row that cannot be read is told, and has no predictions; where no row of the first part can be read, nothing is written.
+    A row that cannot be read is reported, and has no predictions; where no row of the first part can be read, nothing is written.
 
     Args:
         folder: of a sweep that has ended.
@@ -235,7 +235,7 @@ def _answers(model: Path, config: TrainingConfig, scaling: Any, x: Structure, *,
 
 @contextmanager
 def _network(model: Path, config: TrainingConfig, scaling: Any, x: Structure, scratch: str, code: bytes = b"") -> Iterator[TrainingProcess]:
-    """Give a process with the saved network, whatever goes wrong in it or with it told as what is wrong with the model's file."""
+    """Give a process with the saved network, whatever goes wrong in it or with it reported as what is wrong with the model's file."""
     if config.builder.startswith(f"{IN_MEMORY}:") and not code:
         config = config.of({"path": str(model.resolve())}, config.seed)
         config = replace(config, builder=BUILDER)

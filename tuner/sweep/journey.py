@@ -359,7 +359,7 @@ def _confirm(sweep: _Sweep, board: Leaderboard) -> Leaderboard:
     # For as many epochs as their best one was, scored at exactly that epoch: there is nothing to wait for.
     recipe = replace(sweep.context.config, patience=None)
     configs = {each.trial: recipe.of(board.find(each.trial).configuration, sweep.spec.seed) for each in field}
-    confirmed = evaluate.confirm(sweep.context, configs, race, known=dict(scores), record=record, workers=sweep.workers, view=view)
+    confirmed = evaluate.confirm(sweep.context, configs, race, earlier=dict(scores), record=record, workers=sweep.workers, view=view)
     if not confirmed:
         view.note("no trial could be confirmed: each failed on a fresh seed; the best of the search is taken")
     facts.record_stage(study, "confirm", began=began, epochs=trained)

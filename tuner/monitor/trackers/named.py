@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from search_spaces.errors import known
+from search_spaces.errors import one_of
 from tuner.errors import SpecError
 
 # Name -> the module that feeds it. The package that it needs, and the extra that installs it, have the tracker's own name.
@@ -23,7 +23,7 @@ TRACKERS = {
 
 
 def _named(names: list[str]) -> list[str]:
-    names = [known(name, TRACKERS, "tracker") for name in names]
+    names = [one_of(name, TRACKERS, "tracker") for name in names]
     if len(set(names)) < len(names):
         raise ValueError(f"got {', '.join(names)}; expected each once")
     return names

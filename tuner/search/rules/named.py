@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from search_spaces.errors import known
+from search_spaces.errors import one_of
 from search_spaces.space import SearchSpace
 from tuner.search.rules.asha import Asha
 from tuner.search.rules.fifo import Fifo
@@ -114,7 +114,7 @@ class SchedulerSection(BaseModel):
     @field_validator("name")
     @classmethod
     def _named(cls, name: str) -> str:
-        return known(name, SCHEDULERS, "scheduler")
+        return one_of(name, SCHEDULERS, "scheduler")
 
 
 def build_rule(section: SchedulerSection, study: Study, space: SearchSpace, *, max_epochs: int, seed: int) -> Rule:

@@ -9,7 +9,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from search_spaces.errors import known
+from search_spaces.errors import one_of
 from search_spaces.notebooks import BASELINES
 from search_spaces.space import SearchSpace
 from tuner.errors import SpecError
@@ -138,12 +138,12 @@ class SearchSection(BaseModel):
     @field_validator("sampler")
     @classmethod
     def _named(cls, name: str) -> str:
-        return known(name, SAMPLERS, "sampler")
+        return one_of(name, SAMPLERS, "sampler")
 
     @field_validator("baselines")
     @classmethod
     def _all_named(cls, names: bool | list[str]) -> bool | list[str]:
-        return [known(name, BASELINES, "baseline") for name in names] if isinstance(names, list) else names
+        return [one_of(name, BASELINES, "baseline") for name in names] if isinstance(names, list) else names
 
     @model_validator(mode="after")
     def _limited(self) -> "SearchSection":
