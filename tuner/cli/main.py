@@ -163,6 +163,17 @@ def predict(folder: Path, data: Path, output: Path | None, builder_folder: Path 
 
 
 @cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["saved_model", "onnx", "litert", "keras"]), required=True, help="onnx needs the extra `onnx`.")
+def export(folder: Path, form: str) -> None:
+    """Write the sweep's saved model in another format, into FOLDER/exported, and say how far its outputs are from those of model.keras."""
+    from tuner.results.exporting import export as write
+
+    said = write(folder, form, search_path=(str(Path.cwd()),))
+    click.echo(f"{folder / said['file']}: on {said['rows']} rows the largest difference from model.keras is {said['difference']:.2g}")
+
+
+@cli.command()
 @click.option("--data", type=click.Path(dir_okay=False, path_type=Path), help="An mnist.npz; default: Keras's own copy, downloaded once.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this baseline. Repeatable.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="How often each is trained.")
