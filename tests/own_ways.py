@@ -14,6 +14,33 @@ def phases(model: Any, data: Any, epochs: int, callbacks: list[Any]) -> None:
         model.fit(data.x, data.y, batch_size=data.batch_size, epochs=count, validation_data=data.validation, callbacks=callbacks, verbose=0)
 
 
+def normalizing(model: Any, data: Any, epochs: int, callbacks: list[Any]) -> None:
+    """Adapt the first layer to the training rows, then train."""
+    model.layers[0].adapt(data.x)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(data.x, data.y, epochs=epochs, callbacks=callbacks, verbose=0)
+
+
+def normalized(configuration: dict[str, Any], problem: Any) -> Any:
+    import keras
+
+    return _ending(problem, keras.layers.Normalization(axis=None))
+
+
+def binned(configuration: dict[str, Any], problem: Any) -> Any:
+    import keras
+
+    return _ending(problem, keras.layers.Discretization(num_bins=4, output_mode="int"), keras.layers.Rescaling(0.25))
+
+
+def _ending(problem: Any, *layers: Any) -> Any:
+    import keras
+
+    model = keras.Sequential([keras.Input(problem.input_shape), *layers, keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
 def loop(model: Any, data: Any, epochs: int, callbacks: list[Any], configuration: dict[str, Any]) -> None:
     """A loop of one's own, which ends after three epochs."""
     for _ in range(3):

@@ -48,6 +48,12 @@ KINDS: dict[str, Kind] = {
         {"task": "custom"},
         {"objective": {"metric": "val_digit_accuracy"}, **_epochs(10)},
     ),
+    "unfreeze": Kind(
+        "pretrained, frozen, then unfrozen: a fit of its own",
+        "test_accuracy",
+        0.1,
+        sections={"training": {"max_epochs": 8, "fit": "unfreeze:fit"}},
+    ),
     "pictures": Kind(
         "pictures in folders, augmentation layers",
         "test_accuracy",

@@ -58,6 +58,9 @@ def scores(program: str, board: Leaderboard, folder: Path) -> dict[str, float]:
         model.fit(tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(y)).batch(size), epochs=final["epochs"], shuffle=False, verbose=0)
         told = model.evaluate(tf.data.Dataset.from_tensor_slices(test).batch(size), verbose=0, return_dict=True)
         return {f"test_{name}": float(value) for name, value in told.items()}
+    if hasattr(module, "fit"):
+        module.fit(model, SimpleNamespace(x=scale(x), y=y, validation=None, batch_size=size), final["epochs"], [], configuration)
+        return {f"test_{name}": float(value) for name, value in model.evaluate(scale(test[0]), test[1], verbose=0, return_dict=True).items()}
     model.fit(scale(x), (y - center) / spread if numbers else y, batch_size=size, epochs=final["epochs"], verbose=0)
     if numbers:
         return {"test_mae": float(np.abs(model.predict(scale(test[0]), verbose=0) * spread + center - test[1]).mean())}

@@ -1,5 +1,6 @@
 """A training by the user's own function."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,25 @@ def test_training_may_end_after_any_epoch_and_its_network_is_that_epochs(images:
     for ours, theirs in zip(weights_of(again), weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert again.evaluate()[0] == pytest.approx(scores, rel=1e-5)
+
+
+def test_what_a_fit_adapts_is_restored_or_refused(images: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    def own(builder: str) -> Training:
+        return Training(replace(config(epochs=2, fit="tests.own_ways:normalizing"), builder=f"tests.own_ways:{builder}"), Pool(*images), [FOLD])
+
+    training = own("normalized")
+    training.run_epoch()
+    scaled = images[0][TRAIN].astype(np.float32) * BYTES.factor
+    layer = training._runners[0].model.layers[0]
+    assert float(np.asarray(layer.mean).item()) == pytest.approx(scaled.mean(), rel=1e-5)
+    training.save(tmp_path)
+    answers = training.evaluate()[1]
+    training.close()
+    again = own("normalized")
+    again.restore(tmp_path)
+    np.testing.assert_allclose(again.evaluate()[1], answers, rtol=1e-5)
+    with pytest.raises(SearchSpaceError, match=r"tests\.own_ways:normalizing: adapts discretization, whose words no checkpoint holds"):
+        own("binned").run_epoch()
 
 
 def test_loop_of_ones_own_reports_and_may_end_early(images: tuple[np.ndarray, np.ndarray]) -> None:

@@ -86,14 +86,15 @@ class _Over(BaseException):
 class OwnFit:
     """One call of a user's function, epoch by epoch."""
 
-    def __init__(self, train: Callable[[Sequence[Any]], Any], begin: Callable[[], None]) -> None:
+    def __init__(self, train: Callable[[Sequence[Any]], Any], begin: Callable[[], None], check: Callable[[Mapping[str, float]], None]) -> None:
         """Prepare the call.
 
         Args:
             train: trains the model; is given the callbacks.
             begin: called first, in the thread that trains: Keras keeps its policy and its seed per thread.
+            check: called with each report; raises where the training has done what cannot be.
         """
-        self._train, self._begin = train, begin
+        self._train, self._begin, self._check = train, begin, check
         self._reports: queue.Queue[tuple[dict[str, float] | None, BaseException | None, bool]] = queue.Queue()
         self._wanted = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
@@ -124,6 +125,7 @@ class OwnFit:
                 "its fit returned without a word; expected it to hand `callbacks` to model.fit, or to call callbacks[0].report({...}) after each epoch"
             )
         self._last = self._last if report is None else report
+        self._check(self._last)
         return dict(self._last), ended
 
     def close(self) -> None:
@@ -275,4 +277,24 @@ def fit_of(config: TrainingConfig, runner: Epoch, fold: Fold, pools: tuple[Pool,
             validation = ours if theirs is None else (ours, theirs) if weights is None else (ours, theirs, weights)
         return FitData(x, y, w, validation, runner.batch_size)
 
-    return OwnFit(lambda callbacks: train(data(), callbacks), begin)
+    before = _words_of(runner.model)
+
+    def checked(logs: Mapping[str, float]) -> None:
+        changed = [name for name, words in _words_of(runner.model).items() if words != before.get(name)]
+        if changed:
+            raise SearchSpaceError(
+                f"{config.fit or 'fit'}: adapts {', '.join(changed)}, whose words no checkpoint holds; expected the builder to adapt it (Normalization may be)"
+            )
+
+    return OwnFit(lambda callbacks: train(data(), callbacks), begin, checked)
+
+
+def _words_of(model: Any) -> dict[str, Any]:
+    """Return what layers have looked up in data and keep outside their variables: vocabularies and boundaries, by the layers' names."""
+    words: dict[str, Any] = {}
+    for layer in model._flatten_layers():
+        if hasattr(layer, "get_vocabulary"):
+            words[layer.name] = list(layer.get_vocabulary())
+        elif hasattr(layer, "bin_boundaries"):
+            words[layer.name] = list(layer.bin_boundaries or ())
+    return words

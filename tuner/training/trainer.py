@@ -267,6 +267,9 @@ class Training:
             OSError: there is none.
         """
         self.epoch = checkpoint.read(folder, self._state())
+        for layer in (each for runner in self._runners for each in runner.model._flatten_layers()):
+            if hasattr(layer, "finalize_state"):  # Normalization works with copies of its variables
+                layer.finalize_state()
         self.stopped = None if self._waiting is None else self._waiting.why
 
     def _network(self, precision: str) -> Any:
