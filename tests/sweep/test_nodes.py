@@ -206,6 +206,7 @@ def test_autoscaler_is_told_what_is_wanted_and_in_the_end_that_nothing_is(monkey
 
 
 def test_large_trials_and_small_ones_share_the_workers(tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuner.sweep.journey.try_first_batch", lambda *given, **named: None)  # no trial of it builds a network either
     monkeypatch.setattr("tuner.sweep.journey.Trial", CountingTrial)
     (tmp_path / "nothing.py").write_text("def build(configuration, problem): ...\n")
     with head("--num-cpus=2") as (address, _):
