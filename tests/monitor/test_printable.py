@@ -79,10 +79,12 @@ def test_reader_of_progress_that_goes_away_does_not_end_a_search(tmp_path: Path,
     assert process.returncode in (status, 0)
 
 
-def test_terminal_that_goes_away_does_not_end_a_search(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hangup", ["SIG_DFL", "SIG_IGN"], ids=["heard", "ignored as under nohup"])
+def test_terminal_that_goes_away_does_not_end_a_search(hangup: str, tmp_path: Path) -> None:
     # As where an ssh session is lost: SIGHUP first, then every write is refused.
     code = f"""
 import os, pathlib, signal, sys, time, traceback
+signal.signal(signal.SIGHUP, signal.{hangup})
 sys.excepthook = lambda *error: pathlib.Path({str(tmp_path / "raised")!r}).write_text("".join(traceback.format_exception(*error)))
 sys.argv = ["search", {str(tmp_path / "end")!r}]
 from tuner.cli.interruption import signals

@@ -124,6 +124,7 @@ def test_trial_that_needs_more_than_its_share_of_a_gpu_gets_a_larger_one_once(
 ) -> None:
     monkeypatch.setattr("tuner.sweep.journey.Trial", WithoutCards)
     monkeypatch.setattr("tuner.sweep.plan.too_large", lambda *_: [])
+    monkeypatch.setattr("tuner.sweep.journey.try_first_batch", lambda *given, **named: None)  # the builder wants to know what its trial was given
     (tmp_path / "greedy.py").write_text(GREEDY)
     view = Told()
     board: Leaderboard = sweep(
@@ -204,5 +205,4 @@ def test_trial_without_a_gpu_sees_none_on_a_machine_with_some(two_gpus: str, tmp
         evaluation={"enabled": False},
         search_path=(str(tmp_path),),
     )
-    (seen,) = tmp_path.glob("seen-*")
-    assert seen.read_text() == "-1"
+    assert {seen.read_text() for seen in tmp_path.glob("seen-*")} == {"-1"}

@@ -71,7 +71,8 @@ def test_files_that_come_and_go_are_told(project: Path, study: Study, tmp_path: 
     assert lines[0] == "helpers.py is not imported any more" and lines[-1] == "more.py is new" and len(lines) == 3
 
 
-def test_where_the_files_are_gone_the_copy_is_as_good(project: Path, study: Study, tmp_path: Path) -> None:
+def test_where_the_files_are_gone_the_copy_is_as_good(project: Path, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", [])  # where other tests have left folders with a net.py of their own
     sources.record(study, tmp_path / "sweep", sources.sources_of("net:build", (project,)))
     for path in project.iterdir():
         path.unlink()

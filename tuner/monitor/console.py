@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.wording import duration
-from tuner.monitor.printable import leave, one, say, several
+from tuner.monitor.printable import hand_over, leave, one, say, several
 
 
 class View(Protocol):
@@ -206,7 +206,7 @@ class PlainView(View):
         self._line(self._state.expect(expected))
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
-        print(text, file=self._output, flush=True)
+        hand_over(text, self._output)
 
     def close(self) -> None:
         pass
@@ -234,7 +234,7 @@ class QuietView(View):
         pass
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
-        print(text, file=self._output, flush=True)
+        hand_over(text, self._output)
 
     def close(self) -> None:
         pass
@@ -267,7 +267,7 @@ class JsonView(View):
     def _write(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, **values}, allow_nan=False)
         if event == "result":  # whoever asked for it must learn that it did not arrive
-            print(line, file=self._output, flush=True)
+            hand_over(line, self._output)
         else:
             say(line, self._output)
 
@@ -332,7 +332,7 @@ class LiveView(View):
 
     def result(self, text: str, facts: Mapping[str, Any]) -> None:
         self._stop_live()
-        print(text, file=self._output, flush=True)
+        hand_over(text, self._output)
 
     def close(self) -> None:
         self._stop_live()

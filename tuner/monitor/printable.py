@@ -4,6 +4,7 @@ Owns which characters are printed as they are: names of metrics, messages of exc
 steer the terminal, and line feeds, which would forge a line.
 """
 
+import errno
 import os
 from typing import IO
 
@@ -26,6 +27,24 @@ def leave(stream: IO[str]) -> None:
         os.close(nowhere)
     except (OSError, ValueError):  # no file at all
         return
+
+
+def hand_over(text: str, stream: IO[str]) -> None:
+    """Print a result and a line feed. A terminal that has gone away is no error: whoever sat there has the folder; but whoever reads a pipe asked for it.
+
+    Args:
+        text: fit to be printed.
+        stream: where to.
+
+    Raises:
+        OSError: the reader of a pipe has gone, or a disk refuses.
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        leave(stream)
 
 
 def say(text: str, stream: IO[str]) -> None:
