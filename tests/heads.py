@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 RAY = str(Path(sys.executable).with_name("ray"))
+# Workers of a test's Ray import the trials that the test has written.
+IMPORTABLE = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])}
 FOLDERS: dict[str, Path] = {}  # a head's address -> where it keeps its logs
 
 
@@ -29,7 +31,7 @@ def running(*options: str, environment: dict[str, str] | None = None, log: Path 
     """Run `ray start --block` with these options; all of its processes are in the group of the first, and end with it."""
     # Jobs run the `python` of the path: the one that runs Ray, as in an activated environment.
     path = f"{Path(RAY).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {**os.environ, "PATH": path, "RAY_memory_monitor_refresh_ms": "0", **(environment or {})}
+    variables = {**os.environ, **IMPORTABLE, "PATH": path, "RAY_memory_monitor_refresh_ms": "0", **(environment or {})}
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("w")) if log else subprocess.DEVNULL
         process = subprocess.Popen(
