@@ -13,7 +13,6 @@ import pytest
 from pydantic import ValidationError
 
 from tuner.data.dataset import SOURCES, Dataset, DatasetSection, Features, Fold, SealedTest, apply, load, read_for_prediction
-from tuner.data.files import patient, system_of
 from tuner.data.pool import Pool
 from tuner.data.section import FROM_FILE, SOURCE_NAMES
 from tuner.errors import DatasetError
@@ -385,12 +384,6 @@ def test_real_mnist_keeps_its_test_split() -> None:
     assert (dataset.input_shape, dataset.x.dtype, dataset.outputs, test.rows) == ((28, 28), np.uint8, 10, 10_000)
     assert (len(dataset.folds[0].train), len(dataset.folds[0].validation)) == (50_000, 10_000)
     assert apply(dataset.scaling(None), dataset.x[:100]).max() == 1.0
-
-
-def test_google_that_does_not_answer_is_given_up_soon() -> None:
-    assert patient("gs://bucket/table.parquet") == "gs://bucket/table.parquet?retry_limit_seconds=20"
-    assert patient("s3://bucket/table.parquet") == "s3://bucket/table.parquet"
-    system_of(patient("gs://anonymous@bucket/table.parquet"))  # pyarrow knows the option
 
 
 def test_table_that_does_not_fit_into_memory_is_told_how_it_can_be_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -380,19 +380,6 @@ def test_find_says_what_is_wrong_with_a_builder(own: Path, builder: str, message
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        (("classify", (4,), 2, 1, 1), "task: unknown 'classify'; did you mean 'classification'?"),
-        (("regression", (4,), 0, 1, 1), "outputs: got 0; expected at least 1"),
-        (("regression", (4, 0), 1, 1, 1), r"input_shape\[1\]: got 0; expected at least 1"),
-    ],
-)
-def test_a_problem_cannot_be_wrong(fields: tuple[Any, ...], message: str) -> None:
-    with pytest.raises(SearchSpaceError, match=message.replace("?", r"\?")):
-        Problem(*fields)
-
-
-@pytest.mark.parametrize(
     ("name", "whose"), [("random", "Python's own"), ("cluster", "one that every trial imports"), ("numpy", "one that every trial imports")]
 )
 def test_file_with_a_name_that_is_taken_is_refused_before_anything_starts(tmp_path: Path, name: str, whose: str) -> None:
